@@ -1,0 +1,1 @@
+"""A cell and its namespace -> records. Knows neither IPython nor mlflow."""

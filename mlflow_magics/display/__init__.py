@@ -1,0 +1,1 @@
+"""Records -> eyes. Knows no mlflow; the only room that may import ipywidgets."""

@@ -1,0 +1,287 @@
+"""The vocabulary: the frozen values that cross from one room of the house to another.
+
+Nothing here computes, and nothing here imports more than the standard library, so every room may use it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+"""How a run ended, in MLflow's words."""
+
+
+@dataclass(frozen=True)
+class CellSource:
+    """A cell that is a run.
+
+    Attributes
+    ----------
+    text : str
+        The cell as it was typed, magic line included.
+    code : str
+        The Python that belongs to the run, lines numbered as in the cell (what lies outside the run is blank).
+        Empty where the cell holds no Python (``%%bash`` below the magic, for example).
+    execution_count : int or None
+        The number of the cell in ``In [n]``, where the front end counts.
+    cell_id : str or None
+        The front end's id of the cell, where it tells one.
+    """
+
+    text: str
+    code: str
+    execution_count: int | None = None
+    cell_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the user said about names, which wins over what is inferred.
+
+    Attributes
+    ----------
+    params, metrics, skip : tuple of str
+        Names given with ``--params``, ``--metrics`` and ``--skip``.
+    """
+
+    params: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Param:
+    """An input of the run.
+
+    Attributes
+    ----------
+    name : str
+        Dotted for a value inside a configuration: ``"cfg.optimizer.lr"``.
+    value : str
+        As MLflow stores it.
+    why : str
+        The reason it was taken for a param, in a few words for the summary.
+    """
+
+    name: str
+    value: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A result of the run.
+
+    Attributes
+    ----------
+    name : str
+        Dotted for a value inside a dict of results: ``"report.macro avg.f1-score"``.
+    value : float
+        May be NaN or infinite.
+    why : str
+        The reason it was taken for a metric, in a few words for the summary.
+    """
+
+    name: str
+    value: float
+    why: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure that the cell made or showed. Held no longer than the cell.
+
+    Attributes
+    ----------
+    name : str
+        The variable that holds it, or ``"figure_1"`` for one that was only shown.
+    figure : object
+        The matplotlib, plotly or altair figure itself.
+    library : {"matplotlib", "plotly", "altair"}
+        Who knows how to save it.
+    """
+
+    name: str
+    figure: Any
+    library: Literal["matplotlib", "plotly", "altair"]
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A name that was looked at and not logged.
+
+    Attributes
+    ----------
+    name : str
+        The name.
+    reason : str
+        Why not, in a few words: ``"a loop variable"``, ``"data (DataFrame)"``.
+    option : str
+        The option that would log it, ``"--metrics epoch"``; empty where none would (a secret).
+    """
+
+    name: str
+    reason: str
+    option: str = ""
+
+
+@dataclass(frozen=True)
+class Captured:
+    """What a cell and its namespace come to.
+
+    Attributes
+    ----------
+    params, metrics, figures, skipped : tuple
+        In the order in which the cell first mentions them.
+    notes : tuple of str
+        One line each for what the user should know of the capture itself.
+    """
+
+    params: tuple[Param, ...] = ()
+    metrics: tuple[Metric, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Where this kernel tracks to.
+
+    Attributes
+    ----------
+    uri : str
+        The tracking URI as MLflow has it; may hold credentials, so it is never shown.
+    where : str
+        The URI to show: credentials masked as ``***``, a local store as a short path.
+    user : str
+        As whom runs are recorded.
+    origin : str
+        Why this URI, in a few words: ``"given"``, ``"MLFLOW_TRACKING_URI"``, ``"the local default"``.
+    experiment_id, experiment_name : str
+        The experiment that runs go to unless a cell says otherwise.
+    experiment_url : str
+        A link for people, credentials masked; empty where the store has no page (SQLite).
+    mlflow_version : str
+        Of the client.
+    notes : tuple of str
+        One line each: a repaired assignment, an old ``./mlruns`` store, an experiment just created.
+    """
+
+    uri: str
+    where: str
+    user: str
+    origin: str
+    experiment_id: str
+    experiment_name: str
+    experiment_url: str
+    mlflow_version: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CheckStep:
+    """One line of ``%mlflow_connect --check``.
+
+    Attributes
+    ----------
+    name : str
+        What was probed: ``"name"``, ``"port"``, ``"TLS"``, ``"authentication"``, ``"version"``, ``"experiment"``,
+        ``"artifact write"``.
+    result : {"ok", "failed", "not reached", "not applicable"}
+        ``"not reached"`` where an earlier step's failure made it pointless.
+    detail : str
+        What was seen, in one line.
+    mend : str
+        What to do; empty unless the step failed.
+    """
+
+    name: str
+    result: Literal["ok", "failed", "not reached", "not applicable"]
+    detail: str
+    mend: str = ""
+
+
+@dataclass(frozen=True)
+class Integration:
+    """One line of ``%mlflow_autolog status``.
+
+    Attributes
+    ----------
+    name : str
+        MLflow's name of the integration: ``"sklearn"``.
+    package : str
+        The package it instruments, as pip knows it: ``"scikit-learn"``.
+    installed : str
+        The installed version; empty where it is not installed.
+    on : bool
+        Whether autologging is on for it now.
+    logs : str
+        What it logs, in a few words.
+    versions : str
+        The versions MLflow was tested with, ``"1.4 - 1.9"``; empty where MLflow does not say.
+    """
+
+    name: str
+    package: str
+    installed: str
+    on: bool
+    logs: str
+    versions: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a run, in full: the one value from which every front end's summary is made.
+
+    Attributes
+    ----------
+    run_id, run_name, experiment_name : str
+        Empty `run_id` for a dry run, or where the run could not be opened.
+    status : {"FINISHED", "FAILED", "KILLED"}
+        The true outcome of the cell.
+    duration : float
+        Seconds from the magic line to the end of the cell.
+    where : str
+        The store, credentials masked.
+    run_url, experiment_url : str
+        Links for people; empty where the store has no page.
+    params, metrics, skipped : tuple
+        What capture logged, and what it did not.
+    previous : mapping of str to float
+        The same metrics in the previous run of this cell; empty where there was none.
+    auto_params, auto_metrics : mapping
+        What autolog or the user's own ``mlflow.log_*`` calls put into the run.
+    artifacts : tuple of str
+        Paths inside the run: figures, files, the cell's source.
+    models : tuple of str
+        Names of the logged models.
+    notes : tuple of str
+        One line each: a name that was mended, a param that conflicted, a value the store refused.
+    error : str
+        The last line of the cell's traceback; empty for FINISHED.
+    dry_run : bool
+        Whether nothing was logged on purpose.
+    """
+
+    run_id: str
+    run_name: str
+    experiment_name: str
+    status: Status
+    duration: float
+    where: str = ""
+    run_url: str = ""
+    experiment_url: str = ""
+    params: tuple[Param, ...] = ()
+    metrics: tuple[Metric, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    previous: Mapping[str, float] = field(default_factory=dict)
+    auto_params: Mapping[str, str] = field(default_factory=dict)
+    auto_metrics: Mapping[str, float] = field(default_factory=dict)
+    artifacts: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    error: str = ""
+    dry_run: bool = False

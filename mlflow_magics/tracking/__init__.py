@@ -1,0 +1,1 @@
+"""Records -> MLflow. The only room that imports mlflow; knows neither IPython nor ipywidgets."""
