@@ -52,6 +52,47 @@ class Choices:
 
 
 @dataclass(frozen=True)
+class RunOptions:
+    """What was asked of one run.
+
+    Attributes
+    ----------
+    name, experiment, description, run_id : str
+        As typed; empty where not given.
+    choices : Choices
+        Names whose role the user decided.
+    artifacts : tuple of str
+        Paths (or patterns) of files and folders to log when the run ends.
+    models : tuple of (str, str)
+        Variable and the name to log it under.
+    tags : mapping of str to str
+        Tags given with ``--tags``.
+    nested : bool
+        Whether to be a child of the run that ``mlflow.start_run()`` opened.
+    system_metrics : bool
+        Whether MLflow samples CPU, memory and GPU meanwhile.
+    capture, source : bool
+        Whether to log the cell's variables, and its source.
+    dry_run : bool
+        Whether to show what would be logged, and log nothing.
+    """
+
+    name: str = ""
+    experiment: str = ""
+    description: str = ""
+    run_id: str = ""
+    choices: Choices = Choices()
+    artifacts: tuple[str, ...] = ()
+    models: tuple[tuple[str, str], ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    nested: bool = False
+    system_metrics: bool = False
+    capture: bool = True
+    source: bool = True
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
 class Param:
     """An input of the run.
 

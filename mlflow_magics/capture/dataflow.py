@@ -1,0 +1,111 @@
+"""Which names a cell reads, writes and loops over, and what each is built from. Reads code, never values."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .scopes import HIDDEN, Binding, Facts, Scope
+from .statements import run
+from .symbols import Carried, Node
+
+__all__ = ["Binding", "Dataflow", "analyse"]
+
+
+@dataclass(frozen=True)
+class Dataflow:
+    """What the code of a cell says of its names.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Every name of the cell's own scope, in the order of its first mention.
+    bindings : mapping of str to tuple of Binding
+        For each name that the cell writes, where and how.
+    reads : mapping of str to int
+        Names read from outside, to the first line of the top-level statement that first reads each.
+    final : mapping of str to Node
+        What each written name is built from when the cell ends.
+    differences : tuple of (Node, Node)
+        The two sides of every subtraction.
+    carried : tuple of Carried
+        The values that loops bring from one turn to the next.
+    order : tuple of Node
+        Every value bound, in the order of the code.
+    model_inputs : mapping of str to (str, str)
+        Variable of a model, to the variables of its inputs X and targets y (empty where there is none).
+    starts_runs_in_loop : bool
+        Whether ``start_run`` is called in a loop or comprehension: each call then means a run of its own.
+    """
+
+    names: tuple[str, ...]
+    bindings: Mapping[str, tuple[Binding, ...]]
+    reads: Mapping[str, int]
+    final: Mapping[str, Node]
+    differences: tuple[tuple[Node, Node], ...] = ()
+    carried: tuple[Carried, ...] = ()
+    order: tuple[Node, ...] = ()
+    model_inputs: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    starts_runs_in_loop: bool = False
+
+
+def analyse(code: str) -> Dataflow:
+    """Read the code of a cell.
+
+    Parameters
+    ----------
+    code : str
+        Python; a top-level ``await`` is allowed. Line numbers in the result are those of `code`.
+
+    Returns
+    -------
+    Dataflow
+        What it says of its names.
+
+    Raises
+    ------
+    SyntaxError
+        Where `code` is not Python.
+    """
+    tree = ast.parse(code)
+    facts = Facts()
+    scope = Scope(facts)
+    for statement in tree.body:
+        facts.top = statement.lineno
+        run([statement], scope)
+    for name, line in facts.free.items():
+        # Read by a function: from outside only if the cell itself never binds the name.
+        if name not in facts.bindings:
+            facts.reads.setdefault(name, line)
+    for hidden in HIDDEN & facts.reads.keys():
+        del facts.reads[hidden]
+    return Dataflow(
+        names=tuple(sorted(facts.mentions, key=facts.mentions.__getitem__)),
+        bindings={name: tuple(found) for name, found in facts.bindings.items()},
+        reads=facts.reads,
+        final={name: scope.env[name] for name in facts.bindings if name in scope.env},
+        differences=tuple(facts.differences),
+        carried=tuple(facts.carried),
+        order=tuple(facts.order),
+        model_inputs=_model_inputs(facts.calls),
+        starts_runs_in_loop=_starts_runs_in_loop(tree),
+    )
+
+
+def _model_inputs(calls: list[tuple[str, str, tuple[str, str]]]) -> dict[str, tuple[str, str]]:
+    """Prefer what a model was trained on to what it was asked about."""
+    asked = {model: names for model, method, names in calls if method == "predict"}
+    return asked | {model: names for model, method, names in calls if method != "predict"}
+
+
+def _starts_runs_in_loop(tree: ast.Module) -> bool:
+    loops = (ast.For, ast.AsyncFor, ast.While, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+    return any(_starts_run(part) for node in ast.walk(tree) if isinstance(node, loops) for part in ast.walk(node))
+
+
+def _starts_run(node: ast.AST) -> bool:
+    match node:
+        case ast.Call(func=ast.Name(id="start_run") | ast.Attribute(attr="start_run")):
+            return True
+    return False

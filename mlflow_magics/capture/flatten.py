@@ -1,0 +1,165 @@
+"""Configurations and dicts of results, as dotted scalars."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from .inspection import dict_of, fields_of, is_a, is_tensor, marks, mro, shape_of
+from .symbols import Key
+from .values import MANY, SHORT, is_config_object, is_scalar, is_short
+
+DEPTH: Final = 8
+"""Levels below which nothing is looked for."""
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One scalar inside a configuration.
+
+    Attributes
+    ----------
+    path : tuple of (str or int)
+        The steps to it.
+    value : object
+        The scalar, a short sequence of scalars, or a tensor of no dimensions.
+    """
+
+    path: tuple[Key, ...]
+    value: Any
+
+
+@dataclass(frozen=True)
+class Flat:
+    """A configuration laid out.
+
+    Attributes
+    ----------
+    leaves : tuple of Leaf
+        In the configuration's own order.
+    cut : bool
+        Whether there were more than `values.MANY`.
+    """
+
+    leaves: tuple[Leaf, ...]
+    cut: bool
+
+
+def flatten(value: object, limit: int = MANY) -> Flat:
+    """Lay out a dict, dataclass, Namespace, pydantic or OmegaConf object, or a class that holds settings.
+
+    Parameters
+    ----------
+    value : object
+        The configuration. May contain itself.
+    limit : int, optional
+        Leaves after which to stop.
+
+    Returns
+    -------
+    Flat
+        Its scalars; what is neither a scalar nor holds any is left out.
+    """
+    leaves: list[Leaf] = []
+    for leaf in _walk(value, (), frozenset()):
+        if len(leaves) == limit:
+            return Flat(tuple(leaves), cut=True)
+        leaves.append(leaf)
+    return Flat(tuple(leaves), cut=False)
+
+
+def _walk(value: object, path: tuple[Key, ...], above: frozenset[int]) -> Iterator[Leaf]:
+    if path and (is_scalar(value) or is_short(value) or (is_tensor(value) and shape_of(value) == ())):
+        yield Leaf(path, value)
+    elif len(path) < DEPTH and id(value) not in above:
+        for key, inner in entries(value):
+            yield from _walk(inner, (*path, key), above | {id(value)})
+
+
+def entries(value: object) -> list[tuple[Key, Any]]:
+    """List the entries of one level of a configuration.
+
+    Parameters
+    ----------
+    value : object
+        The configuration.
+
+    Returns
+    -------
+    list of (key, value)
+        Empty where `value` is none.
+    """
+    found = marks(value)
+    if ("omegaconf", "Node") in found:
+        content = fields_of(value).get("_content")
+        return [(key, _unwrapped(inner)) for key, inner in entries(content)]
+    if ("ml_collections", "ConfigDict") in found:
+        return entries(fields_of(value).get("_fields"))
+    if is_a(value, dict):
+        items: Any = dict.items(value)  # type: ignore[arg-type]
+        return [(key, inner) for key, inner in items if is_a(key, str) or type(key) is int]
+    if is_a(value, list, tuple):
+        base: Any = list if is_a(value, list) else tuple
+        return list(enumerate(base.__iter__(value))) if base.__len__(value) <= SHORT else []
+    if is_a(value, type):
+        classes = mro_of(value)
+        public = {k: v for cls in reversed(classes) for k, v in dict_of(cls).items() if not k.startswith("_")}
+        return list(public.items())
+    return _object_entries(value) if is_config_object(value) else []
+
+
+def mro_of(cls: Any) -> tuple[type, ...]:
+    """List the classes a class is made of, but `object`.
+
+    Parameters
+    ----------
+    cls : type
+        The class.
+
+    Returns
+    -------
+    tuple of type
+        Nearest first.
+    """
+    return tuple(c for c in type.__getattribute__(cls, "__mro__") if c is not object)
+
+
+def _unwrapped(node: object) -> Any:
+    """OmegaConf keeps each value in a node."""
+    if ("omegaconf", "ValueNode") in marks(node):
+        return fields_of(node).get("_val")
+    return node
+
+
+def _object_entries(value: object) -> list[tuple[Key, Any]]:
+    held: dict[str, Any] = {}
+    for cls in mro(value):
+        for name in dict_of(cls).get("__dataclass_fields__", ()):
+            slot = next((dict_of(c)[name] for c in mro(value) if name in dict_of(c)), None)
+            if type(slot) is types.MemberDescriptorType:
+                try:
+                    held[name] = slot.__get__(value, type(value))
+                except AttributeError:  # a slot that was never filled
+                    continue
+    held |= fields_of(value)
+    return [(key, inner) for key, inner in held.items() if type(key) is str and not key.startswith("_")]
+
+
+def dotted(name: str, path: tuple[Key, ...]) -> str:
+    """Give the name under which a leaf is logged.
+
+    Parameters
+    ----------
+    name : str
+        The variable.
+    path : tuple of (str or int)
+        The steps from there.
+
+    Returns
+    -------
+    str
+        As in ``"cfg.optimizer.lr"``.
+    """
+    return ".".join([name, *(str.__str__(step) if isinstance(step, str) else str(step) for step in path)])

@@ -1,0 +1,211 @@
+"""Looking at a value without it noticing.
+
+No attribute is read of a value whose class could answer with side effects: types are told by the names in their
+``__mro__``, fields are taken from the instance's own ``__dict__``, and a library's property is called as that library
+wrote it. So a mock, a proxy or a lazy module is looked at without waking up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+MISSING: Final = object()
+"""Stands for "no value", where None is one."""
+
+TENSORS: Final = frozenset(
+    {
+        ("numpy", "ndarray"),
+        ("torch", "Tensor"),
+        ("torch", "TensorBase"),
+        ("torch", "_TensorBase"),
+        ("tensorflow", "Tensor"),
+        ("tensorflow", "EagerTensor"),
+        ("jax", "Array"),
+        ("jaxlib", "Array"),
+        ("jaxlib", "ArrayImpl"),
+        ("cupy", "ndarray"),
+    }
+)
+TABLES: Final = frozenset(
+    (root, name)
+    for root in ("pandas", "polars", "pyarrow", "scipy")
+    for name in ("DataFrame", "Series", "Index", "LazyFrame", "Table", "spmatrix", "sparray")
+)
+LIBRARIES: Final = frozenset({root for root, _ in TENSORS | TABLES} | {"matplotlib"})
+"""Libraries whose own properties may be read."""
+
+
+def mro(value: object) -> tuple[type, ...]:
+    """List the classes of a value, whatever its class claims.
+
+    Parameters
+    ----------
+    value : object
+        Any value.
+
+    Returns
+    -------
+    tuple of type
+        Nearest first.
+    """
+    found: tuple[type, ...] = type.__getattribute__(type(value), "__mro__")
+    return found
+
+
+def is_a(value: object, *kinds: type) -> bool:
+    """`isinstance`, without asking the value (which may lie, or act, in ``__class__``).
+
+    Parameters
+    ----------
+    value : object
+        Any value.
+    *kinds : type
+        The classes.
+
+    Returns
+    -------
+    bool
+        Whether one of them is among the value's.
+    """
+    return any(kind in kinds for kind in mro(value))
+
+
+def dict_of(cls: type) -> Mapping[str, Any]:
+    """Give what a class itself defines, past any metaclass of its.
+
+    Parameters
+    ----------
+    cls : type
+        The class.
+
+    Returns
+    -------
+    mapping
+        Its ``__dict__``.
+    """
+    found: Mapping[str, Any] = type.__getattribute__(cls, "__dict__")
+    return found
+
+
+def fields_of(value: object) -> dict[str, Any]:
+    """Give the instance's own attributes.
+
+    Parameters
+    ----------
+    value : object
+        Any value.
+
+    Returns
+    -------
+    dict
+        Its ``__dict__``; empty where it has none.
+    """
+    try:
+        found = object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        return {}
+    return found if type(found) is dict else {}
+
+
+def class_name(cls: type) -> str:
+    """Give the name of a class.
+
+    Parameters
+    ----------
+    cls : type
+        The class.
+
+    Returns
+    -------
+    str
+        Its ``__name__``.
+    """
+    return str(type.__getattribute__(cls, "__name__"))
+
+
+def marks(value: object) -> list[tuple[str, str]]:
+    """List library and name of each class of a value.
+
+    Parameters
+    ----------
+    value : object
+        Any value.
+
+    Returns
+    -------
+    list of (str, str)
+        As in ``("numpy", "ndarray")``, nearest first.
+    """
+    found = []
+    for cls in mro(value):
+        module = dict_of(cls).get("__module__")
+        if type(module) is not str:  # C types keep theirs behind a descriptor of `type`
+            module = type.__getattribute__(cls, "__module__")
+        found.append((module.partition(".")[0] if type(module) is str else "", class_name(cls)))
+    return found
+
+
+def library_attribute(value: object, name: str) -> Any:
+    """Read a property as the library that defines it wrote it, past any override of the user's.
+
+    Parameters
+    ----------
+    value : object
+        A value of a known library type.
+    name : str
+        The property.
+
+    Returns
+    -------
+    object
+        Its value; `MISSING` where no such library defines it, or it fails.
+    """
+    for cls, (root, _) in zip(mro(value), marks(value), strict=True):
+        if root in LIBRARIES and name in dict_of(cls):
+            found = dict_of(cls)[name]
+            get = dict_of(type(found)).get("__get__") or getattr(type(found), "__get__", None)
+            try:
+                return get(found, value, type(value)) if get else found
+            # Another library's property: whatever it raises, the value has no such fact to tell.
+            except Exception:  # noqa: BLE001
+                return MISSING
+    return MISSING
+
+
+def is_tensor(value: object) -> bool:
+    """Whether a value is an array or tensor of a known library.
+
+    Parameters
+    ----------
+    value : object
+        Any value.
+
+    Returns
+    -------
+    bool
+        Told by the names of its classes; nothing is imported.
+    """
+    return any(mark in TENSORS for mark in marks(value))
+
+
+def shape_of(value: object) -> tuple[int, ...] | None:
+    """Give the shape of an array, tensor or table.
+
+    Parameters
+    ----------
+    value : object
+        Any value.
+
+    Returns
+    -------
+    tuple of int or None
+        None where it is of no known type, or has none.
+    """
+    found = library_attribute(value, "shape")
+    if found is MISSING:
+        return None
+    try:
+        return tuple(int(n) for n in found)
+    except (TypeError, ValueError):  # lazy tables and unknown dimensions
+        return None

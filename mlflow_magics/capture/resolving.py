@@ -1,0 +1,192 @@
+"""Which object a name in the code means, found without running any code; and what the standard ones among them do."""
+
+from __future__ import annotations
+
+import builtins
+import datetime
+import enum
+import types
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from .inspection import MISSING, class_name, dict_of, is_a
+from .symbols import Attribute, Call, External, Free, Join, Local, Node, Op, walk
+from .vocabulary import CLOCKS, FOREIGN_READERS, PLAIN_CLASSES, PURE
+
+
+def resolve(node: Node, namespace: Mapping[str, object]) -> Any:
+    """Find the object behind a name or dotted name.
+
+    Parameters
+    ----------
+    node : Node
+        The name.
+    namespace : mapping
+        The variables.
+
+    Returns
+    -------
+    object
+        The module, class, function or constant; `MISSING` where it cannot be told.
+    """
+    match node:
+        case External(name=name) | Free(name=name) | Local(name=name):
+            return namespace.get(name, vars(builtins).get(name, MISSING))
+        case Attribute(base=base, attr=attr):
+            owner = resolve(base, namespace)
+            if is_a(owner, types.ModuleType):
+                return object.__getattribute__(owner, "__dict__").get(attr, MISSING)
+            if is_a(owner, type):
+                bases = type.__getattribute__(owner, "__mro__")
+                return next((dict_of(one)[attr] for one in bases if attr in dict_of(one)), MISSING)
+    return MISSING
+
+
+def is_clock(node: Node, namespace: Mapping[str, object]) -> bool:
+    """Tell whether a value is a reading of a clock, which is no result in itself.
+
+    Parameters
+    ----------
+    node : Node
+        What it is built from.
+    namespace : mapping
+        The variables.
+
+    Returns
+    -------
+    bool
+        False for the difference of two readings: that is a duration.
+    """
+
+    def inside(one: Node) -> tuple[Node, ...]:
+        match one:
+            case Local(value=value):
+                return (value,)
+            case Join(parts=parts):
+                return parts
+            case Op(op=op, parts=parts) if op != "-":
+                return parts
+            case Call(func=func, args=args):
+                made = resolve(func, namespace)
+                if is_hashable_callable(made) and made in PURE:
+                    return args
+                # datetime.now().isoformat()
+                written = {"isoformat", "strftime", "timestamp", "date", "time"}
+                return (func.base,) if isinstance(func, Attribute) and func.attr in written else ()
+        return ()
+
+    return any(isinstance(one, Call) and reads_clock(one.func, namespace) for one in walk(node, inside))
+
+
+def reads_clock(func: Node, namespace: Mapping[str, object]) -> bool:
+    """Tell whether a call of this function reads a clock.
+
+    Parameters
+    ----------
+    func : Node
+        What is called.
+    namespace : mapping
+        The variables.
+
+    Returns
+    -------
+    bool
+        True for `time.time` and its like, and for ``now`` and ``today`` of dates.
+    """
+    if isinstance(func, Attribute) and func.attr in {"now", "utcnow", "today"}:
+        owner = resolve(func.base, namespace)
+        return is_a(owner, type) and datetime.date in type.__getattribute__(owner, "__mro__")
+    made = resolve(func, namespace)
+    return is_hashable_callable(made) and made in CLOCKS
+
+
+def is_hashable_callable(made: object) -> bool:
+    """Tell whether an object is a plain function or class, which can be looked up in a set without side effects.
+
+    Parameters
+    ----------
+    made : object
+        Any object.
+
+    Returns
+    -------
+    bool
+        False for callable instances, and for classes whose metaclass may answer in its own way.
+    """
+    return type(made) in {types.FunctionType, types.BuiltinFunctionType, type, enum.EnumMeta}
+
+
+def callable_name(made: Any) -> str:
+    """Give the name of a function or class.
+
+    Parameters
+    ----------
+    made : function or class
+        A plain one, see `is_hashable_callable`.
+
+    Returns
+    -------
+    str
+        Its ``__name__``.
+    """
+    return class_name(made) if is_a(made, type) else str(object.__getattribute__(made, "__name__"))
+
+
+def is_foreign_reader(made: Any) -> bool:
+    """Tell whether a function is ``yaml.safe_load`` or its like, by module and name.
+
+    Parameters
+    ----------
+    made : object
+        Any object.
+
+    Returns
+    -------
+    bool
+        True for those; nothing is imported to compare with.
+    """
+    if not is_a(made, types.FunctionType):
+        return False
+    module = str(object.__getattribute__(made, "__module__") or "").partition(".")[0]
+    return module in FOREIGN_READERS and callable_name(made) in {"load", "loads", "safe_load", "full_load"}
+
+
+def reads_configuration(owner: type, method: str) -> bool:
+    """Tell whether a class method gives settings: ``OmegaConf.load``.
+
+    Parameters
+    ----------
+    owner : type
+        The class.
+    method : str
+        The method.
+
+    Returns
+    -------
+    bool
+        Told by the class's module and the method's name.
+    """
+    module = str(type.__getattribute__(owner, "__module__")).partition(".")[0]
+    return module in FOREIGN_READERS and method in {"load", "create", "merge", "from_cli", "structured"}
+
+
+def made_kind(cls: type) -> Literal["config", "object", "unknown"]:
+    """Tell what kind of value a class makes, as far as its bases and fields say.
+
+    Parameters
+    ----------
+    cls : type
+        The class.
+
+    Returns
+    -------
+    str
+        ``"config"`` for dataclasses, Namespaces and pydantic models; ``"unknown"`` for plain values.
+    """
+    bases = type.__getattribute__(cls, "__mro__")
+    if any(base in PLAIN_CLASSES or base is enum.Enum for base in bases):
+        return "unknown"
+    roots = {(str(type.__getattribute__(b, "__module__")).partition(".")[0], class_name(b)) for b in bases}
+    known = {("types", "SimpleNamespace"), ("argparse", "Namespace"), ("pydantic", "BaseModel")}
+    fielded = any("__dataclass_fields__" in dict_of(base) for base in bases)
+    return "config" if fielded or known & roots else "object"

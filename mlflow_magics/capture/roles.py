@@ -1,0 +1,240 @@
+"""From the names of a cell and their values to what is logged, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass
+from typing import Literal
+
+from ..errors import UnknownNameError
+from ..records import Captured, Choices, Figure, Metric, Param, Skipped
+from .dataflow import Dataflow, analyse
+from .deciding import Cell, inferred
+from .figures import Record, with_figures
+from .flatten import flatten
+from .forcing import forced
+from .inspection import MISSING, is_a
+from .resolving import is_clock
+from .secrets import secret_reason
+from .symbols import Local
+from .values import is_scalar, kind_of
+from .weighing import Before, Weigher, Weight
+from .writing import describe, number_of
+
+Role = Literal["param", "metric", "figure", "model", "table", "metrics", "params", "artifact"]
+"""What ``%mlflow_log NAME`` takes a variable for."""
+
+NOISE = frozenset({"a module", "a function", "a class"})
+"""Reasons that say little; they come last."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What the names of a cell held as the cell began.
+
+    Attributes
+    ----------
+    before : mapping of str to Before
+        Only names that existed.
+    """
+
+    before: Mapping[str, Before]
+
+
+def snapshot(flow: Dataflow, namespace: Mapping[str, object]) -> Snapshot:
+    """Remember what the names of a cell hold; to be called as the run opens.
+
+    Parameters
+    ----------
+    flow : Dataflow
+        The cell.
+    namespace : mapping
+        The variables; read, never changed. Only names that the cell mentions are looked up.
+
+    Returns
+    -------
+    Snapshot
+        Holds scalars, and nothing bigger.
+    """
+    found = ((name, namespace.get(name, MISSING)) for name in flow.names)
+    return Snapshot({name: _before(value) for name, value in found if value is not MISSING})
+
+
+def _before(value: object) -> Before:
+    kind = kind_of(value)
+    leaves = flatten(value).leaves if kind == "config" else ()
+    return Before(
+        kind,
+        id(value),
+        scalar=value if kind == "scalar" else MISSING,
+        leaves={leaf.path: leaf.value for leaf in leaves if is_scalar(leaf.value)},
+        many=is_a(value, list),
+    )
+
+
+def assign(
+    flow: Dataflow,
+    namespace: Mapping[str, object],
+    before: Snapshot,
+    choices: Choices,
+    *,
+    reached: int | None = None,
+    ignored: Collection[str] = (),
+    shown: Seq[object] = (),
+) -> Captured:
+    """Decide what of a cell is logged; to be called as the cell ends.
+
+    Parameters
+    ----------
+    flow : Dataflow
+        The cell.
+    namespace : mapping
+        The variables; read, never changed.
+    before : Snapshot
+        What they held as the cell began.
+    choices : Choices
+        What the user said; it wins.
+    reached : int, optional
+        First line of the top-level statement in which the cell failed; None where it ran to its end.
+    ignored : collection of str, optional
+        Names never considered: those that IPython keeps for itself.
+    shown : sequence, optional
+        Matplotlib figures that the cell displayed.
+
+    Returns
+    -------
+    Captured
+        Nothing of it is secret. Values are read, never copied.
+    """
+    weigher = Weigher(flow, namespace, before.before)
+    cell = Cell(flow, namespace, before.before, weigher, _clocks(weigher), [])
+    chosen = dict.fromkeys([*choices.params, *choices.metrics])
+    records: list[Record] = []
+    for name in dict.fromkeys([*flow.names, *chosen]):
+        if name in choices.skip:
+            continue
+        if name in chosen:
+            records += _chosen(name, cell, as_metric=name in choices.metrics)
+        elif name not in ignored and _is_reached(name, cell, reached):
+            records += inferred(name, cell)
+    records = [one for one in records if not _is_under(one.name, choices.skip)]
+    records = _without_twins(with_figures(records, shown))
+    return Captured(
+        params=tuple(one for one in records if isinstance(one, Param)),
+        metrics=tuple(one for one in records if isinstance(one, Metric)),
+        figures=tuple(one for one in records if isinstance(one, Figure)),
+        skipped=tuple(sorted((r for r in records if isinstance(r, Skipped)), key=lambda one: one.reason in NOISE)),
+        notes=tuple(cell.notes),
+    )
+
+
+def _is_under(name: str, skip: Collection[str]) -> bool:
+    return any(name == one or name.startswith(one + ".") for one in skip)
+
+
+def _clocks(weigher: Weigher) -> frozenset[str]:
+    """Names from outside that are subtracted from a clock reading, or from which one is: readings themselves."""
+    found = set()
+    for left, right in weigher.flow.differences:
+        for one, other in ((left, right), (right, left)):
+            name = getattr(one, "name", "")
+            if name and not isinstance(one, Local) and is_clock(other, weigher.namespace):
+                found.add(name)
+    return frozenset(found)
+
+
+def _is_reached(name: str, cell: Cell, reached: int | None) -> bool:
+    """Whether the cell got as far as this name, when it failed in the statement at line `reached`."""
+    if reached is None:
+        return True
+    if cell.flow.reads.get(name, reached + 1) <= reached:
+        return True
+    bindings = cell.flow.bindings.get(name, ())
+    if any(binding.lineno < reached for binding in bindings):
+        return True
+    known = cell.before.get(name)
+    return bool(bindings) and (known is None or known.ident != id(cell.namespace.get(name, MISSING)))
+
+
+def _chosen(name: str, cell: Cell, *, as_metric: bool) -> list[Param | Metric | Skipped]:
+    """Follow the user; a name that does not exist must not cost the run its data, so it is a note."""
+    value = cell.namespace.get(name, MISSING)
+    if value is MISSING:
+        known = [*cell.flow.names, *(one for one in cell.namespace if not one.startswith("_"))]
+        others = dict.fromkeys(one for one in known if one != name)
+        cell.notes.append(str(UnknownNameError("variable", name, others)))
+        return []
+    return forced(name, value, as_metric=as_metric)
+
+
+def _without_twins(records: list[Record]) -> list[Record]:
+    """``results = {"acc": acc}``: the entry says nothing that the variable does not."""
+    said = {(type(one), one.name, repr(_logged(one))) for one in records if "." not in one.name}
+    return [
+        one
+        for one in records
+        if "." not in one.name
+        or isinstance(one, Skipped)
+        or (type(one), one.name.rpartition(".")[2], repr(_logged(one))) not in said
+    ]
+
+
+def _logged(record: Record) -> object:
+    return record.value if isinstance(record, Param | Metric) else None
+
+
+def role_of(name: str, value: object, history: Seq[str], namespace: Mapping[str, object]) -> Role | Skipped:
+    """Tell the role of one variable, for ``%mlflow_log accuracy``.
+
+    Parameters
+    ----------
+    name : str
+        The variable.
+    value : object
+        Its value.
+    history : sequence of str
+        Sources of the cells run so far, newest last; the last one that binds the name tells how it came to be.
+    namespace : mapping
+        The variables.
+
+    Returns
+    -------
+    Role or Skipped
+        What to log it as; `Skipped` with the reason where it must not be, or cannot be.
+    """
+    kind = kind_of(value)
+    secret = secret_reason(name, value) if kind in {"scalar", "short", "data"} else ""
+    if secret:
+        return Skipped(name, secret)
+    if kind in {"figure", "model"}:
+        return "figure" if kind == "figure" else "model"
+    computed = _computed_in(name, history, namespace)
+    number = number_of(value)
+    if number is not None:
+        guess = computed if computed is not None else (is_a(value, float) or kind != "scalar")
+        return "metric" if guess else "param"
+    if kind in {"scalar", "short"}:
+        return "param"
+    if kind == "config":
+        numbers = all(number_of(leaf.value) is not None for leaf in flatten(value).leaves)
+        return "metrics" if is_a(value, dict) and numbers and computed is not False else "params"
+    if any(base.__name__ == "DataFrame" for base in type(value).__mro__):
+        return "table"
+    return Skipped(name, describe(value, kind))
+
+
+def _computed_in(name: str, history: Seq[str], namespace: Mapping[str, object]) -> bool | None:
+    """Whether the last cell that bound a name computed it; None where none did."""
+    for source in reversed(history):
+        if name not in source:
+            continue
+        try:
+            flow = analyse(source)
+        except SyntaxError:  # a cell that never ran
+            continue
+        if name in flow.final:
+            others = {k: v for k, v in snapshot(flow, namespace).before.items() if k not in flow.final}
+            weigher = Weigher(flow, namespace, others)
+            return weigher.weigh(flow.final[name]) is not Weight.INPUT
+    return None

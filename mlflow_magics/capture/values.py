@@ -1,0 +1,281 @@
+"""What kind of thing a value is, told from its type alone."""
+
+from __future__ import annotations
+
+import datetime
+import enum
+import pathlib
+import types
+from collections.abc import Mapping
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, Final, Literal
+
+from .inspection import (
+    MISSING,
+    TABLES,
+    dict_of,
+    fields_of,
+    is_a,
+    is_tensor,
+    library_attribute,
+    marks,
+    mro,
+    shape_of,
+)
+
+Kind = Literal["scalar", "config", "short", "data", "model", "figure", "module", "function", "class", "object"]
+"""What a value is, as far as roles care. ``"short"`` is a tuple or list of up to `SHORT` scalars."""
+
+SHORT: Final = 16
+"""Items up to which a tuple or list of scalars is a setting rather than data."""
+
+MANY: Final = 500
+"""Entries up to which a dict is a configuration rather than data."""
+
+SCALARS: Final = (
+    *(bool, int, float, complex, str, types.NoneType, Decimal, Fraction),
+    *(enum.Enum, pathlib.PurePath, datetime.date, datetime.time, datetime.timedelta),
+)
+DATA: Final = (list, tuple, set, frozenset, dict, bytes, bytearray, memoryview, range, types.GeneratorType)
+FUNCTIONS: Final = (types.FunctionType, types.BuiltinFunctionType, types.MethodType)
+METHODS: Final = (*FUNCTIONS, property, classmethod, staticmethod)
+WRITTEN_IN_PYTHON: Final = 1 << 9
+"""Set in ``__flags__`` of classes made by a ``class`` statement; `datetime` and its like have it not."""
+
+NUMPY_OPAQUE: Final = frozenset({"void", "bytes_", "object_", "character"})
+MODELS: Final = frozenset(
+    {
+        ("torch", "Module"),
+        ("keras", "Model"),
+        ("keras", "Layer"),
+        ("tensorflow", "Module"),
+        ("xgboost", "Booster"),
+        ("lightgbm", "Booster"),
+    }
+)
+FIGURES: Final[Mapping[tuple[str, str], Literal["matplotlib", "plotly", "altair"]]] = {
+    ("matplotlib", "FigureBase"): "matplotlib",
+    ("matplotlib", "Figure"): "matplotlib",
+    ("plotly", "BaseFigure"): "plotly",
+    ("altair", "TopLevelMixin"): "altair",
+}
+CONFIGS: Final = frozenset({("omegaconf", "DictConfig"), ("ml_collections", "ConfigDict"), ("pydantic", "BaseModel")})
+
+
+def is_enum_class(cls: type) -> bool:
+    """Whether a class is an Enum.
+
+    Parameters
+    ----------
+    cls : type
+        The class.
+
+    Returns
+    -------
+    bool
+        True for subclasses of `enum.Enum`.
+    """
+    return enum.Enum in type.__getattribute__(cls, "__mro__")
+
+
+def is_scalar(value: object) -> bool:
+    """Whether a value is one thing: a number, a text, None, an Enum, a path, a date.
+
+    Parameters
+    ----------
+    value : object
+        Any value.
+
+    Returns
+    -------
+    bool
+        True for those and for numpy's scalars.
+    """
+    if is_a(value, *SCALARS):
+        return True
+    found = marks(value)
+    return ("numpy", "generic") in found and not any(m[0] == "numpy" and m[1] in NUMPY_OPAQUE for m in found)
+
+
+def is_config_holder(value: object) -> bool:
+    """Whether a class is used as a bag of settings: ``class CFG: lr = 0.1``.
+
+    Parameters
+    ----------
+    value : object
+        Any value.
+
+    Returns
+    -------
+    bool
+        True for a plain class whose public attributes are scalars, at least one, and that has no methods.
+    """
+    if type(value) is not type:
+        return False
+    classes = [cls for cls in value.__mro__ if cls is not object]
+    held = {key: inner for cls in classes for key, inner in dict_of(cls).items()}
+    public = [inner for key, inner in held.items() if not key.startswith("_")]
+    plain = all(cls.__flags__ & WRITTEN_IN_PYTHON for cls in classes) and not {"__init__", "__dataclass_fields__"} & {
+        *held
+    }
+    return plain and any(map(is_scalar, public)) and not any(is_a(inner, *METHODS) for inner in public)
+
+
+def is_config_object(value: object) -> bool:
+    """Whether a value is a configuration by its type: a dataclass, a Namespace, a pydantic or OmegaConf object.
+
+    Parameters
+    ----------
+    value : object
+        Any value.
+
+    Returns
+    -------
+    bool
+        A dict is judged by its content elsewhere, a class by `is_config_holder`.
+    """
+    if is_a(value, types.SimpleNamespace):
+        return True
+    if any("__dataclass_fields__" in dict_of(cls) for cls in mro(value)):
+        return not is_model(value)
+    found = marks(value)
+    return ("argparse", "Namespace") in found or any(mark in CONFIGS for mark in found)
+
+
+def is_model(value: object) -> bool:
+    """Whether a value can be fitted or asked.
+
+    Parameters
+    ----------
+    value : object
+        Any value.
+
+    Returns
+    -------
+    bool
+        Told by its class: a known base, or methods ``fit`` or ``predict``.
+    """
+    if any(mark in MODELS for mark in marks(value)):
+        return True
+    return any("fit" in dict_of(cls) or "predict" in dict_of(cls) for cls in mro(value))
+
+
+def figure_library(value: object) -> Literal["matplotlib", "plotly", "altair"] | None:
+    """Which library a figure is of.
+
+    Parameters
+    ----------
+    value : object
+        Any value.
+
+    Returns
+    -------
+    str or None
+        None where it is no figure.
+    """
+    return next((FIGURES[mark] for mark in marks(value) if mark in FIGURES), None)
+
+
+def figure_behind(value: object) -> object:
+    """Find the figure that a value is or belongs to.
+
+    Parameters
+    ----------
+    value : object
+        A figure, a matplotlib Axes, or an array of them.
+
+    Returns
+    -------
+    object
+        The figure; `MISSING` where there is none.
+    """
+    if figure_library(value):
+        return value
+    found = marks(value)
+    if ("numpy", "ndarray") in found:
+        first = library_attribute(value, "flat")
+        size = library_attribute(value, "size")
+        dtype = library_attribute(value, "dtype")
+        if first is MISSING or size is MISSING or not 0 < size < 1000 or str(dtype) != "object":
+            return MISSING
+        value = next(iter(first))
+        found = marks(value)
+    if ("matplotlib", "Artist") in found:
+        figure = fields_of(value).get("_parent_figure", fields_of(value).get("figure"))
+        return figure if figure_library(figure) else MISSING
+    return MISSING
+
+
+def kind_of(value: object) -> Kind:
+    """Tell what kind of thing a value is.
+
+    Parameters
+    ----------
+    value : object
+        Any value.
+
+    Returns
+    -------
+    str
+        See `Kind`.
+    """
+    if is_scalar(value):
+        return "scalar"
+    if is_a(value, types.ModuleType):
+        return "module"
+    if is_a(value, type):
+        return "config" if is_config_holder(value) else "class"
+    if is_a(value, *FUNCTIONS) or ("numpy", "ufunc") in marks(value):
+        return "function"
+    if is_a(value, dict):
+        return "config" if _is_config_dict(value) else "data"  # type: ignore[arg-type]
+    if is_config_object(value):
+        return "config"
+    if is_a(value, tuple, list):
+        return "short" if is_short(value) else "data"
+    return _library_kind(value)
+
+
+def _library_kind(value: object) -> Kind:
+    if figure_behind(value) is not MISSING:
+        return "figure"
+    if is_tensor(value) or any(mark in TABLES for mark in marks(value)) or is_a(value, *DATA):
+        return "data"
+    return "model" if is_model(value) else "object"
+
+
+def is_short(value: object) -> bool:
+    """Whether a value is a tuple or list of a few scalars.
+
+    Parameters
+    ----------
+    value : object
+        Any value.
+
+    Returns
+    -------
+    bool
+        True up to `SHORT` items.
+    """
+    kinds = mro(value)
+    for base in (tuple, list):
+        if base in kinds:
+            return 0 < base.__len__(value) <= SHORT and all(map(is_scalar, base.__iter__(value)))  # type: ignore[arg-type]
+    return False
+
+
+def _is_config_dict(value: dict[Any, Any], depth: int = 0) -> bool:
+    """Text or int keys, not too many, and somewhere a scalar."""
+    if not dict.__len__(value) <= MANY or depth > 5:
+        return False
+    items = list(dict.items(value))
+    if not all(is_a(key, str, int) for key, _ in items):
+        return False
+    return any(is_scalar(v) or is_short(v) or is_config_object(v) or _is_tensor_scalar(v) for _, v in items) or any(
+        is_a(v, dict) and _is_config_dict(v, depth + 1) for _, v in items
+    )
+
+
+def _is_tensor_scalar(value: object) -> bool:
+    return is_tensor(value) and shape_of(value) == ()

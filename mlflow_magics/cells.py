@@ -1,0 +1,316 @@
+"""Where a run cell begins and ends.
+
+``%%mlflow_run ARGS`` on the first line is rewritten to the line magic ``%mlflow_run ARGS`` on the same line, so that the
+rest stays top-level code: its value, its ``await``, its traceback and its line numbers are those of the bare cell. The
+line magic opens the run; IPython's ``post_run_cell`` event closes it with the true outcome.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import linecache
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.inputtransformer2 import cell_magic, leading_empty_lines, leading_indent
+
+from .openrun import OpenRun
+from .records import CellSource, Outcome, RunOptions, Status
+from .session import Session
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from IPython.core.interactiveshell import InteractiveShell
+
+_MARK = re.compile(r"%%mlflow_run(?=\s|$)")
+_CELL_MAGIC = re.compile(r"%%(\w[\w.]*)")
+# Cell magics that run their body as the cell's own Python, in the kernel's namespace.
+_TRANSPARENT = frozenset({"mlflow_run", "time", "capture", "prun"})
+
+
+def rewrite(lines: list[str]) -> list[str]:
+    """Turn ``%%mlflow_run`` at the top of a cell into the line magic; an input transformer.
+
+    Parameters
+    ----------
+    lines : list of str
+        The cell, each line with its newline.
+
+    Returns
+    -------
+    list of str
+        As many lines, unless the body begins with a cell magic, which then takes the rest of the cell as it would
+        have on line 1. Other cells are returned unchanged.
+    """
+    top = next((i for i, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")), None)
+    if top is None or not _MARK.match(lines[top]):
+        return lines
+    body = lines[top + 1 :]
+    first = next((i for i, line in enumerate(body) if line.strip()), len(body))
+    code = rewrite(leading_indent(body[first:]))
+    if code and code[0].startswith("%%"):
+        code = cell_magic(code)
+    return [*lines[:top], lines[top][1:], *body[:first], *code]
+
+
+# IPython's completeness check must see the cell magic, or a terminal would run the first line without its body.
+rewrite.has_side_effects = True  # type: ignore[attr-defined]  # IPython's name for "not in the completeness check"
+
+
+@dataclass
+class _Frame:
+    """A cell being run; cells nest (``%%capture``, ``%run`` of a notebook)."""
+
+    info: Any
+    opened: OpenRun | None = None
+    shown_error: BaseException | None = None
+    figures: frozenset[int] = frozenset()
+
+
+@dataclass
+class _Source:
+    """A cell split into the magics above and the Python below."""
+
+    code: str
+    marked: bool = field(default=False)
+
+
+class CellRuns:
+    """Opens a run when a cell's magic says so, and closes it when the cell is over.
+
+    Parameters
+    ----------
+    shell : InteractiveShell
+        The shell.
+    session : Session
+        What opens and closes runs.
+    show : callable
+        Shows an :class:`Outcome` below the cell.
+    """
+
+    def __init__(self, shell: InteractiveShell, session: Session, show: Callable[[Outcome], None]) -> None:
+        self.shell = shell
+        self.session = session
+        self.show = show
+        self._frames: list[_Frame] = []
+        self._unframed = _Frame(None)
+
+    def register(self) -> None:
+        """Put the transformer, the events and the figure watcher in place."""
+        self.shell.input_transformers_cleanup.append(rewrite)
+        self.shell.events.register("pre_run_cell", self._before_cell)
+        self.shell.events.register("post_run_cell", self._after_cell)
+        formatter = self.shell.display_formatter
+        if formatter is not None:
+            formatter.mimebundle_formatter.for_type_by_name("matplotlib.figure", "Figure", self._note_figure)
+
+    def unregister(self) -> None:
+        """Take them out again. A run that is still open is closed by the session."""
+        if rewrite in self.shell.input_transformers_cleanup:
+            self.shell.input_transformers_cleanup.remove(rewrite)
+        for event, callback in (("pre_run_cell", self._before_cell), ("post_run_cell", self._after_cell)):
+            if callback in self.shell.events.callbacks[event]:
+                self.shell.events.unregister(event, callback)
+        formatter = self.shell.display_formatter
+        if formatter is not None:
+            mimebundle = formatter.mimebundle_formatter
+            mimebundle.deferred_printers.pop(("matplotlib.figure", "Figure"), None)
+            for known in [t for t, f in mimebundle.type_printers.items() if f == self._note_figure]:
+                mimebundle.pop(known)
+
+    def begin(self, options: RunOptions) -> None:
+        """Open the run of the cell that is being run; an earlier run of the same cell ends here.
+
+        Parameters
+        ----------
+        options : RunOptions
+            What the magic's line asks for.
+
+        Raises
+        ------
+        MlflowMagicsError
+            What was asked makes no sense: the cell should not run.
+        """
+        frame = self._frames[-1] if self._frames else self._unframed
+        self._finish(frame, "FINISHED", None)
+        source = self._source(frame)
+        if source is None:
+            return  # a syntax error further down: the cell fails by itself, and there is nothing to track
+        frame.shown_error = _last_shown_error()
+        frame.figures = frozenset(id(figure) for figure in _pyplot_figures())
+        frame.opened = self.session.open(options, source)
+
+    # -- events: never raise into the user's cell; IPython passes other arguments from version to version ----------
+
+    def _before_cell(self, info: Any = None, *_: Any) -> None:
+        if not self._frames:
+            # A silent cell (a front end's own) gets no event when it ends, so its run ends here at the latest.
+            self._finish(self._unframed, "FINISHED", None)
+        self._frames.append(_Frame(info))
+
+    def _after_cell(self, result: Any = None, *_: Any) -> None:
+        info = getattr(result, "info", None)
+        if result is None:
+            # ipykernel: an `await` cell was interrupted before it had a result.
+            frame = self._frames.pop() if self._frames else self._unframed
+            self._finish(frame, "KILLED", KeyboardInterrupt())
+            return
+        if any(frame.info is info for frame in self._frames):
+            while self._frames[-1].info is not info:  # a nested cell that was torn down without its event
+                self._finish(self._frames.pop(), "KILLED", KeyboardInterrupt())
+            frame = self._frames.pop()
+        else:
+            # The cell that loaded the extension began before the events were registered.
+            frame = self._unframed
+        status, error = _outcome(result, frame)
+        self._finish(frame, status, error)
+
+    def _finish(self, frame: _Frame, status: Status, error: BaseException | None) -> None:
+        opened, frame.opened = frame.opened, None
+        if opened is not None and opened in self.session.open_runs:
+            # Where no backend displays figures (a terminal, Agg), those the cell left open are the ones it made.
+            for figure in _pyplot_figures():
+                if id(figure) not in frame.figures:
+                    _remember(opened, figure)
+            self.show(self.session.close(opened, status, error))
+
+    def _note_figure(self, figure: object) -> None:
+        """Remember a figure that a run cell displays; IPython then formats it as ever."""
+        for frame in reversed([self._unframed, *self._frames]):
+            if frame.opened is not None:
+                _remember(frame.opened, figure)
+                return
+
+    # -- the cell's source ----------------------------------------------------------------------------------------
+
+    def _source(self, frame: _Frame) -> CellSource | None:
+        """Return the cell that is being run; None if a part that is compiled later has a syntax error."""
+        info = frame.info
+        typed = getattr(info, "raw_cell", None)
+        if typed is None:
+            # The cell that loads the extension was typed before anybody listened; Python keeps what it compiled.
+            typed = _source_being_run(self.shell.user_ns)
+        counts = getattr(info, "store_history", True)
+        split = _split(typed)
+        code = "".join(self.shell.transform_cell(split.code)) if split.code else ""
+        try:
+            tree = ast.parse(code, type_comments=False)
+        except SyntaxError:
+            return None
+        if not split.marked:
+            code = _rest(code, tree, _line_being_run(self.shell.user_ns))
+        return CellSource(
+            text=typed,
+            code=code,
+            execution_count=self.shell.execution_count if counts else None,
+            cell_id=getattr(info, "cell_id", None),
+        )
+
+
+def _split(typed: str) -> _Source:
+    """Peel the cell magics off the top. `code` is the Python that remains, `marked` whether all of it is the run."""
+    lines = leading_indent(leading_empty_lines(typed.splitlines(keepends=True)))
+    marked = False
+    offset: list[str] = []
+    while lines:
+        top = next((i for i, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")), None)
+        found = _CELL_MAGIC.match(lines[top]) if top is not None else None
+        if top is None or found is None:
+            break
+        if found[1] not in _TRANSPARENT:
+            return _Source("", True)
+        marked = marked or found[1] == "mlflow_run"
+        # Python below %%mlflow_run is compiled with the magic's line above it; below %%time it is not.
+        offset = ["\n"] * (top + 1) if found[1] == "mlflow_run" else []
+        body = lines[top + 1 :]
+        first = next((i for i, line in enumerate(body) if line.strip()), len(body))
+        lines = body[:first] + leading_indent(body[first:])
+    return _Source("".join(offset + lines), marked)
+
+
+def _rest(code: str, tree: ast.Module, line: int | None) -> str:
+    """Blank out what is not the run: the lines up to the magic on `line`, and from the next magic on."""
+    if line is None:
+        return code
+    ends = [node.lineno for node in tree.body if _is_magic(node) and node.lineno > line]
+    end = min(ends, default=sys.maxsize)
+    kept = [
+        text if line < number < end else "\n" for number, text in enumerate(code.splitlines(keepends=True), start=1)
+    ]
+    rest = "".join(kept)
+    try:
+        ast.parse(rest)
+    except SyntaxError:
+        return code  # the magic stands inside a statement, so that statement is part of the run
+    return rest
+
+
+def _is_magic(node: ast.stmt) -> bool:
+    """Whether a statement is what IPython makes of ``%mlflow_run``."""
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Call)
+        and isinstance(node.value.func, ast.Attribute)
+        and node.value.func.attr == "run_line_magic"
+        and bool(node.value.args)
+        and isinstance(node.value.args[0], ast.Constant)
+        and node.value.args[0].value == "mlflow_run"
+    )
+
+
+def _line_being_run(namespace: Any) -> int | None:
+    """Return the line of the cell that called the magic we are in."""
+    frame = _cell_frame(namespace)
+    return frame.f_lineno if frame is not None else None
+
+
+def _source_being_run(namespace: Any) -> str:
+    frame = _cell_frame(namespace)
+    return "".join(linecache.getlines(frame.f_code.co_filename)) if frame is not None else ""
+
+
+def _cell_frame(namespace: Any) -> FrameType | None:
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_globals is not namespace:
+        frame = frame.f_back
+    return frame
+
+
+# -- how a cell ended ---------------------------------------------------------------------------------------------
+
+
+def _outcome(result: Any, frame: _Frame) -> tuple[Status, BaseException | None]:
+    error: BaseException | None = result.error_before_exec or result.error_in_exec
+    if error is None:
+        # %%time and %run show a traceback and report success; IPython leaves the error in sys.last_value.
+        last = _last_shown_error()
+        error = last if last is not frame.shown_error else None
+    if error is None or (isinstance(error, SystemExit) and not error.code):
+        return "FINISHED", None
+    if isinstance(error, (KeyboardInterrupt, asyncio.CancelledError)):
+        return "KILLED", error
+    return "FAILED", error
+
+
+def _last_shown_error() -> BaseException | None:
+    found = getattr(sys, "last_value", None)
+    return found if isinstance(found, BaseException) else None
+
+
+# -- figures ------------------------------------------------------------------------------------------------------
+
+
+def _remember(opened: OpenRun, figure: object) -> None:
+    if not any(figure is other for other in opened.shown):
+        opened.shown.append(figure)
+
+
+def _pyplot_figures() -> list[object]:
+    """Return the figures that pyplot holds open, if pyplot is in use at all."""
+    helpers = sys.modules.get("matplotlib._pylab_helpers")
+    return [manager.canvas.figure for manager in helpers.Gcf.get_all_fig_managers()] if helpers else []

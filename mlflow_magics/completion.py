@@ -1,0 +1,56 @@
+"""Tab completion of the magics' options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.completer import SimpleCompletion, context_matcher
+
+from .arguments import options_of
+
+if TYPE_CHECKING:
+    from IPython.core.completer import CompletionContext, SimpleMatcherResult
+    from IPython.core.interactiveshell import InteractiveShell
+
+
+class OptionCompleter:
+    """Offers the long options of a magic on the magic's own line.
+
+    Parameters
+    ----------
+    shell : InteractiveShell
+        The shell.
+    magics : sequence of callable
+        Magic functions; those without declared options are left out.
+    """
+
+    def __init__(self, shell: InteractiveShell, magics: Sequence[Callable[..., Any]]) -> None:
+        self.shell = shell
+        self.options = {magic.__name__: options_of(magic) for magic in magics if hasattr(magic, "parser")}
+
+        @context_matcher()
+        def mlflow_magics_options(context: CompletionContext) -> SimpleMatcherResult:
+            return self._match(context)
+
+        self._matcher = mlflow_magics_options
+
+    def register(self) -> None:
+        """Add the completer to IPython's own."""
+        if self.shell.Completer is not None:
+            self.shell.Completer.custom_matchers.append(self._matcher)
+
+    def unregister(self) -> None:
+        """Take it out again."""
+        if self.shell.Completer is not None and self._matcher in self.shell.Completer.custom_matchers:
+            self.shell.Completer.custom_matchers.remove(self._matcher)
+
+    def _match(self, context: CompletionContext) -> SimpleMatcherResult:
+        line = context.line_with_cursor[: context.cursor_position]
+        magic, _, typed = line.lstrip().partition(" ")
+        options = self.options.get(magic.lstrip("%"), []) if magic.startswith("%") else []
+        word = typed.rsplit(None, 1)[-1] if typed and not typed[-1].isspace() else ""
+        if not word.startswith("-"):
+            return {"completions": []}
+        found = [SimpleCompletion(option, type="param") for option in options if option.startswith(word)]
+        return {"completions": found, "matched_fragment": word, "suppress": bool(found)}

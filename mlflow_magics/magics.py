@@ -1,0 +1,316 @@
+"""The commands: declare options, call the session, show the outcome. No decisions are made here."""
+
+from __future__ import annotations
+
+import atexit
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
+from IPython.core.magic_arguments import argument, magic_arguments
+from IPython.display import display
+
+from . import arguments, manual
+from .cells import CellRuns
+from .completion import OptionCompleter
+from .errors import MlflowMagicsError, OptionError
+from .records import Choices, Outcome, RunOptions
+from .session import Session
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """Show our own errors as one line without a traceback."""
+    try:
+        yield
+    except MlflowMagicsError as error:
+        raise UsageError(str(error)) from None
+
+
+def _run_arguments(magic: Callable[..., Any]) -> Callable[..., Any]:
+    """Declare what ``%%mlflow_run`` and ``%mlflow_start`` have in common."""
+    for declare in (
+        argument("name", nargs="?", default="", help="Name of the run; MLflow makes one up if none is given."),
+        argument("-e", "--experiment", default="", help="Experiment to log to; created if missing."),
+        argument("--tags", nargs="+", action="extend", metavar="K=V", help="Tags of the run."),
+        argument("--description", default="", help="A note shown on the run's page (Markdown)."),
+        argument("--nested", action="store_true", help="Nest in the run that mlflow.start_run() opened."),
+        argument("--run-id", default="", help="Go on with this existing run."),
+        argument("--log-system-metrics", action="store_true", help="Sample CPU, memory and GPU meanwhile."),
+    ):
+        magic = declare(magic)
+    return magic
+
+
+@magics_class
+class MlflowMagics(Magics):
+    """``%mlflow_connect``, ``%%mlflow_run`` and their neighbours.
+
+    Parameters
+    ----------
+    shell : InteractiveShell
+        The shell.
+    session : Session
+        The state they share.
+    cells : CellRuns
+        What knows where a run cell begins and ends.
+    """
+
+    def __init__(self, shell: InteractiveShell, session: Session, cells: CellRuns) -> None:
+        super().__init__(shell)
+        self.session = session
+        self.cells = cells
+
+    @magic_arguments()
+    @argument(
+        "uri",
+        nargs="?",
+        help="Where to track: http(s)://…, sqlite:///…, azureml://…, databricks, a folder, or local.",
+    )
+    @argument("-e", "--experiment", help="Experiment to log to; created if missing.")
+    @argument("--registry-uri", help="Where models are registered, if elsewhere.")
+    @argument("--check", action="store_true", help="Probe the connection step by step and say what to mend.")
+    @line_magic
+    def mlflow_connect(self, line: str) -> None:
+        """Decide where this kernel tracks to. Without a URI: the environment, Azure ML, else a local SQLite store."""
+        from .display import tables
+
+        with _one_line():
+            args = arguments.parse(self.mlflow_connect, line)
+            uri, experiment = _text(args.uri), _text(args.experiment)
+            if args.check:
+                display(tables.check(self.session.check(uri, experiment)))
+            else:
+                display(tables.connection(self.session.connect(uri, experiment, _text(args.registry_uri))))
+
+    @magic_arguments()
+    @argument("--dry-run", action="store_true", help="Run the cell, show what would be logged, log nothing.")
+    @argument("--no-source", action="store_true", help="Do not log the cell's source.")
+    @argument("--no-capture", action="store_true", help="Do not log the cell's variables.")
+    @argument("--model", nargs="+", action="extend", metavar="VAR[=NAME]", help="Models to log when the cell ends.")
+    @argument(
+        "--artifacts",
+        nargs="+",
+        action="extend",
+        metavar="PATH",
+        help="Files or folders to log when the cell ends.",
+    )
+    @argument("--skip", nargs="+", action="extend", metavar="VAR", help="Variables not to log.")
+    @argument("--metrics", nargs="+", action="extend", metavar="VAR", help="Variables to log as metrics.")
+    @argument("--params", nargs="+", action="extend", metavar="VAR", help="Variables to log as params.")
+    @_run_arguments
+    @line_cell_magic
+    def mlflow_run(self, line: str, cell: str | None = None) -> None:
+        """Make this cell an MLflow run: its inputs become params, its results metrics, its outcome the status.
+
+        As a line, ``%mlflow_run``, it makes the rest of the cell a run.
+        """
+        if cell is not None:
+            # Reached through `run_cell_magic` only: a typed %%mlflow_run was rewritten before.
+            self.shell.run_cell(f"%mlflow_run {line}\n{cell}").raise_error()
+            return
+        with _one_line():
+            self.cells.begin(_run_options(arguments.parse(self.mlflow_run, line)))
+
+    @magic_arguments()
+    @_run_arguments
+    @line_magic
+    def mlflow_start(self, line: str) -> None:
+        """Open a run that spans cells, until ``%mlflow_end``; a ``%%mlflow_run`` meanwhile is its child."""
+        from .display import tables
+
+        with _one_line():
+            opened = self.session.open(_run_options(arguments.parse(self.mlflow_start, line)))
+            lines = [f"run {opened.name} is open; %mlflow_end closes it"] if opened.run else []
+            display(tables.notes([*lines, *opened.notes]))
+            opened.notes.clear()
+
+    @magic_arguments()
+    @argument("--status", default="FINISHED", type=str.upper, help="FINISHED (the default), FAILED or KILLED.")
+    @line_magic
+    def mlflow_end(self, line: str) -> None:
+        """Close the run that ``%mlflow_start`` opened."""
+        with _one_line():
+            status = arguments.parse(self.mlflow_end, line).status
+            if status not in ("FINISHED", "FAILED", "KILLED"):
+                raise OptionError(f"--status is FINISHED, FAILED or KILLED, not {status}")
+            _show(self.session.close(self.session.find_spanning(), status))
+
+    @magic_arguments()
+    @argument(
+        "flavor",
+        nargs="*",
+        help="Integrations (sklearn, xgboost, …), then off; or status. None: all that MLflow knows.",
+    )
+    @argument("--exclude", nargs="+", action="extend", metavar="FLAVOR", help="Integrations to leave out.")
+    @argument("--exclusive", action="store_true", help="Log only into runs that autolog opens itself.")
+    @argument("--no-log-models", action="store_true", help="Do not log models (much faster).")
+    @argument(
+        "--log-input-examples",
+        action="store_true",
+        help="Log an example of the training input with the model.",
+    )
+    @argument("--no-log-datasets", action="store_true", help="Do not log what the model was trained on.")
+    @argument("--silent", action="store_true", help="No messages from MLflow while autologging.")
+    @argument(
+        "--extra-tags",
+        nargs="+",
+        action="extend",
+        metavar="K=V",
+        help="Tags for the runs that autolog opens.",
+    )
+    @argument(
+        "--disable-for-unsupported-versions",
+        action="store_true",
+        help="Leave out versions MLflow was not tested with.",
+    )
+    @line_magic
+    def mlflow_autolog(self, line: str) -> None:
+        """Turn MLflow's autologging on or off, or show its state; in a run cell it logs into the cell's run."""
+        from .display import tables
+
+        with _one_line():
+            args = arguments.parse(self.mlflow_autolog, line)
+            rows, notes = self.session.autolog(arguments.names(args.flavor), _autolog_options(args))
+            display(tables.integrations(rows, notes))
+
+    @no_var_expand
+    @line_magic
+    def mlflow_log(self, line: str) -> None:
+        """Log something into the open run, at once.
+
+        ``%mlflow_log [param|metric|tag|artifact|figure|table|text|model] …``
+
+        Examples
+        --------
+        ``%mlflow_log accuracy``
+            A variable; whether it is a param or a metric is found out.
+        ``%mlflow_log metric Accuracy=np.mean(y_hat == y_test) --step 3``
+            An expression, at a step.
+        ``%mlflow_log param regularization_rate=0.1``
+        ``%mlflow_log tag stage=dev``
+        ``%mlflow_log artifact ROC-Curve.png``
+            A file or a folder.
+        ``%mlflow_log figure fig``, ``%mlflow_log table df``, ``%mlflow_log text report``
+        ``%mlflow_log model model diabetes``
+            A model of any flavor that MLflow has, and the name to log it under.
+        """
+        from .display import tables
+
+        with _one_line():
+            history = self.shell.history_manager
+            sources = list(history.input_hist_parsed[:-1]) if history is not None else []
+            display(tables.notes(manual.log(self.session, line, sources)))
+
+    @line_magic
+    def mlflow_status(self, line: str) -> None:
+        """Show where this kernel tracks to, the experiment, and the runs that are open."""
+        from .display import tables
+
+        with _one_line():
+            if line.strip():
+                raise OptionError("%mlflow_status takes no arguments")
+            display(tables.status(self.session.connection, self.session.describe_open()))
+
+
+def register(shell: InteractiveShell) -> None:
+    """Put the extension in place; an earlier one is taken out first, so that loading twice is harmless.
+
+    Parameters
+    ----------
+    shell : InteractiveShell
+        The shell to extend.
+    """
+    unregister(shell)
+    hidden = {*shell.user_ns_hidden, "In", "Out", "exit", "quit", "get_ipython", "open"}
+    session = Session(shell.user_ns, hidden)
+    cells = CellRuns(shell, session, _show)
+    magics = MlflowMagics(shell, session, cells)
+    cells.register()
+    shell.register_magics(magics)
+    magics.completer = OptionCompleter(shell, [getattr(magics, name) for name in _line_magics(magics)])
+    magics.completer.register()
+    # MLflow would end open runs at exit by itself, but not through our hands.
+    atexit.register(session.disconnect)
+
+
+def unregister(shell: InteractiveShell) -> None:
+    """Take everything back: magics, events, transformer, completer, MLflow's functions, environment.
+
+    Parameters
+    ----------
+    shell : InteractiveShell
+        The shell that was extended; harmless if it was not.
+    """
+    magics = shell.magics_manager.registry.pop(MlflowMagics.__name__, None)
+    if not isinstance(magics, Magics):
+        return
+    for kind, table in shell.magics_manager.magics.items():
+        for name in magics.magics[kind]:
+            table.pop(name, None)
+    magics.completer.unregister()
+    magics.session.disconnect()
+    magics.cells.unregister()
+    atexit.unregister(magics.session.disconnect)
+
+
+def _line_magics(magics: MlflowMagics) -> list[str]:
+    return sorted(magics.magics["line"])
+
+
+def _show(outcome: Outcome) -> None:
+    from .display import summary
+
+    display(summary.render(outcome))
+
+
+def _run_options(args: Any) -> RunOptions:
+    """Return what was typed as a value; ``%mlflow_start`` has fewer options than ``%%mlflow_run``."""
+    typed = vars(args)
+    return RunOptions(
+        name=arguments.unquote(typed["name"]),
+        experiment=arguments.unquote(typed["experiment"]),
+        description=arguments.unquote(typed["description"]),
+        run_id=arguments.unquote(typed["run_id"]),
+        choices=Choices(
+            params=arguments.names(typed.get("params")),
+            metrics=arguments.names(typed.get("metrics")),
+            skip=arguments.names(typed.get("skip")),
+        ),
+        artifacts=tuple(arguments.unquote(path) for path in typed.get("artifacts") or ()),
+        models=tuple(_model(word) for word in arguments.names(typed.get("model"))),
+        tags=arguments.pairs(typed["tags"], "--tags"),
+        nested=typed["nested"],
+        system_metrics=typed["log_system_metrics"],
+        capture=not typed.get("no_capture", True),
+        source=not typed.get("no_source", True),
+        dry_run=typed.get("dry_run", False),
+    )
+
+
+def _autolog_options(args: Any) -> dict[str, Any]:
+    """Return the options that were typed, under MLflow's names; what was not typed is left to MLflow."""
+    typed = {
+        "exclude_flavors": list(arguments.names(args.exclude)),
+        "exclusive": args.exclusive,
+        "log_input_examples": args.log_input_examples,
+        "silent": args.silent,
+        "extra_tags": arguments.pairs(args.extra_tags, "--extra-tags"),
+        "disable_for_unsupported_versions": args.disable_for_unsupported_versions,
+    }
+    switched_off = {"log_models": args.no_log_models, "log_datasets": args.no_log_datasets}
+    return {k: v for k, v in typed.items() if v} | {k: False for k, off in switched_off.items() if off}
+
+
+def _model(word: str) -> tuple[str, str]:
+    variable, _, name = word.partition("=")
+    return variable, name or variable
+
+
+def _text(word: str | None) -> str | None:
+    return arguments.unquote(word) if word else None

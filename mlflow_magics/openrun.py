@@ -1,0 +1,71 @@
+"""A run between its beginning and its end."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .errors import TrackingError
+from .records import CellSource, RunOptions
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+    from .capture.dataflow import Dataflow
+    from .capture.roles import Snapshot
+
+
+@dataclass(eq=False)
+class OpenRun:
+    """A run that is open, and what is known of it so far.
+
+    Attributes
+    ----------
+    options : RunOptions
+        What was asked of it.
+    source : CellSource or None
+        The cell; None for a run that spans cells.
+    experiment_id, experiment_name, name : str
+        As MLflow has them; empty until the run is created.
+    run : mlflow.entities.Run or None
+        None for a dry run, and where the store could not be reached: the cell goes on all the same.
+    began : float
+        ``time.perf_counter()`` when the cell's own code began, in seconds.
+    flow : Dataflow or None
+        What the cell reads and writes; None where it holds no Python.
+    before : Snapshot or None
+        What the namespace held when the run opened.
+    notes : list of str
+        What to tell the user when the run ends.
+    shown : list of object
+        Figures that the cell has displayed so far.
+    system_metrics : object or None
+        MLflow's sampler, while it samples.
+    """
+
+    options: RunOptions
+    source: CellSource | None
+    experiment_id: str = ""
+    experiment_name: str = ""
+    run: Run | None = None
+    name: str = ""
+    began: float = field(default_factory=time.perf_counter)
+    flow: Dataflow | None = None
+    before: Snapshot | None = None
+    notes: list[str] = field(default_factory=list)
+    shown: list[object] = field(default_factory=list)
+    system_metrics: Any = None
+
+    @property
+    def tracked(self) -> Run:
+        """The run in MLflow.
+
+        Raises
+        ------
+        TrackingError
+            There is none.
+        """
+        if self.run is None:
+            raise TrackingError("this run is not tracked")
+        return self.run

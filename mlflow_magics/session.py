@@ -1,0 +1,342 @@
+"""One object per shell: where it tracks to, which runs are open, and the path that a cell's data takes.
+
+The path is :meth:`Session.close`: cell source + namespace -> data flow -> roles -> records -> MLflow. Everything that
+imports mlflow is imported when first needed, so that loading the extension costs nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .capture import dataflow, failure, roles, secrets
+from .errors import MlflowMagicsError, TrackingError, UnknownNameError
+from .openrun import OpenRun
+from .records import Captured, CellSource, CheckStep, Connection, Integration, Outcome, RunOptions, Status
+
+if TYPE_CHECKING:
+    from .tracking.fluent import FluentRuns
+
+
+class Session:
+    """The state of the extension in one shell.
+
+    Parameters
+    ----------
+    namespace : mapping
+        The kernel's namespace, live.
+    hidden : collection of str, optional
+        Names in it that are IPython's, not the user's.
+
+    Attributes
+    ----------
+    connection : Connection or None
+        Where this kernel tracks to, once decided.
+    open_runs : list of OpenRun
+        Outermost first.
+    """
+
+    def __init__(self, namespace: Mapping[str, Any], hidden: Collection[str] = ()) -> None:
+        self.namespace = namespace
+        self.hidden = hidden
+        self.connection: Connection | None = None
+        self.open_runs: list[OpenRun] = []
+        self.previous: dict[str, Mapping[str, float]] = {}
+        self._fluent: FluentRuns | None = None
+
+    # -- connection ---------------------------------------------------------------------------------------------
+
+    def connect(
+        self, uri: str | None = None, experiment: str | None = None, registry_uri: str | None = None
+    ) -> Connection:
+        """Decide where this kernel tracks to, and put MLflow's fluent functions in our hands.
+
+        Parameters
+        ----------
+        uri : str, optional
+            Where; found by the rules of :func:`tracking.connection.connect` if not given.
+        experiment : str, optional
+            Name of the experiment; created if missing.
+        registry_uri : str, optional
+            Where models are registered, if elsewhere.
+
+        Returns
+        -------
+        Connection
+            What was decided.
+
+        Raises
+        ------
+        MlflowMagicsError
+            A run is open, or the store cannot be used; an earlier connection then stays as it was.
+        """
+        if any(opened.run is not None for opened in self.open_runs):
+            raise MlflowMagicsError("a run is open; end it (%mlflow_end) before connecting elsewhere")
+        from .tracking import connection, context, fluent, models
+        from .tracking.runs import unseeded
+
+        with unseeded():
+            self.connection = connection.connect(
+                uri, experiment=experiment, registry_uri=registry_uri, folder=context.notebook_folder(self.namespace)
+            )
+            if self._fluent is None:
+                self._fluent = fluent.FluentRuns()
+            self._fluent.install()
+            models.install_alias()
+        return self.connection
+
+    def disconnect(self) -> None:
+        """End the runs that are open and take back all that :meth:`connect` put in place."""
+        while self.open_runs:
+            self.close(self.open_runs[-1], "FINISHED")
+        if self._fluent is not None:
+            from .tracking import connection, models
+
+            self._fluent.remove()
+            models.remove_alias()
+            connection.disconnect()
+        self._fluent = None
+        self.connection = None
+
+    @property
+    def fluent(self) -> FluentRuns:
+        """The open runs as MLflow's fluent functions see them.
+
+        Raises
+        ------
+        TrackingError
+            Not connected yet.
+        """
+        if self._fluent is None:
+            raise TrackingError("not connected; type %mlflow_connect")
+        return self._fluent
+
+    def check(self, uri: str | None, experiment: str | None) -> tuple[CheckStep, ...]:
+        """Probe a connection, or the current one, step by step.
+
+        Parameters
+        ----------
+        uri, experiment : str or None
+            As for :meth:`connect`.
+
+        Returns
+        -------
+        tuple of CheckStep
+            Each with a mend where it failed.
+
+        Raises
+        ------
+        MlflowMagicsError
+            The URI is none at all.
+        """
+        from .tracking import check
+        from .tracking.runs import unseeded
+
+        if uri is None and self.connection is not None:
+            uri = self.connection.uri
+            experiment = experiment or self.connection.experiment_name
+        with unseeded():
+            return check.check(uri, experiment)
+
+    def autolog(
+        self, words: Sequence[str], options: Mapping[str, Any]
+    ) -> tuple[tuple[Integration, ...], tuple[str, ...]]:
+        """Turn autologging on or off, and tell its state.
+
+        Parameters
+        ----------
+        words : sequence of str
+            Integrations, then ``off``; or ``status``; none: all that MLflow knows.
+        options : mapping
+            MLflow's options of ``autolog()``.
+
+        Returns
+        -------
+        tuple of (tuple of Integration, tuple of str)
+            The state, and a line for each thing the user should know.
+
+        Raises
+        ------
+        MlflowMagicsError
+            An integration that MLflow does not know.
+        """
+        from .tracking import autolog
+        from .tracking.runs import unseeded
+
+        words, notes = tuple(words), []
+        with unseeded():
+            if words[-1:] == ("off",):
+                notes += autolog.turn_off(words[:-1]).notes
+            elif words != ("status",):
+                if self.connection is None:
+                    notes += _connected(self.connect())
+                notes += autolog.turn_on(words, options).notes
+            return autolog.integrations(), tuple(notes)
+
+    # -- a run's life -------------------------------------------------------------------------------------------
+
+    def open(self, options: RunOptions, source: CellSource | None = None) -> OpenRun:
+        """Open a run, for a cell or until :meth:`close`.
+
+        Parameters
+        ----------
+        options : RunOptions
+            What is asked of it.
+        source : CellSource, optional
+            The cell, if the run is one.
+
+        Returns
+        -------
+        OpenRun
+            To be given to :meth:`close`. Where the store could not be reached it has no `run`, and a note that says so.
+
+        Raises
+        ------
+        MlflowMagicsError
+            What was asked makes no sense, so that the cell should not run at all.
+        """
+        opened = OpenRun(options, source)
+        if source is not None and source.code:
+            try:
+                opened.flow = dataflow.analyse(source.code)
+                opened.before = roles.snapshot(opened.flow, self.namespace)
+            except RecursionError:
+                opened.notes.append("the cell is nested too deeply to be read, so no variable was logged")
+            self._expect_variables(opened)
+        if not options.dry_run:
+            self._begin(opened)
+        self.open_runs.append(opened)
+        opened.began = time.perf_counter()
+        return opened
+
+    def close(self, opened: OpenRun, status: Status, error: BaseException | None = None) -> Outcome:
+        """End a run with its true outcome, and log what its cell comes to.
+
+        Parameters
+        ----------
+        opened : OpenRun
+            As :meth:`open` returned it.
+        status : {"FINISHED", "FAILED", "KILLED"}
+            How the cell ended.
+        error : BaseException, optional
+            What ended it, if it did not finish.
+
+        Returns
+        -------
+        Outcome
+            All there is to show.
+        """
+        duration = time.perf_counter() - opened.began
+        self.open_runs.remove(opened)
+        captured = self._capture(opened, error)
+        facts: dict[str, Any] = {"params": captured.params, "metrics": captured.metrics}
+        if opened.run is not None:
+            from . import recording
+
+            facts = recording.record(self, opened, captured, status, error)
+        opened.shown.clear()
+        return Outcome(
+            **{
+                "run_id": "",
+                "run_name": opened.name or opened.options.name,
+                "experiment_name": opened.experiment_name,
+                "status": status,
+                "duration": duration,
+                "skipped": captured.skipped,
+                "notes": tuple(secrets.redact(note, self.namespace) for note in opened.notes),
+                "error": failure.last_line(error, self.namespace) if status != "FINISHED" else "",
+                "dry_run": opened.options.dry_run,
+                **facts,
+            }
+        )
+
+    def find_open(self) -> OpenRun:
+        """Return the innermost run that is open and tracked.
+
+        Raises
+        ------
+        TrackingError
+            There is none.
+        """
+        for opened in reversed(self.open_runs):
+            if opened.run is not None:
+                return opened
+        raise TrackingError(
+            "no run is open; put %%mlflow_run on the first line of the cell, or open one with %mlflow_start NAME"
+        )
+
+    def find_spanning(self) -> OpenRun:
+        """Return the innermost run that ``%mlflow_start`` opened.
+
+        Raises
+        ------
+        TrackingError
+            There is none.
+        """
+        for opened in reversed(self.open_runs):
+            if opened.source is None:
+                return opened
+        raise TrackingError("no run is open; open one with %mlflow_start NAME")
+
+    def describe_open(self) -> list[tuple[str, str, str]]:
+        """Return name, id and link of each open run, outermost first; empty texts where there is none."""
+        described = []
+        for opened in self.open_runs:
+            run_id = opened.run.info.run_id if opened.run else ""
+            url = ""
+            if opened.run is not None and self.connection is not None:
+                from .tracking import connection
+
+                url = connection.run_url(self.connection.uri, opened.experiment_id, run_id)
+            described.append((opened.name or opened.options.name or "(not tracked)", run_id, url))
+        return described
+
+    def known_names(self) -> list[str]:
+        """Return the user's own names, for "did you mean"."""
+        return [name for name in self.namespace if not name.startswith("_") and name not in self.hidden]
+
+    # -- the parts ----------------------------------------------------------------------------------------------
+
+    def _begin(self, opened: OpenRun) -> None:
+        """Connect if need be, and create or resume the run. Only a mistake of the user's stops the cell."""
+        from . import recording
+        from .tracking.runs import unseeded
+
+        asked = bool(opened.options.run_id or opened.options.experiment)
+        with unseeded():
+            try:
+                if self.connection is None:
+                    opened.notes += _connected(self.connect())
+                recording.begin(self, opened)
+            except MlflowMagicsError as error:
+                if asked and not isinstance(error, TrackingError):
+                    raise
+                opened.run = None
+                opened.notes.append(f"not tracked: {error}")
+
+    def _capture(self, opened: OpenRun, error: BaseException | None) -> Captured:
+        if opened.flow is None or opened.before is None or not opened.options.capture:
+            return Captured()
+        captured = roles.assign(
+            opened.flow,
+            self.namespace,
+            opened.before,
+            opened.options.choices,
+            reached=failure.line_reached(error, self.namespace),
+            ignored=self.hidden,
+            shown=opened.shown,
+        )
+        opened.notes += captured.notes
+        return captured
+
+    def _expect_variables(self, opened: OpenRun) -> None:
+        """Raise for a ``--model`` variable that neither exists nor is mentioned in the cell."""
+        mentioned = set(opened.flow.names) if opened.flow is not None else set()
+        for variable, _ in opened.options.models:
+            if variable not in self.namespace and variable not in mentioned:
+                raise UnknownNameError("variable", variable, [*mentioned, *self.known_names()])
+
+
+def _connected(connection: Connection) -> list[str]:
+    return [f"connected to {connection.where} ({connection.origin})", *connection.notes]

@@ -1,0 +1,235 @@
+"""Where this kernel tracks to: found, tried, put in place, and taken back.
+
+A connection is process-wide because MLflow's own notion of it is: the tracking URI and the active experiment are
+globals of MLflow's modules, so that the user's own ``mlflow.log_metric`` goes where the magics' runs go.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import mlflow
+
+from ..errors import MlflowMagicsError
+from ..records import Connection
+from . import discover, footprint, limits, localstore, probe
+from .experiments import Experiment, find_or_create
+from .footprint import Footprint, State
+from .links import experiment_url, run_url
+from .masking import mask, mask_text
+from .uris import Target
+
+__all__ = [
+    "connect",
+    "disconnect",
+    "experiment_url",
+    "mask",
+    "mask_text",
+    "run_url",
+    "use_experiment",
+]
+
+
+@dataclass
+class _Held:
+    """What is connected now."""
+
+    target: Target
+    footprint: Footprint
+    experiments: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+
+_held: _Held | None = None
+
+
+def connect(
+    uri: str | None = None,
+    *,
+    experiment: str | None = None,
+    registry_uri: str | None = None,
+    folder: str | None = None,
+) -> Connection:
+    """Track to a store from now on: our runs, autolog's, and the user's own MLflow calls.
+
+    Parameters
+    ----------
+    uri : str, optional
+        A tracking URI, a folder, or ``local``. Without it: a string assigned to ``mlflow.set_tracking_uri``, what
+        ``mlflow.set_tracking_uri`` was called with, ``MLFLOW_TRACKING_URI``, else an SQLite store in `folder`.
+    experiment : str, optional
+        Its name; created if missing. Without it: the active one of that store, ``MLFLOW_EXPERIMENT_NAME`` or
+        ``MLFLOW_EXPERIMENT_ID``, else MLflow's ``Default``.
+    registry_uri : str, optional
+        The model registry, where it is not in the tracking store.
+    folder : str, optional
+        The notebook's folder; the working directory if None.
+
+    Returns
+    -------
+    Connection
+        Where, why, as whom, and what the user should know. At most three requests to a server were made.
+
+    Raises
+    ------
+    ConnectionFailedError
+        If the store cannot be reached or used; then everything is as it was before.
+    """
+    global _held
+    here, before = footprint.take(), unconnected()
+    choice = choose(uri, experiment, folder)
+    probe.reach(choice.target, before)
+    placed = localstore.roots()
+    try:
+        found, ours = _put_in_place(choice, before, registry_uri)
+    except BaseException:
+        # An interrupt too: half a connection would send the user's next run to a place nobody chose.
+        localstore.place(placed)
+        footprint.put(here)
+        raise
+    discover.repair()
+    _held = _Held(choice.target, Footprint(before, ours))
+    return _record(choice, found)
+
+
+def disconnect() -> None:
+    """Take back what connecting put in place; what the user has changed since stays. Harmless when not connected."""
+    global _held
+    if _held is None:
+        return
+    footprint.put(unconnected())
+    localstore.place({})
+    _held = None
+
+
+def use_experiment(name: str) -> tuple[str, str]:
+    """Look up an experiment of the connected store, and make it if it is missing.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+
+    Returns
+    -------
+    tuple of str
+        Its id, and the address of its page (empty where the store has none). Asked of the store once a connection.
+
+    Raises
+    ------
+    MlflowMagicsError
+        If nothing is connected.
+    ConnectionFailedError
+        If the experiment is deleted, or the store fails.
+    """
+    if _held is None:
+        raise MlflowMagicsError("not connected to a tracking store; run %mlflow_connect first")
+    if name not in _held.experiments:
+        found = find_or_create(_held.target, discover.Wanted(name=name))
+        url = experiment_url(_held.target.uri, found.experiment_id)
+        _held.experiments[name] = (found.experiment_id, url)
+    return _held.experiments[name]
+
+
+def choose(uri: str | None, experiment: str | None, folder: str | None) -> discover.Choice:
+    """Decide where to track, by the rules of :func:`connect`, without going there.
+
+    Parameters
+    ----------
+    uri, experiment, folder : str or None
+        As for :func:`connect`.
+
+    Returns
+    -------
+    Choice
+        The store, why, and the experiment.
+
+    Raises
+    ------
+    ConnectionFailedError
+        If what applies cannot be read as a tracking URI.
+    """
+    chosen = None if _held is None else _held.footprint.chosen_since(footprint.take())
+    here = {_held.target.uri: chosen} if _held is not None and chosen else {}
+    return discover.choose(uri, experiment, unconnected(), Path(folder) if folder else Path.cwd(), here)
+
+
+def unconnected() -> State:
+    """Read the process's state as if we had never connected.
+
+    Returns
+    -------
+    dict of str to str or None
+        As :mod:`.footprint` describes it: what the user and the environment say, without our own doing.
+    """
+    here = footprint.take()
+    return here if _held is None else _held.footprint.without(here)
+
+
+def _put_in_place(choice: discover.Choice, before: State, registry_uri: str | None) -> tuple[Experiment, State]:
+    target = choice.target
+    patience = limits.absent(before)
+    footprint.put(patience)
+    localstore.place({target.uri: str(target.artifacts)} if target.artifacts else {})
+    found = find_or_create(target, choice.wanted)
+    ours: State = {
+        **before,
+        **patience,
+        footprint.TRACKING_URI: target.uri,
+        footprint.EXPERIMENT: found.experiment_id,
+        # For child processes.
+        "MLFLOW_TRACKING_URI": target.uri,
+        "MLFLOW_EXPERIMENT_ID": found.experiment_id,
+    }
+    if before["MLFLOW_EXPERIMENT_NAME"] is not None:
+        # A child process refuses an id and a name that disagree.
+        ours["MLFLOW_EXPERIMENT_NAME"] = found.name
+    if registry_uri is not None:
+        ours[footprint.REGISTRY_URI] = ours["MLFLOW_REGISTRY_URI"] = registry_uri
+    footprint.put(ours)
+    return found, ours
+
+
+def _record(choice: discover.Choice, found: Experiment) -> Connection:
+    target = choice.target
+    created = (f"created the experiment {found.name!r}",) if found.created else ()
+    return Connection(
+        uri=target.uri,
+        where=target.where,
+        user=user_of(target),
+        origin=choice.origin,
+        experiment_id=found.experiment_id,
+        experiment_name=found.name,
+        experiment_url=experiment_url(target.uri, found.experiment_id),
+        mlflow_version=mlflow.__version__,
+        notes=choice.notes + created,
+    )
+
+
+def user_of(target: Target) -> str:
+    """Tell as whom runs are recorded.
+
+    Parameters
+    ----------
+    target : Target
+        The store.
+
+    Returns
+    -------
+    str
+        The name in the URI, in MLflow's credentials, or of the account.
+    """
+    from mlflow.tracking.context.default_context import DefaultRunContext
+    from mlflow.utils.mlflow_tags import MLFLOW_USER
+
+    if target.kind == "server":
+        parts = urlsplit(target.uri)
+        # A name alone, without a password, is often a token.
+        if parts.username and parts.password:
+            return unquote(parts.username)
+    try:
+        return str(DefaultRunContext().tags()[MLFLOW_USER])  # type: ignore[no-untyped-call]
+    except (KeyError, OSError):
+        # A container may run under a number that no name belongs to.
+        return "unknown"

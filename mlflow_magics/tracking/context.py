@@ -1,0 +1,99 @@
+"""Who runs what, where: the tags that MLflow itself would have set, corrected for a notebook."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from mlflow.tracking.context import registry
+from mlflow.utils.mlflow_tags import (
+    MLFLOW_GIT_COMMIT,
+    MLFLOW_SOURCE_NAME,
+    MLFLOW_SOURCE_TYPE,
+)
+
+CELL_ID = "mlflow_magics.cell_id"
+EXECUTION_COUNT = "mlflow_magics.execution_count"
+
+
+def notebook_path(variables: Mapping[str, object], environ: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the notebook's path as the front end tells it.
+
+    Parameters
+    ----------
+    variables : mapping
+        The kernel's namespace: VS Code and papermill put the path there.
+    environ : mapping, optional
+        The environment: jupyter_server sets ``JPY_SESSION_NAME``.
+
+    Returns
+    -------
+    pathlib.Path or None
+        None where nobody says: a terminal, a bare ``jupyter execute``.
+    """
+    for found in (
+        variables.get("__vsc_ipynb_file__"),
+        variables.get("PAPERMILL_INPUT_PATH"),
+        environ.get("JPY_SESSION_NAME"),
+        environ.get("__vsc_ipynb_file__"),
+    ):
+        # A console's session name is not a notebook: jupyter_server makes up "Console 1-uuid" for it.
+        if isinstance(found, str) and found.endswith(".ipynb"):
+            return Path(found)
+    return None
+
+
+def context_tags(notebook: Path | None) -> dict[str, str]:
+    """Return MLflow's context tags: user, source, git commit, and what its plugins add.
+
+    Parameters
+    ----------
+    notebook : pathlib.Path or None
+        The notebook, where known.
+
+    Returns
+    -------
+    dict of str to str
+        Ready for ``create_run``.
+    """
+    # MLflow 3's Jupyter provider asks every Jupyter server on the machine (0.5 s each) for what we know already.
+    slow = [type(p) for p in registry._run_context_provider_registry if "Jupyter" in type(p).__name__]
+    tags: dict[str, str] = registry.resolve_tags(ignore=slow)
+    tags[MLFLOW_SOURCE_TYPE] = "NOTEBOOK"
+    tags[MLFLOW_SOURCE_NAME] = notebook.name if notebook else "notebook"
+    # MLflow looks the commit up where the kernel's launcher is installed; the notebook's folder is meant.
+    tags.pop(MLFLOW_GIT_COMMIT, None)
+    if commit := _git_commit(notebook.parent if notebook and notebook.parent.is_dir() else Path.cwd()):
+        tags[MLFLOW_GIT_COMMIT] = commit
+    return tags
+
+
+def _git_commit(folder: Path) -> str | None:
+    try:
+        import git
+    except ImportError:  # GitPython raises it too where the git program is missing
+        return None
+    try:
+        return str(git.Repo(folder, search_parent_directories=True).head.commit.hexsha)
+    except (git.exc.GitError, ValueError, OSError):  # no repository, no commit yet, an unreadable one
+        return None
+
+
+def notebook_folder(variables: Mapping[str, object]) -> str | None:
+    """Return the folder of the notebook, if it is known and exists on this machine.
+
+    Parameters
+    ----------
+    variables : mapping
+        The kernel's namespace.
+
+    Returns
+    -------
+    str or None
+        None where the current folder must do.
+    """
+    notebook = notebook_path(variables)
+    return (
+        str(notebook.parent) if notebook is not None and notebook.is_absolute() and notebook.parent.is_dir() else None
+    )

@@ -1,0 +1,136 @@
+"""Experiments by name: found, made if missing, explained if deleted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from ..errors import ConnectionFailedError
+from .discover import Wanted
+from .localstore import quiet
+from .masking import mask, one_line
+from .uris import Target
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment that takes runs.
+
+    Attributes
+    ----------
+    experiment_id, name : str
+        MLflow's id and name of it.
+    created : bool
+        Whether it was made just now.
+    """
+
+    experiment_id: str
+    name: str
+    created: bool = False
+
+
+def find_or_create(target: Target, wanted: Wanted) -> Experiment:
+    """Find the experiment; make it if its name is new.
+
+    Parameters
+    ----------
+    target : Target
+        The store, known to be reachable.
+    wanted : Wanted
+        The experiment, by name or id.
+
+    Returns
+    -------
+    Experiment
+        The experiment: one request where it exists, two where it is made.
+
+    Raises
+    ------
+    ConnectionFailedError
+        If it is deleted, its id is unknown, or the store fails.
+    """
+    if target.kind == "databricks" and wanted.origin == "MLflow's default":
+        mend = "name one by its workspace path: -e /Users/you@example.com/name"
+        raise ConnectionFailedError(target.where, "Databricks has no default experiment", mend)
+    try:
+        with quiet():
+            return _find_or_create(MlflowClient(tracking_uri=target.uri), target, wanted)
+    except ConnectionFailedError:
+        raise
+    except Exception as error:  # stores and plugins raise what they like; all end as one error of ours
+        raise explained(error, target, wanted) from error
+
+
+def _find_or_create(client: MlflowClient, target: Target, wanted: Wanted) -> Experiment:
+    if wanted.experiment_id is not None:
+        return _active(client.get_experiment(wanted.experiment_id), target)
+    name = wanted.name or "Default"
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return _active(found, target)
+    try:
+        return Experiment(str(client.create_experiment(name)), name, created=True)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+        # Somebody else was faster.
+        return _active(client.get_experiment_by_name(name), target)
+
+
+def _active(found: Any, target: Target) -> Experiment:
+    if found.lifecycle_stage == "deleted":
+        restore = f'mlflow.MlflowClient("{mask(target.uri)}").restore_experiment("{found.experiment_id}")'
+        raise ConnectionFailedError(
+            target.where,
+            f"the experiment {found.name!r} (id {found.experiment_id}) is deleted",
+            f"bring it back with {restore}, or take another name",
+        )
+    return Experiment(str(found.experiment_id), str(found.name))
+
+
+def explained(error: Exception, target: Target, wanted: Wanted) -> ConnectionFailedError:
+    """Turn a store's failure into one line with its mend.
+
+    Parameters
+    ----------
+    error : Exception
+        What MLflow, SQLAlchemy or a plugin raised.
+    target : Target
+        The store.
+    wanted : Wanted
+        The experiment that was asked for.
+
+    Returns
+    -------
+    ConnectionFailedError
+        To be raised.
+    """
+    text = str(error)
+    asked = repr(wanted.name) if wanted.name is not None else f"with id {wanted.experiment_id}"
+    if "out-of-date database schema" in text or "locate revision" in text:
+        return ConnectionFailedError(target.where, "its schema is not that of this MLflow", _schema_mend(target, text))
+    if getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
+        mend = "name one with -e" + ("" if wanted.origin == "given" else f", or unset {wanted.origin}")
+        return ConnectionFailedError(target.where, f"there is no experiment {asked} (from {wanted.origin})", mend)
+    if "403" in text or getattr(error, "error_code", "") == "PERMISSION_DENIED":
+        mend = "ask for permission on it, or name another with -e"
+        return ConnectionFailedError(target.where, f"no permission for the experiment {asked}", mend)
+    return ConnectionFailedError(
+        target.where,
+        f"the experiment {asked} cannot be used: {one_line(text)}",
+        "see it step by step with --check",
+    )
+
+
+def _schema_mend(target: Target, text: str) -> str:
+    # A revision this MLflow ships a migration for is older than it; an unknown one was written by a newer MLflow.
+    import mlflow.store.db_migrations as migrations
+
+    known = {path.name.split("_")[0] for path in (Path(next(iter(migrations.__path__))) / "versions").glob("*.py")}
+    if any(f"found version {revision}," in text for revision in known):
+        return f"it was made by an older MLflow: back it up, then run `mlflow db upgrade {mask(target.uri)}`"
+    return "it was made by a newer MLflow: pip install --upgrade mlflow, then restart the kernel"

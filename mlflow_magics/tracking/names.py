@@ -1,0 +1,141 @@
+"""Names and values that MLflow refuses, mended so that it takes them."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+
+from mlflow.utils import validation
+
+from ..records import Metric, Param
+
+# What `mlflow.utils.validation` allows in the name of a param, metric or tag.
+_REFUSED = re.compile(r"[^\w\-. :/]")
+_MAX_KEY: int = validation.MAX_ENTITY_KEY_LENGTH
+_MAX_PARAM: int = validation.MAX_PARAM_VAL_LENGTH
+_MAX_TAG: int = validation.MAX_TAG_VAL_LENGTH
+_MAX_RUN_NAME = 250
+"""``runs.name`` is a VARCHAR(250) in MLflow's SQL schema."""
+
+
+def mend_key(name: str) -> str:
+    """Return the nearest name that MLflow accepts for a param, metric or tag.
+
+    Parameters
+    ----------
+    name : str
+        Any text.
+
+    Returns
+    -------
+    str
+        `name` itself where MLflow accepts it. Else: refused characters are ``_``, what would leave the run's folder
+        (``..``, a leading ``/``) is gone, and no more than 250 characters are left.
+    """
+    mended = _REFUSED.sub("_", name)
+    parts = [part for part in mended.split("/") if part not in ("", ".", "..")]
+    return "/".join(parts)[:_MAX_KEY] or "_"
+
+
+def mend_run_name(name: str) -> str:
+    """Return `name` on one line, without the blanks around it, and no longer than MLflow's column.
+
+    Parameters
+    ----------
+    name : str
+        Any text.
+
+    Returns
+    -------
+    str
+        At most 250 characters; may be empty.
+    """
+    return " ".join(name.split())[:_MAX_RUN_NAME]
+
+
+def mend_params(params: Iterable[Param], notes: list[str]) -> dict[str, str]:
+    """Return what to send for `params`: names and values that MLflow accepts.
+
+    Parameters
+    ----------
+    params : iterable of Param
+        As captured.
+    notes : list of str
+        Gets a line for each mend.
+
+    Returns
+    -------
+    dict of str to str
+        By mended name; two names that mend to the same one are told apart with ``_2``, ``_3``…
+    """
+    sent: dict[str, str] = {}
+    for param in params:
+        key = _free_key(param.name, sent, "param", notes)
+        if len(param.value) > _MAX_PARAM:
+            notes.append(f"param {key}: value cut from {len(param.value)} to {_MAX_PARAM} characters")
+        sent[key] = param.value[:_MAX_PARAM]
+    return sent
+
+
+def mend_metrics(metrics: Iterable[Metric], notes: list[str]) -> dict[str, float]:
+    """Return what to send for `metrics`, as :func:`mend_params` does for params.
+
+    Parameters
+    ----------
+    metrics : iterable of Metric
+        As captured.
+    notes : list of str
+        Gets a line for each mend, and for each infinite value.
+
+    Returns
+    -------
+    dict of str to float
+        By mended name.
+    """
+    sent: dict[str, float] = {}
+    for metric in metrics:
+        key = _free_key(metric.name, sent, "metric", notes)
+        if math.isinf(metric.value):
+            notes.append(f"metric {key} is {metric.value}: MLflow's SQL stores keep it as ±1.797e+308")
+        sent[key] = metric.value
+    return sent
+
+
+def mend_tags(tags: Mapping[str, str], notes: list[str]) -> dict[str, str]:
+    """Return what to send for `tags`.
+
+    Parameters
+    ----------
+    tags : mapping of str to str
+        As given.
+    notes : list of str
+        Gets a line for each mend.
+
+    Returns
+    -------
+    dict of str to str
+        By mended name, values at most as long as MLflow takes them.
+    """
+    sent: dict[str, str] = {}
+    for name, value in tags.items():
+        key = _free_key(name, sent, "tag", notes)
+        if len(value) > _MAX_TAG:
+            notes.append(f"tag {key}: value cut from {len(value)} to {_MAX_TAG} characters")
+        sent[key] = value[:_MAX_TAG]
+    return sent
+
+
+def _free_key(name: str, taken: Mapping[str, object], kind: str, notes: list[str]) -> str:
+    key = base = mend_key(name)
+    number = 2
+    while key in taken:
+        key = f"{base[: _MAX_KEY - 5]}_{number}"
+        number += 1
+    if key != name:
+        notes.append(f"{kind} {_short(name)!r} is logged as {_short(key)!r}: MLflow does not take the name as it was")
+    return key
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "…"

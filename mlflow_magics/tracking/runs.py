@@ -1,0 +1,461 @@
+"""Open a run, write to it, close it: as few requests as MLflow's protocol allows, and never a lost neighbour."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import random
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric as MlflowMetric
+from mlflow.entities import Param as MlflowParam
+from mlflow.entities import Run, RunStatus, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.tracking._tracking_service.utils import _get_store
+from mlflow.utils import validation
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
+from mlflow.utils.uri import add_databricks_profile_info_to_artifact_uri
+
+from ..errors import MlflowMagicsError, TrackingError, UnknownNameError
+from ..records import Metric, Param, Status
+from .names import mend_metrics, mend_params, mend_tags
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a run holds after a write.
+
+    Attributes
+    ----------
+    params, metrics : tuple
+        Of those given, the ones that the run now holds under the name and value shown.
+    auto_params, auto_metrics : mapping
+        What others put into the run while it was open: autolog, the user's own calls.
+    notes : tuple of str
+        One line for each mend, conflict or refusal.
+    """
+
+    params: tuple[Param, ...] = ()
+    metrics: tuple[Metric, ...] = ()
+    auto_params: Mapping[str, str] = field(default_factory=dict)
+    auto_metrics: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@contextlib.contextmanager
+def unseeded() -> Iterator[None]:
+    """Leave Python's and numpy's global random state as it was.
+
+    MLflow names runs and jitters retries with the global generator, so a cell that seeded it would compute something
+    else under tracking than without.
+    """
+    state = random.getstate()
+    numpy = sys.modules.get("numpy")
+    numpy_state = numpy.random.get_state() if numpy is not None and hasattr(numpy, "random") else None
+    try:
+        yield
+    finally:
+        random.setstate(state)
+        if numpy is not None and numpy_state is not None:
+            numpy.random.set_state(numpy_state)
+
+
+def reason(error: BaseException) -> str:
+    """Return the first line of what went wrong, for a note.
+
+    Parameters
+    ----------
+    error : BaseException
+        What MLflow or a library below it raised.
+
+    Returns
+    -------
+    str
+        One line of at most 200 characters. May hold a URL with credentials: mask it before it is shown.
+    """
+    text = str(error).strip().splitlines()
+    return (text[0] if text else type(error).__name__)[:200]
+
+
+def open_run(
+    experiment_id: str,
+    *,
+    name: str = "",
+    tags: Mapping[str, str] | None = None,
+    description: str = "",
+    parent_id: str = "",
+    notes: list[str] | None = None,
+) -> Run:
+    """Create a run; one request.
+
+    Parameters
+    ----------
+    experiment_id : str
+        Where.
+    name : str, optional
+        MLflow makes one up where it is empty.
+    tags : mapping of str to str, optional
+        Context tags and the user's own.
+    description : str, optional
+        MLflow's note.
+    parent_id : str, optional
+        The run that this one is nested in.
+    notes : list of str, optional
+        Gets a line for each tag that was mended.
+
+    Returns
+    -------
+    mlflow.entities.Run
+        Running.
+
+    Raises
+    ------
+    TrackingError
+        The store could not be reached, or refused.
+    """
+    wanted = mend_tags(tags or {}, notes if notes is not None else [])
+    if description:
+        wanted[MLFLOW_RUN_NOTE] = description[: validation.MAX_TAG_VAL_LENGTH]
+    if parent_id:
+        wanted[MLFLOW_PARENT_RUN_ID] = parent_id
+    with _as_tracking_error():
+        return MlflowClient().create_run(experiment_id, tags=wanted, run_name=name or None)
+
+
+def resume_run(run_id: str, *, name: str = "", tags: Mapping[str, str] | None = None) -> Run:
+    """Reopen an existing run.
+
+    Parameters
+    ----------
+    run_id : str
+        The run; it may have ended, but not been deleted.
+    name : str, optional
+        A new name for it.
+    tags : mapping of str to str, optional
+        Added to it.
+
+    Returns
+    -------
+    mlflow.entities.Run
+        As it was before, with the data it holds.
+
+    Raises
+    ------
+    MlflowMagicsError
+        There is no such run, or it was deleted.
+    TrackingError
+        The store could not be reached.
+    """
+    with _as_tracking_error():
+        try:
+            run: Run = MlflowClient().get_run(run_id)
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                raise UnknownNameError("run", run_id, mend="take the id from the run's page in MLflow") from error
+            raise
+        if run.info.lifecycle_stage == "deleted":
+            raise MlflowMagicsError(
+                f"run {run_id} was deleted; bring it back with MlflowClient().restore_run({run_id!r})"
+            )
+        _get_store().update_run_info(run_id, RunStatus.RUNNING, None, name or None)
+        if tags:
+            write_tags(run, tags)
+    return run
+
+
+def write(run: Run, params: Sequence[Param], metrics: Sequence[Metric]) -> Written:
+    """Add what a cell captured to its run, next to what others wrote there meanwhile.
+
+    What autolog or the user already logged under the same name stays as it is. A name MLflow refuses is mended, and a
+    value the store refuses is left out, each with a note; neither takes a neighbour with it.
+
+    Parameters
+    ----------
+    run : mlflow.entities.Run
+        As :func:`open_run` or :func:`resume_run` returned it: its data tell what was there before the cell.
+    params, metrics : sequence
+        As captured.
+
+    Returns
+    -------
+    Written
+        What became of them.
+
+    Raises
+    ------
+    TrackingError
+        The store could not be reached.
+    """
+    notes: list[str] = []
+    why_param = {p.name: p.why for p in params}
+    why_metric = {m.name: m.why for m in metrics}
+    wanted_params = mend_params(params, notes)
+    wanted_metrics = mend_metrics(metrics, notes)
+    names = dict(zip(wanted_params, (p.name for p in params), strict=True))
+    metric_names = dict(zip(wanted_metrics, (m.name for m in metrics), strict=True))
+
+    with _as_tracking_error():
+        now = MlflowClient().get_run(run.info.run_id).data
+        there = {k: v for k, v in now.params.items() if k not in run.data.params}
+        measured = {k: v for k, v in now.metrics.items() if run.data.metrics.get(k) != v}
+
+        fresh_params: dict[str, str] = {}
+        for key, value in wanted_params.items():
+            if key not in now.params:
+                fresh_params[key] = value
+            elif now.params[key] != value:
+                notes.append(
+                    f"param {key} stays {now.params[key]!r}, as already logged; the cell's {value!r} was not added"
+                )
+        fresh_metrics = {k: v for k, v in wanted_metrics.items() if k not in measured}
+        refused = _log(run.info.run_id, params=fresh_params, metrics=fresh_metrics)
+    notes += refused.values()
+    kept_before = {k for k, v in wanted_params.items() if run.data.params.get(k) == v}
+    return Written(
+        params=tuple(
+            Param(k, v, why_param[names[k]])
+            for k, v in wanted_params.items()
+            if (k in fresh_params or k in kept_before) and ("param", k) not in refused
+        ),
+        metrics=tuple(
+            Metric(k, v, why_metric[metric_names[k]]) for k, v in fresh_metrics.items() if ("metric", k) not in refused
+        ),
+        auto_params=there,
+        auto_metrics=measured,
+        notes=tuple(notes),
+    )
+
+
+def write_one(run_id: str, *, params: Sequence[Param] = (), metrics: Sequence[Metric] = (), step: int = 0) -> list[str]:
+    """Add params or metrics to a run that is open, at once.
+
+    Parameters
+    ----------
+    run_id : str
+        The run.
+    params, metrics : sequence
+        What to add.
+    step : int, optional
+        The step of the metrics.
+
+    Returns
+    -------
+    list of str
+        A note for each mend and for each value the store refused.
+
+    Raises
+    ------
+    TrackingError
+        The store could not be reached.
+    """
+    notes: list[str] = []
+    with _as_tracking_error():
+        refused = _log(run_id, params=mend_params(params, notes), metrics=mend_metrics(metrics, notes), step=step)
+    return notes + list(refused.values())
+
+
+def write_tags(run: Run, tags: Mapping[str, str]) -> list[str]:
+    """Set tags on a run.
+
+    Parameters
+    ----------
+    run : mlflow.entities.Run
+        The run.
+    tags : mapping of str to str
+        What to set.
+
+    Returns
+    -------
+    list of str
+        A note for each mend and refusal.
+
+    Raises
+    ------
+    TrackingError
+        The store could not be reached.
+    """
+    notes: list[str] = []
+    with _as_tracking_error():
+        refused = _log(run.info.run_id, tags=mend_tags(tags, notes))
+    return notes + list(refused.values())
+
+
+def upload(run: Run, folder: Path) -> None:
+    """Upload all that is in `folder` as the run's artifacts; one request a file.
+
+    Parameters
+    ----------
+    run : mlflow.entities.Run
+        The run.
+    folder : pathlib.Path
+        Its layout is kept.
+
+    Raises
+    ------
+    TrackingError
+        The artifact store could not be reached, or refused.
+    """
+    if not any(folder.iterdir()):
+        return
+    tracking_uri = MlflowClient().tracking_uri
+    uri = add_databricks_profile_info_to_artifact_uri(run.info.artifact_uri, tracking_uri)
+    # MLflow 2 takes the tracking URI from its global; MLflow 3 takes it as an argument.
+    known = "tracking_uri" in inspect.signature(get_artifact_repository).parameters
+    with _as_tracking_error():
+        repository = get_artifact_repository(uri, **({"tracking_uri": tracking_uri} if known else {}))
+        repository.log_artifacts(str(folder))
+
+
+def close_run(run: Run, status: Status, name: str = "") -> None:
+    """End a run; one request.
+
+    Parameters
+    ----------
+    run : mlflow.entities.Run
+        The run.
+    status : {"FINISHED", "FAILED", "KILLED"}
+        How it ended.
+    name : str, optional
+        A last change of its name.
+
+    Raises
+    ------
+    TrackingError
+        The store could not be reached.
+    """
+    with _as_tracking_error():
+        _get_store().update_run_info(
+            run.info.run_id, RunStatus.from_string(status), int(time.time() * 1000), name or None
+        )
+
+
+def previous_metrics(experiment_id: str, tag: str, value: str, not_run: str) -> dict[str, float]:
+    """Return the metrics of the latest earlier run that carries a tag; one request.
+
+    Parameters
+    ----------
+    experiment_id : str
+        Where to look.
+    tag, value : str
+        The tag that marks the runs of one cell.
+    not_run : str
+        The id of the current run.
+
+    Returns
+    -------
+    dict of str to float
+        Empty where there is no such run.
+
+    Raises
+    ------
+    TrackingError
+        The store could not be reached.
+    """
+    quoted = value.replace("'", "")
+    with _as_tracking_error():
+        found = MlflowClient().search_runs(
+            [experiment_id],
+            f"tags.`{tag}` = '{quoted}'",
+            max_results=2,
+            order_by=["attributes.start_time DESC"],
+        )
+    earlier = [r for r in found if r.info.run_id != not_run]
+    return dict(earlier[0].data.metrics) if earlier else {}
+
+
+def start_system_metrics(run_id: str) -> Any:
+    """Start MLflow's sampling of CPU, memory and GPU into a run.
+
+    Parameters
+    ----------
+    run_id : str
+        The run.
+
+    Returns
+    -------
+    object
+        Its ``finish()`` ends the sampling.
+
+    Raises
+    ------
+    TrackingError
+        psutil, which MLflow samples with, is not installed.
+    """
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    try:
+        monitor = SystemMetricsMonitor(run_id)
+    except (ImportError, MlflowException) as error:
+        raise TrackingError(f"no system metrics: {reason(error)}; pip install psutil") from error
+    monitor.start()
+    return monitor
+
+
+# -- batches ------------------------------------------------------------------------------------------------------
+
+
+def _log(
+    run_id: str,
+    *,
+    params: Mapping[str, str] | None = None,
+    metrics: Mapping[str, float] | None = None,
+    tags: Mapping[str, str] | None = None,
+    step: int = 0,
+) -> dict[tuple[str, str], str]:
+    """Send in as few batches as the protocol allows; return a note for each value that was refused."""
+    now = int(time.time() * 1000)
+    entries: list[Any] = [MlflowParam(k, v) for k, v in (params or {}).items()]
+    entries += [RunTag(k, v) for k, v in (tags or {}).items()]
+    entries += [MlflowMetric(k, v, now, step) for k, v in (metrics or {}).items()]
+    refused: dict[tuple[str, str], str] = {}
+    # A batch takes 1000 entries, and of them 100 params and 100 tags: with params and tags in front, slices of 100
+    # until they are used up, then of 1000, keep every limit.
+    start, small = 0, len(params or {}) + len(tags or {})
+    while start < len(entries):
+        size = 100 if start < small else validation.MAX_METRICS_PER_BATCH
+        if len(entries) <= validation.MAX_METRICS_PER_BATCH and small <= 100:
+            size = len(entries)
+        _send(run_id, entries[start : start + size], refused)
+        start += size
+    return refused
+
+
+def _send(run_id: str, entries: list[Any], refused: dict[tuple[str, str], str]) -> None:
+    """Send one batch; where it is refused, halve it until what is refused stands alone."""
+    try:
+        _get_store().log_batch(
+            run_id,
+            metrics=[e for e in entries if isinstance(e, MlflowMetric)],
+            params=[e for e in entries if isinstance(e, MlflowParam)],
+            tags=[e for e in entries if isinstance(e, RunTag)],
+        )
+    except MlflowException as error:
+        if error.error_code not in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST"):
+            raise
+        if len(entries) > 1:
+            middle = len(entries) // 2
+            _send(run_id, entries[:middle], refused)
+            _send(run_id, entries[middle:], refused)
+            return
+        (entry,) = entries
+        kind = {MlflowParam: "param", MlflowMetric: "metric", RunTag: "tag"}[type(entry)]
+        refused[kind, entry.key] = f"{kind} {entry.key} was refused: {reason(error)}"
+
+
+@contextlib.contextmanager
+def _as_tracking_error() -> Iterator[None]:
+    try:
+        yield
+    except MlflowMagicsError:
+        raise
+    except Exception as error:
+        # Whatever a store, an artifact repository or a plugin below MLflow raises, the cell must not see it: it
+        # becomes one line, and the caller decides what is kept.
+        raise TrackingError(reason(error)) from error

@@ -1,0 +1,112 @@
+"""What the code of a cell says, without its values."""
+
+from __future__ import annotations
+
+import pytest
+
+from mlflow_magics.capture.dataflow import analyse
+
+
+def test_names_come_in_the_order_of_their_first_mention() -> None:
+    assert analyse("acc = model.score(X)\nlr = 1\nacc = lr").names == ("acc", "model", "X", "lr")
+
+
+def test_lines_are_those_of_the_cell() -> None:
+    flow = analyse("\n\nlr = 0.1\nfor i in xs:\n    loss = f(lr)\n")
+    assert [(b.lineno, b.in_loop, b.conditional, b.kind) for b in flow.bindings["lr"]] == [(3, False, False, "assign")]
+    assert [(b.lineno, b.in_loop, b.conditional, b.kind) for b in flow.bindings["loss"]] == [(4, True, True, "assign")]
+    assert flow.bindings["i"][0].kind == "loop"
+    assert flow.reads == {"xs": 4, "f": 4}
+
+
+@pytest.mark.parametrize(
+    ("code", "reads"),
+    [
+        ("x = a + b", {"a", "b"}),
+        ("a = 1\nx = a", set()),
+        ("x = x + 1", {"x"}),
+        ("x += 1", {"x"}),
+        ("if c:\n    x = 1\ny = x", {"c", "x"}),
+        ("if c:\n    x = 1\nelse:\n    x = 2\ny = x", {"c"}),
+        ("for i in xs:\n    t = t + i", {"xs", "t"}),
+        ("def f(a, b=k):\n    return a + b + z\nz = 1", {"k"}),
+        ("def f():\n    return g()\ndef g():\n    return outside", {"outside"}),
+        ("class A(Base):\n    lr = rate\n    def m(self):\n        return self.lr + other", {"Base", "rate", "other"}),
+        ("class A:\n    hidden = 1\n    def m(self):\n        return hidden", {"hidden"}),
+        ("[v + k for v in xs if v > low]", {"k", "xs", "low"}),
+        ("f = lambda a: a * k", {"k"}),
+        ("x: float = r", {"float", "r"}),
+        ("d['k'] = v", {"v"}),
+        ("d[i] = v\nprint(d)", {"v", "i", "d", "print"}),
+        ("try:\n    x = f()\nexcept E as e:\n    print(e)", {"f", "E", "print"}),
+        ("with open(p) as fh, lock:\n    fh.read()", {"open", "p", "lock"}),
+        ("match s:\n    case A(x=1) if g:\n        pass", {"s", "A", "g"}),
+        ("import a.b as c, d.e\nfrom f import g as h\nc, d, h", set()),
+        ("del a[i]", {"a", "i"}),
+        ("x = f'{a!r:>{w}}'", {"a", "w"}),
+        ("raise E(m) from c", {"E", "m", "c"}),
+        ("get_ipython().run_line_magic('time', 'x = f(a)')", {"f", "a"}),
+        ("get_ipython().run_cell_magic('time', '', 'x = f(a)\\ny = x')", {"f", "a"}),
+        ("def f():\n    global n\n    n = m", {"m"}),
+        ("x = (y := a) + y", {"a"}),
+        ("async with s as t:\n    await t.go()", {"s"}),
+    ],
+)
+def test_what_is_read_from_outside(code: str, reads: set[str]) -> None:
+    assert set(analyse(code).reads) == reads
+
+
+def test_the_code_of_a_time_magic_binds_in_the_cell() -> None:
+    assert set(analyse("get_ipython().run_line_magic('time', 'x = f()')").bindings) == {"x"}
+
+
+def test_a_syntax_error_is_passed_on() -> None:
+    with pytest.raises(SyntaxError):
+        analyse("x = ")
+
+
+def test_top_level_await_and_empty_cells() -> None:
+    assert analyse("").names == ()
+    assert set(analyse("x = await f()").reads) == {"f"}
+    assert set(analyse("async for a in b:\n    pass").bindings) == {"a"}
+
+
+@pytest.mark.parametrize(
+    ("code", "inputs"),
+    [
+        ("model.fit(X, y)", {"model": ("X", "y")}),
+        ("model = LogisticRegression().fit(X_train, y_train)", {"model": ("X_train", "y_train")}),
+        ("m.fit(X=data, y=target)", {"m": ("data", "target")}),
+        ("p = m.predict(X_test)", {"m": ("X_test", "")}),
+        ("m.fit(A, b)\nm.predict(C)", {"m": ("A", "b")}),
+        ("labels = km.fit_predict(X)", {"km": ("X", "")}),
+        ("m.fit(X[:10], y)", {}),
+        ("for m in ms:\n    m.fit(X, y)", {"m": ("X", "y")}),
+        ("print(X, y)", {}),
+    ],
+)
+def test_model_inputs(code: str, inputs: dict[str, tuple[str, str]]) -> None:
+    assert analyse(code).model_inputs == inputs
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("with mlflow.start_run():\n    pass", False),
+        ("for lr in lrs:\n    with mlflow.start_run():\n        pass", True),
+        ("while go:\n    start_run()", True),
+        ("[mlflow.start_run() for _ in xs]", True),
+        ("mlflow.start_run()\nfor x in xs:\n    f(x)", False),
+    ],
+)
+def test_runs_started_in_a_loop(code: str, expected: bool) -> None:
+    assert analyse(code).starts_runs_in_loop is expected
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["x = " + " + ".join(["1"] * 700), "x = [" + ", ".join(["1"] * 20000) + "]", "x = 1\n" + "x = x + 1\n" * 2000],
+    ids=["long sum", "long list", "long chain"],
+)
+def test_long_code_is_read(code: str) -> None:
+    assert analyse(code).names == ("x",)

@@ -1,0 +1,85 @@
+"""What every test stands on: a real shell, an empty folder, and MLflow left as it was found."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import sys
+
+import pytest
+
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+os.environ.setdefault("MPLBACKEND", "agg")
+
+pytest_plugins = ["tests.rig.fixtures"]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty current folder, with nothing in the environment that says where to track."""
+    monkeypatch.chdir(tmp_path)
+    for name in list(os.environ):
+        if name.startswith("MLFLOW_") and name != "MLFLOW_DISABLE_TELEMETRY":
+            monkeypatch.delenv(name)
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def _shell():
+    from IPython.testing.globalipapp import start_ipython
+
+    shell = start_ipython()
+    if shell is None:
+        from IPython import get_ipython
+
+        shell = get_ipython()
+    return shell
+
+
+@pytest.fixture
+def bare_shell(_shell, folder):
+    """A real InteractiveShell, emptied, without the extension."""
+    _shell.reset(new_session=True)
+    sys.__dict__.pop("last_value", None)
+    yield _shell
+    _shell.extension_manager.unload_extension("mlflow_magics")
+    _shell.reset(new_session=True)
+    if "mlflow" in sys.modules:
+        while sys.modules["mlflow"].active_run():
+            sys.modules["mlflow"].end_run()
+        sys.modules["mlflow"].set_tracking_uri(None)
+        sys.modules["mlflow.tracking.fluent"]._active_experiment_id = None
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    if pyplot is not None:
+        pyplot.close("all")
+
+
+@pytest.fixture
+def shell(bare_shell):
+    """A real InteractiveShell with the extension loaded, in an empty folder."""
+    bare_shell.extension_manager.load_extension("mlflow_magics")
+    return bare_shell
+
+
+@pytest.fixture(scope="session")
+def _store(tmp_path_factory):
+    """A fresh local store, made once: MLflow takes over a second to create its tables."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    SqlAlchemyStore(f"sqlite:///{path}", str(path.parent / "mlartifacts"))
+    return path
+
+
+@pytest.fixture
+def tracked(shell, _store, folder):
+    """Like ``shell``, connected to a local store."""
+    shutil.copy(_store, folder / "mlflow.db")
+    with sqlite3.connect(folder / "mlflow.db") as database:
+        database.execute("UPDATE experiments SET artifact_location = ?", ((folder / "mlartifacts" / "0").as_uri(),))
+    database.close()
+    result = shell.run_cell("%mlflow_connect local")
+    assert result.success
+    return shell

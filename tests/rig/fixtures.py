@@ -1,0 +1,47 @@
+"""Fixtures around the rig; tests/conftest.py names this module in ``pytest_plugins``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from .servers import CountingProxy, MlflowServer
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    """One real MLflow server for the whole session; tests keep apart by their experiments' names."""
+    with MlflowServer(tmp_path_factory.mktemp("mlflow_server")) as server:
+        yield server
+
+
+@pytest.fixture
+def counting_proxy(mlflow_server: MlflowServer) -> Iterator[CountingProxy]:
+    """A proxy before that server, which counts the requests of one test."""
+    with CountingProxy(mlflow_server.url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def mlflow_as_found(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """MLflow and its environment variables as in a fresh kernel, and put back afterwards."""
+    import os
+
+    import mlflow
+
+    from mlflow_magics.tracking import connection, footprint
+
+    for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    connection.disconnect()
+    functions = mlflow.set_tracking_uri, mlflow.set_experiment
+    before = footprint.take()
+    footprint.put(dict.fromkeys(before))
+    yield
+    while mlflow.active_run() is not None:
+        mlflow.end_run()
+    connection.disconnect()
+    mlflow.set_tracking_uri, mlflow.set_experiment = functions
+    footprint.put(before)
