@@ -1,8 +1,8 @@
 """Where a run cell begins and ends.
 
-``%%mlflow_run ARGS`` on the first line is rewritten to the line magic ``%mlflow_run ARGS`` on the same line, so that the
-rest stays top-level code: its value, its ``await``, its traceback and its line numbers are those of the bare cell. The
-line magic opens the run; IPython's ``post_run_cell`` event closes it with the true outcome.
+``%%mlflow_run ARGS`` on the first line is rewritten to the line magic ``%mlflow_run ARGS`` on the same line, so that
+the rest stays top-level code: its value, its ``await``, its traceback and its line numbers are those of the bare
+cell. The line magic opens the run; IPython's ``post_run_cell`` event closes it with the true outcome.
 """
 
 from __future__ import annotations

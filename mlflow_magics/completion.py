@@ -10,7 +10,7 @@ from IPython.core.completer import SimpleCompletion, context_matcher
 from .arguments import options_of
 
 if TYPE_CHECKING:
-    from IPython.core.completer import CompletionContext, SimpleMatcherResult
+    from IPython.core.completer import CompletionContext
     from IPython.core.interactiveshell import InteractiveShell
 
 
@@ -30,7 +30,7 @@ class OptionCompleter:
         self.options = {magic.__name__: options_of(magic) for magic in magics if hasattr(magic, "parser")}
 
         @context_matcher()
-        def mlflow_magics_options(context: CompletionContext) -> SimpleMatcherResult:
+        def mlflow_magics_options(context: CompletionContext) -> dict[str, Any]:
             return self._match(context)
 
         self._matcher = mlflow_magics_options
@@ -45,7 +45,7 @@ class OptionCompleter:
         if self.shell.Completer is not None and self._matcher in self.shell.Completer.custom_matchers:
             self.shell.Completer.custom_matchers.remove(self._matcher)
 
-    def _match(self, context: CompletionContext) -> SimpleMatcherResult:
+    def _match(self, context: CompletionContext) -> dict[str, Any]:
         line = context.line_with_cursor[: context.cursor_position]
         magic, _, typed = line.lstrip().partition(" ")
         options = self.options.get(magic.lstrip("%"), []) if magic.startswith("%") else []

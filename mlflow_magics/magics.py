@@ -61,10 +61,13 @@ class MlflowMagics(Magics):
         What knows where a run cell begins and ends.
     """
 
+    shell: InteractiveShell
+
     def __init__(self, shell: InteractiveShell, session: Session, cells: CellRuns) -> None:
         super().__init__(shell)
         self.session = session
         self.cells = cells
+        self.completer = OptionCompleter(shell, [getattr(self, name) for name in sorted(self.magics["line"])])
 
     @magic_arguments()
     @argument(
@@ -233,7 +236,6 @@ def register(shell: InteractiveShell) -> None:
     magics = MlflowMagics(shell, session, cells)
     cells.register()
     shell.register_magics(magics)
-    magics.completer = OptionCompleter(shell, [getattr(magics, name) for name in _line_magics(magics)])
     magics.completer.register()
     # MLflow would end open runs at exit by itself, but not through our hands.
     atexit.register(session.disconnect)
@@ -248,7 +250,7 @@ def unregister(shell: InteractiveShell) -> None:
         The shell that was extended; harmless if it was not.
     """
     magics = shell.magics_manager.registry.pop(MlflowMagics.__name__, None)
-    if not isinstance(magics, Magics):
+    if magics is None:
         return
     for kind, table in shell.magics_manager.magics.items():
         for name in magics.magics[kind]:
@@ -257,10 +259,6 @@ def unregister(shell: InteractiveShell) -> None:
     magics.session.disconnect()
     magics.cells.unregister()
     atexit.unregister(magics.session.disconnect)
-
-
-def _line_magics(magics: MlflowMagics) -> list[str]:
-    return sorted(magics.magics["line"])
 
 
 def _show(outcome: Outcome) -> None:

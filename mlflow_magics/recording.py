@@ -37,6 +37,8 @@ def begin(session: Session, opened: OpenRun) -> None:
     assert session.connection is not None
     opened.experiment_id = session.connection.experiment_id
     opened.experiment_name = session.connection.experiment_name
+    if chosen := connection.chosen_experiment():
+        opened.experiment_id, opened.experiment_name = chosen
     if options.experiment:
         opened.experiment_id, _ = connection.use_experiment(options.experiment)
         opened.experiment_name = options.experiment

@@ -164,7 +164,8 @@ class Session:
         from .tracking import autolog
         from .tracking.runs import unseeded
 
-        words, notes = tuple(words), []
+        words = tuple(words)
+        notes: list[str] = []
         with unseeded():
             if words[-1:] == ("off",):
                 notes += autolog.turn_off(words[:-1]).notes
@@ -301,12 +302,13 @@ class Session:
     def _begin(self, opened: OpenRun) -> None:
         """Connect if need be, and create or resume the run. Only a mistake of the user's stops the cell."""
         from . import recording
+        from .tracking import connection
         from .tracking.runs import unseeded
 
         asked = bool(opened.options.run_id or opened.options.experiment)
         with unseeded():
             try:
-                if self.connection is None:
+                if self.connection is None or (not self.open_runs and connection.has_moved()):
                     opened.notes += _connected(self.connect())
                 recording.begin(self, opened)
             except MlflowMagicsError as error:

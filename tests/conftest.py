@@ -23,7 +23,12 @@ def folder(tmp_path, monkeypatch):
         if name.startswith("MLFLOW_") and name != "MLFLOW_DISABLE_TELEMETRY":
             monkeypatch.delenv(name)
     monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
-    return tmp_path
+    before = dict(os.environ)
+    yield tmp_path
+    # A cell may set what it likes; the next test must not see it.
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""A cell's life on a real shell: under ``%%mlflow_run`` it does what the bare cell does, and the run tells the truth."""
+"""A cell's life on a real shell: it does what the bare cell does, and its run tells the truth."""
 
 from __future__ import annotations
 
@@ -381,7 +381,7 @@ class TestSetup:
                 "names": set(bare_shell.user_ns),
             }
 
-        bare_shell.run_cell("%pylab agg" if False else "pass")
+        bare_shell.run_cell("%load_ext IPython.extensions.storemagic")  # IPython registers %load_ext itself late
         before = state()
         bare_shell.run_cell("%load_ext mlflow_magics")
         bare_shell.run_cell("%mlflow_connect local")
@@ -420,6 +420,15 @@ class TestSetup:
         tracked.run_cell("%%mlflow_run\nsecond = random.random(), np.random.rand()")
         assert (tracked.user_ns["first"], tracked.user_ns["second"]) == bare
 
+    def test_what_the_user_sets_later_counts(self, tracked, capsys):
+        tracked.run_cell("import mlflow\nmlflow.set_experiment('mine')")
+        tracked.run_cell("%%mlflow_run\nlr = 0.5\n")
+        assert only_run("mine").data.params == {"lr": "0.5"}
+        tracked.run_cell("mlflow.set_tracking_uri('sqlite:///other.db')")
+        tracked.run_cell("%%mlflow_run\nlr = 0.25\n")
+        assert "other.db" in capsys.readouterr().out
+        assert only_run().data.params == {"lr": "0.25"}
+
 
 class TestOptions:
     def test_names_may_stand_apart_or_together(self, tracked):
@@ -434,8 +443,8 @@ class TestOptions:
         with open("plot.csv", "w", encoding="utf-8") as file:
             file.write("1,2")
         tracked.run_cell(
-            '%%mlflow_run "my run" -e exp --tags stage=dev "note=two words" --description "a *note*" --artifacts plot.csv\n'
-            "a = 1\n",
+            '%%mlflow_run "my run" -e exp --tags stage=dev "note=two words" --description "a *note*"'
+            " --artifacts plot.csv\na = 1\n",
             store_history=True,
         )
         run = only_run("exp")

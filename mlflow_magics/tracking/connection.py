@@ -22,9 +22,11 @@ from .masking import mask, mask_text
 from .uris import Target
 
 __all__ = [
+    "chosen_experiment",
     "connect",
     "disconnect",
     "experiment_url",
+    "has_moved",
     "mask",
     "mask_text",
     "run_url",
@@ -39,6 +41,7 @@ class _Held:
     target: Target
     footprint: Footprint
     experiments: dict[str, tuple[str, str]] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
 
 
 _held: _Held | None = None
@@ -130,6 +133,39 @@ def use_experiment(name: str) -> tuple[str, str]:
         url = experiment_url(_held.target.uri, found.experiment_id)
         _held.experiments[name] = (found.experiment_id, url)
     return _held.experiments[name]
+
+
+def has_moved() -> bool:
+    """Tell whether the user has called ``mlflow.set_tracking_uri`` since :func:`connect`.
+
+    Returns
+    -------
+    bool
+        Whether MLflow now tracks elsewhere.
+    """
+    return (
+        _held is not None and footprint.take()[footprint.TRACKING_URI] != _held.footprint.ours[footprint.TRACKING_URI]
+    )
+
+
+def chosen_experiment() -> tuple[str, str] | None:
+    """Return the experiment that the user has set with ``mlflow.set_experiment`` since :func:`connect`.
+
+    Returns
+    -------
+    tuple of str, or None
+        Its id and name; None where there is none. The name is asked of the store once a connection.
+
+    Raises
+    ------
+    ConnectionFailedError
+        If the store fails.
+    """
+    if _held is None or (chosen := _held.footprint.chosen_since(footprint.take())) is None:
+        return None
+    if chosen not in _held.names:
+        _held.names[chosen] = find_or_create(_held.target, discover.Wanted(experiment_id=chosen)).name
+    return chosen, _held.names[chosen]
 
 
 def choose(uri: str | None, experiment: str | None, folder: str | None) -> discover.Choice:
@@ -229,7 +265,7 @@ def user_of(target: Target) -> str:
         if parts.username and parts.password:
             return unquote(parts.username)
     try:
-        return str(DefaultRunContext().tags()[MLFLOW_USER])  # type: ignore[no-untyped-call]
+        return str(DefaultRunContext().tags()[MLFLOW_USER])
     except (KeyError, OSError):
         # A container may run under a number that no name belongs to.
         return "unknown"

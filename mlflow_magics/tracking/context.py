@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mlflow.tracking.context import registry
 from mlflow.utils.mlflow_tags import (
@@ -58,7 +59,7 @@ def context_tags(notebook: Path | None) -> dict[str, str]:
         Ready for ``create_run``.
     """
     # MLflow 3's Jupyter provider asks every Jupyter server on the machine (0.5 s each) for what we know already.
-    slow = [type(p) for p in registry._run_context_provider_registry if "Jupyter" in type(p).__name__]
+    slow: list[Any] = [type(p) for p in registry._run_context_provider_registry if "Jupyter" in type(p).__name__]
     tags: dict[str, str] = registry.resolve_tags(ignore=slow)
     tags[MLFLOW_SOURCE_TYPE] = "NOTEBOOK"
     tags[MLFLOW_SOURCE_NAME] = notebook.name if notebook else "notebook"

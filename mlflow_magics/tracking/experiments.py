@@ -67,7 +67,13 @@ def find_or_create(target: Target, wanted: Wanted) -> Experiment:
 
 def _find_or_create(client: MlflowClient, target: Target, wanted: Wanted) -> Experiment:
     if wanted.experiment_id is not None:
-        return _active(client.get_experiment(wanted.experiment_id), target)
+        try:
+            return _active(client.get_experiment(wanted.experiment_id), target)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST" or wanted.origin != "mlflow.set_experiment":
+                raise
+            # MLflow 2 keeps the id of the active experiment when its user calls set_tracking_uri.
+            wanted = Wanted(origin="MLflow's default")
     name = wanted.name or "Default"
     found = client.get_experiment_by_name(name)
     if found is not None:

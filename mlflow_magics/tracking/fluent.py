@@ -26,7 +26,7 @@ RUN_ID_VARIABLE = "MLFLOW_RUN_ID"
 """The environment variable by which a child process finds its parent's run (MLflow's own convention)."""
 
 
-class AdoptedRun(ActiveRun):  # type: ignore[misc]  # mlflow is untyped
+class AdoptedRun(ActiveRun):
     """The cell's run as ``with mlflow.start_run() as run:`` receives it; leaving the block does not end it."""
 
     def __exit__(self, exc_type: object, exc_val: object, exc_tb: object) -> bool:
@@ -147,7 +147,7 @@ class FluentRuns:
         stack = fluent._active_run_stack.get()
         if not stack or any(e.run.info.run_id == stack[-1].info.run_id for e in self._open):
             return None
-        return stack[-1]
+        return cast(ActiveRun, stack[-1])
 
     # -- what MLflow's functions have become ------------------------------------------------------------------
 
@@ -157,7 +157,7 @@ class FluentRuns:
             return self._start_original()
         if os.getpid() != self._pid:
             # A forked child logs into the run, but must not own it: MLflow ends what is on the stack at exit.
-            return AdoptedRun(entry.run)
+            return _adopted(entry.run)
         return self._push(entry)
 
     def _start(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ActiveRun:
@@ -208,10 +208,14 @@ class FluentRuns:
         position = _position(stack, entry.run.info.run_id)
         if position is not None:
             return cast(ActiveRun, stack[position])
-        adopted = AdoptedRun(entry.run)
+        adopted = _adopted(entry.run)
         stack.append(adopted)
         entry.stacks.append(stack)
         return adopted
+
+
+def _adopted(run: Run) -> AdoptedRun:
+    return AdoptedRun(run)  # type: ignore[no-untyped-call]  # ActiveRun's constructor
 
 
 def _position(stack: list[Any], run_id: str) -> int | None:

@@ -185,7 +185,7 @@ def is_on(name: str) -> bool:
     bool
         True for both.
     """
-    off = autologging_is_disabled(name)  # type: ignore[no-untyped-call]  # mlflow is untyped
+    off = autologging_is_disabled(name)  # mlflow is untyped
     return not off or _is_pending(name)
 
 

@@ -61,7 +61,7 @@ def _databricks_host(uri: str) -> str:
     from mlflow.utils.databricks_utils import get_databricks_host_creds
 
     try:
-        host = str(get_databricks_host_creds(uri).host or "")  # type: ignore[no-untyped-call]
+        host = str(get_databricks_host_creds(uri).host or "")
     except Exception:  # noqa: BLE001 - the SDK raises what it likes, and a link is no reason to fail a cell
         return ""
     return host.rstrip("/")

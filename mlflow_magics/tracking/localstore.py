@@ -73,14 +73,14 @@ def _register() -> None:
         return previous(store_uri=store_uri, artifact_uri=artifact_uri or _root_of(store_uri), **rest)
 
     _previous, _ours = previous, build
-    _tracking_store_registry.register("sqlite", build)  # type: ignore[no-untyped-call]
+    _tracking_store_registry.register("sqlite", build)
 
 
 def _unregister() -> None:
     global _previous, _ours
     # If somebody has wrapped our builder since, it must stay below theirs; without roots it only passes on.
     if _ours is not None and _tracking_store_registry._registry["sqlite"] is _ours:
-        _tracking_store_registry.register("sqlite", _previous)  # type: ignore[no-untyped-call]
+        _tracking_store_registry.register("sqlite", _previous)
         _previous = _ours = None
 
 

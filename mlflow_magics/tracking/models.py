@@ -151,7 +151,7 @@ def _log_model_alias(model: object, name: str | None = None, artifact_path: str 
     """
     asked = name or artifact_path or "model"
     flavor = flavor_of(model, asked)
-    _get_or_start_run()  # type: ignore[no-untyped-call]  # mlflow is untyped
+    _get_or_start_run()  # mlflow is untyped
     said: list[str] = []
     try:
         with quiet() as said:
@@ -192,11 +192,11 @@ def _active(run_id: str) -> Iterator[None]:
 
     A flavor's ``log_model`` logs into the active run and takes no other.
     """
-    stack: list[Any] = _active_run_stack.get()  # type: ignore[no-untyped-call]  # mlflow is untyped
+    stack: list[Any] = _active_run_stack.get()  # mlflow is untyped
     if stack and stack[-1].info.run_id == run_id:
         yield
         return
-    run = ActiveRun(mlflow.MlflowClient().get_run(run_id))  # type: ignore[no-untyped-call]
+    run = ActiveRun(mlflow.MlflowClient().get_run(run_id))
     stack.append(run)
     try:
         yield

@@ -94,8 +94,8 @@ def _get(target: Target, path: str, patience: float) -> Any:
 
     def ask() -> Any:
         # MLflow's own function: the credentials, certificates and plugins are those its client will use.
-        return http_request(  # type: ignore[no-untyped-call]
-            get_default_host_creds(target.uri),  # type: ignore[no-untyped-call]
+        return http_request(
+            get_default_host_creds(target.uri),
             path,
             "GET",
             max_retries=0,

@@ -103,4 +103,4 @@ def _unmute(thread: int) -> None:
 
 def _write_of_others(text: str) -> None:
     if threading.get_ident() not in _muted:
-        type(MLFLOW_LOGGING_STREAM).write(MLFLOW_LOGGING_STREAM, text)  # type: ignore[no-untyped-call]
+        type(MLFLOW_LOGGING_STREAM).write(MLFLOW_LOGGING_STREAM, text)
