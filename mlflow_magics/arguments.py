@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterable
-from difflib import get_close_matches
 from typing import Any
 
 from IPython.core.error import UsageError
@@ -195,6 +194,8 @@ def _complete(part: str) -> bool:
 
 def _explain(message: str, magic: Callable[..., Any], line: str) -> str:
     """Turn argparse's message into one that names the mend."""
+    from difflib import get_close_matches  # late: only a wrong line needs it
+
     known = options_of(magic)
     for word in _OPTION.findall(line):
         if word.startswith("--") and not any(option.startswith(word.split("=")[0]) for option in known):

@@ -13,19 +13,18 @@ import linecache
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.inputtransformer2 import cell_magic, leading_empty_lines, leading_indent
-
-from .openrun import OpenRun
-from .records import CellSource, Outcome, RunOptions, Status
-from .session import Session
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from IPython.core.interactiveshell import InteractiveShell
+
+    from .openrun import OpenRun
+    from .records import CellSource, Outcome, RunOptions, Status
+    from .session import Session
 
 _MARK = re.compile(r"%%mlflow_run(?=\s|$)")
 _CELL_MAGIC = re.compile(r"%%(\w[\w.]*)")
@@ -62,22 +61,14 @@ def rewrite(lines: list[str]) -> list[str]:
 rewrite.has_side_effects = True  # type: ignore[attr-defined]  # IPython's name for "not in the completeness check"
 
 
-@dataclass
 class _Frame:
     """A cell being run; cells nest (``%%capture``, ``%run`` of a notebook)."""
 
-    info: Any
-    opened: OpenRun | None = None
-    shown_error: BaseException | None = None
-    figures: frozenset[int] = frozenset()
-
-
-@dataclass
-class _Source:
-    """A cell split into the magics above and the Python below."""
-
-    code: str
-    marked: bool = field(default=False)
+    def __init__(self, info: Any) -> None:
+        self.info = info
+        self.opened: OpenRun | None = None
+        self.shown_error: BaseException | None = None
+        self.figures: frozenset[int] = frozenset()
 
 
 class CellRuns:
@@ -190,19 +181,21 @@ class CellRuns:
 
     def _source(self, frame: _Frame) -> CellSource | None:
         """Return the cell that is being run; None if a part that is compiled later has a syntax error."""
+        from .records import CellSource
+
         info = frame.info
         typed = getattr(info, "raw_cell", None)
         if typed is None:
             # The cell that loads the extension was typed before anybody listened; Python keeps what it compiled.
             typed = _source_being_run(self.shell.user_ns)
         counts = getattr(info, "store_history", True)
-        split = _split(typed)
-        code = "".join(self.shell.transform_cell(split.code)) if split.code else ""
+        python, marked = _split(typed)
+        code = self.shell.transform_cell(python) if python else ""
         try:
             tree = ast.parse(code, type_comments=False)
         except SyntaxError:
             return None
-        if not split.marked:
+        if not marked:
             code = _rest(code, tree, _line_being_run(self.shell.user_ns))
         return CellSource(
             text=typed,
@@ -212,8 +205,8 @@ class CellRuns:
         )
 
 
-def _split(typed: str) -> _Source:
-    """Peel the cell magics off the top. `code` is the Python that remains, `marked` whether all of it is the run."""
+def _split(typed: str) -> tuple[str, bool]:
+    """Peel the cell magics off the top: the Python that remains, and whether all of it is the run."""
     lines = leading_indent(leading_empty_lines(typed.splitlines(keepends=True)))
     marked = False
     offset: list[str] = []
@@ -223,14 +216,14 @@ def _split(typed: str) -> _Source:
         if top is None or found is None:
             break
         if found[1] not in _TRANSPARENT:
-            return _Source("", True)
+            return "", True
         marked = marked or found[1] == "mlflow_run"
         # Python below %%mlflow_run is compiled with the magic's line above it; below %%time it is not.
         offset = ["\n"] * (top + 1) if found[1] == "mlflow_run" else []
         body = lines[top + 1 :]
         first = next((i for i, line in enumerate(body) if line.strip()), len(body))
         lines = body[:first] + leading_indent(body[first:])
-    return _Source("".join(offset + lines), marked)
+    return "".join(offset + lines), marked
 
 
 def _rest(code: str, tree: ast.Module, line: int | None) -> str:

@@ -7,7 +7,6 @@ line without a traceback. So a message is one line, names what was wrong, and sa
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 
 class MlflowMagicsError(Exception):
@@ -41,6 +40,8 @@ class UnknownNameError(MlflowMagicsError):
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str] = (), mend: str = "") -> None:
+        from difflib import get_close_matches  # late: %load_ext imports this module
+
         self.kind = kind
         self.name = name
         self.suggestions = tuple(get_close_matches(name, list(known), n=2, cutoff=0.6))

@@ -12,15 +12,16 @@ from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 from IPython.display import display
 
-from . import arguments, manual
+from . import arguments
 from .cells import CellRuns
 from .completion import OptionCompleter
 from .errors import MlflowMagicsError, OptionError
-from .records import Choices, Outcome, RunOptions
 from .session import Session
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
+
+    from .records import Outcome, RunOptions
 
 
 @contextmanager
@@ -203,6 +204,7 @@ class MlflowMagics(Magics):
         ``%mlflow_log model model diabetes``
             A model of any flavor that MLflow has, and the name to log it under.
         """
+        from . import manual
         from .display import tables
 
         with _one_line():
@@ -269,6 +271,8 @@ def _show(outcome: Outcome) -> None:
 
 def _run_options(args: Any) -> RunOptions:
     """Return what was typed as a value; ``%mlflow_start`` has fewer options than ``%%mlflow_run``."""
+    from .records import Choices, RunOptions
+
     typed = vars(args)
     return RunOptions(
         name=arguments.unquote(typed["name"]),

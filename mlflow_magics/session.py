@@ -1,7 +1,7 @@
 """One object per shell: where it tracks to, which runs are open, and the path that a cell's data takes.
 
-The path is :meth:`Session.close`: cell source + namespace -> data flow -> roles -> records -> MLflow. Everything that
-imports mlflow is imported when first needed, so that loading the extension costs nothing.
+The path is :meth:`Session.close`: cell source + namespace -> data flow -> roles -> records -> MLflow. All rooms below
+are imported when first needed, so that loading the extension costs nothing.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .capture import dataflow, failure, roles, secrets
 from .errors import MlflowMagicsError, TrackingError, UnknownNameError
-from .openrun import OpenRun
-from .records import Captured, CellSource, CheckStep, Connection, Integration, Outcome, RunOptions, Status
 
 if TYPE_CHECKING:
+    from .openrun import OpenRun
+    from .records import Captured, CellSource, CheckStep, Connection, Integration, Outcome, RunOptions, Status
     from .tracking.fluent import FluentRuns
 
 
@@ -197,6 +196,9 @@ class Session:
         MlflowMagicsError
             What was asked makes no sense, so that the cell should not run at all.
         """
+        from .capture import dataflow, roles
+        from .openrun import OpenRun
+
         opened = OpenRun(options, source)
         if source is not None and source.code:
             try:
@@ -229,6 +231,9 @@ class Session:
             All there is to show.
         """
         duration = time.perf_counter() - opened.began
+        from .capture import failure, secrets
+        from .records import Outcome
+
         self.open_runs.remove(opened)
         captured = self._capture(opened, error)
         facts: dict[str, Any] = {"params": captured.params, "metrics": captured.metrics}
@@ -318,6 +323,9 @@ class Session:
                 opened.notes.append(f"not tracked: {error}")
 
     def _capture(self, opened: OpenRun, error: BaseException | None) -> Captured:
+        from .capture import failure, roles
+        from .records import Captured
+
         if opened.flow is None or opened.before is None or not opened.options.capture:
             return Captured()
         captured = roles.assign(

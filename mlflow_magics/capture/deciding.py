@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Iterator, Mapping
+import dataclasses
 from dataclasses import dataclass
 
 from ..records import Figure, Metric, Param, Skipped
@@ -83,9 +84,10 @@ def _simple(name: str, value: object, node: Node | None, cell: Cell) -> Record:
             return _param(name, value, "read; defined earlier")
         return Skipped(name, "not assigned this time", f"--params {name}")
     weight = cell.weigher.weigh(node)
+    if weight is not Weight.INPUT and is_counter(name, node, lambda one: cell.weigher.weigh(one) < Weight.COMPUTED):
+        return Skipped(name, "a counter", f"--metrics {name}")
     if weight is Weight.LOOP:
-        counts = is_counter(name, node)
-        return Skipped(name, "a counter" if counts else "changes in the loop", f"--metrics {name}")
+        return Skipped(name, "changes in the loop", f"--metrics {name}")
     if weight is Weight.INPUT:
         return _param(name, value, "written here" if isinstance(node, Const | Sequence) else "follows from inputs")
     return _computed(name, value)
@@ -159,9 +161,11 @@ def _leaf(name: str, leaf: Leaf, node: Node | None, cell: Cell) -> Iterator[Reco
         why = "written here" if node is not None else "read; defined earlier"
         yield _param(full, leaf.value, why)
     elif weight is Weight.COMPUTED:
-        number = number_of(leaf.value)
-        if number is not None:
-            yield Metric(full, number, "computed here")
+        one = _computed(full, leaf.value)
+        if isinstance(one, Metric) or node is not None:
+            yield dataclasses.replace(one, option=f"--params {name}") if isinstance(one, Skipped) else one
+    elif weight is Weight.LOOP:
+        yield Skipped(full, "changes in the loop", f"--metrics {name}")
 
 
 def _leaf_weight(name: str, leaf: Leaf, node: Node | None, cell: Cell) -> Weight | None:

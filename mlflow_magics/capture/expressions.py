@@ -11,6 +11,7 @@ from .symbols import (
     Const,
     Definition,
     DictDisplay,
+    Guarded,
     Item,
     Join,
     Key,
@@ -50,7 +51,7 @@ def build(node: ast.expr, scope: Scope) -> Node:
         case ast.Name(id=name):
             return scope.load(name, where(node))
         case ast.NamedExpr(target=ast.Name(id=name) as target, value=value):
-            bound = build(value, scope)
+            bound = scope.facts.guarded(build(value, scope))
             scope.bind(name, bound, "assign", where(target))
             return bound
         case ast.BinOp():
@@ -58,9 +59,10 @@ def build(node: ast.expr, scope: Scope) -> Node:
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             return Op("neg", (build(operand, scope),))
         case ast.IfExp(test=test, body=body, orelse=orelse):
-            # The test decides which value, not what the value is: `device` stays an input.
-            build(test, scope)
-            return Join((build(body, scope), build(orelse, scope)))
+            # The test decides which value, not what the value is: `device` stays an input. In a loop it picks a turn.
+            asked = build(test, scope)
+            either = Join((build(body, scope), build(orelse, scope)))
+            return Guarded(either, (asked,)) if scope.facts.loops else either
         case ast.Tuple(elts=elts) | ast.List(elts=elts) | ast.Set(elts=elts):
             return Sequence(tuple(build(elt, scope) for elt in elts))
         case ast.Starred(value=value):
@@ -207,7 +209,7 @@ def assign(target: ast.expr, value: Node, scope: Scope, kind: BindingKind) -> No
     """
     match target:
         case ast.Name(id=name):
-            scope.bind(name, value, kind, where(target))
+            scope.bind(name, value if kind == "loop" else scope.facts.guarded(value), kind, where(target))
         case ast.Starred(value=inner):
             assign(inner, Op("*", (value,)), scope, kind)
         case ast.Tuple(elts=elts) | ast.List(elts=elts):
@@ -252,6 +254,7 @@ def _unpack_turn(targets: list[ast.expr], turn: LoopVar) -> list[Node]:
 def _update(target: ast.expr, value: Node, scope: Scope) -> None:
     """``cfg["lr"] = 0.1`` and ``cfg.lr = 0.1``: the name's value, one entry changed."""
     path, root = _path(target, scope)
+    value = scope.facts.guarded(value)
     if isinstance(root, ast.Name):
         whole = value if path == () else Update(scope.peek(root.id), path, value)
         scope.bind(root.id, whole, "update", where(root))

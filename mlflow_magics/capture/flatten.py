@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from .inspection import dict_of, fields_of, is_a, is_tensor, marks, mro, shape_of
 from .symbols import Key
-from .values import MANY, SHORT, is_config_object, is_scalar, is_short
+from .values import MANY, SHORT, field_names, is_config_object, is_scalar, is_short, settings_of
 
 DEPTH: Final = 8
 """Levels below which nothing is looked for."""
@@ -100,6 +100,8 @@ def entries(value: object) -> list[tuple[Key, Any]]:
     if is_a(value, dict):
         items: Any = dict.items(value)  # type: ignore[arg-type]
         return [(key, inner) for key, inner in items if is_a(key, str) or type(key) is int]
+    if names := field_names(value):
+        return list(zip(names, tuple.__iter__(value), strict=True))  # type: ignore[arg-type]  # a tuple
     if is_a(value, list, tuple):
         base: Any = list if is_a(value, list) else tuple
         return list(enumerate(base.__iter__(value))) if base.__len__(value) <= SHORT else []
@@ -134,7 +136,7 @@ def _unwrapped(node: object) -> Any:
 
 
 def _object_entries(value: object) -> list[tuple[Key, Any]]:
-    held: dict[str, Any] = {}
+    held: dict[str, Any] = settings_of(value)
     for cls in mro(value):
         for name in dict_of(cls).get("__dataclass_fields__", ()):
             slot = next((dict_of(c)[name] for c in mro(value) if name in dict_of(c)), None)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from .inspection import MISSING, class_name, dict_of, is_a
-from .symbols import Attribute, Call, External, Free, Join, Local, Node, Op, walk
+from .symbols import Attribute, Call, External, Free, Join, Local, LoopVar, Node, Op, walk
 from .vocabulary import CLOCKS, FOREIGN_READERS, PLAIN_CLASSES, PURE
 
 
@@ -168,6 +168,58 @@ def reads_configuration(owner: type, method: str) -> bool:
     """
     module = str(type.__getattribute__(owner, "__module__")).partition(".")[0]
     return module in FOREIGN_READERS and method in {"load", "create", "merge", "from_cli", "structured"}
+
+
+def field_order(cls: type) -> list[str]:
+    """List the fields that a class of settings takes, in the order in which it takes them.
+
+    Parameters
+    ----------
+    cls : type
+        The class.
+
+    Returns
+    -------
+    list of str
+        Of a dataclass, a named tuple, or a class whose ``__init__`` was written in Python.
+    """
+    for one in type.__getattribute__(cls, "__mro__"):
+        own = dict_of(one)
+        if "__dataclass_fields__" in own:
+            return list(own["__dataclass_fields__"])
+        if type(own.get("_fields")) is tuple:
+            return list(own["_fields"])
+        if is_a(own.get("__init__"), types.FunctionType):
+            code = object.__getattribute__(own["__init__"], "__code__")
+            return list(code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount])
+    return []
+
+
+def names_a_turn(node: Node) -> bool:
+    """Tell whether ``type(m)`` and its like ask for the class of a loop's target, another one in each turn.
+
+    Parameters
+    ----------
+    node : Node
+        What ``__name__`` is asked of.
+
+    Returns
+    -------
+    bool
+        True for those.
+    """
+
+    def inside(one: Node) -> tuple[Node, ...]:
+        match one:
+            case Call(args=args):
+                return args
+            case Attribute(base=base):
+                return (base,)
+            case Local(value=value):
+                return (value,)
+        return ()
+
+    return any(isinstance(one, LoopVar) or (isinstance(one, Op) and one.op == "each") for one in walk(node, inside))
 
 
 def made_kind(cls: type) -> Literal["config", "object", "unknown"]:

@@ -18,7 +18,7 @@ from .inspection import MISSING, is_a
 from .resolving import is_clock
 from .secrets import secret_reason
 from .symbols import Local
-from .values import is_scalar, kind_of
+from .values import field_names, is_scalar, kind_of
 from .weighing import Before, Weigher, Weight
 from .writing import describe, number_of
 
@@ -64,11 +64,14 @@ def snapshot(flow: Dataflow, namespace: Mapping[str, object]) -> Snapshot:
 def _before(value: object) -> Before:
     kind = kind_of(value)
     leaves = flatten(value).leaves if kind == "config" else ()
+    known = {leaf.path: leaf.value for leaf in leaves if is_scalar(leaf.value)}
+    # A named tuple is unpacked by number.
+    known |= {(i,): known[name,] for i, name in enumerate(field_names(value)) if (name,) in known}
     return Before(
         kind,
         id(value),
         scalar=value if kind == "scalar" else MISSING,
-        leaves={leaf.path: leaf.value for leaf in leaves if is_scalar(leaf.value)},
+        leaves=known,
         many=is_a(value, list),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .symbols import Carried, External, Free, Join, Local, Node, Opaque, may_be_unset
+from .symbols import Carried, External, Free, Guarded, Join, Local, Node, Opaque, may_be_unset
 
 BindingKind = Literal["assign", "update", "loop", "import", "function", "class"]
 """How a name came by its value; ``"update"`` where only an entry of it was set."""
@@ -63,6 +63,8 @@ class Facts:
         First line of the top-level statement being read.
     loops, branches : int
         How many loops and branches lie around the statement being read.
+    tests : list
+        The conditions, inside loops, under which the statement being read is run.
     """
 
     mentions: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -76,6 +78,22 @@ class Facts:
     top: int = 1
     loops: int = 0
     branches: int = 0
+    tests: list[Node] = field(default_factory=list)
+
+    def guarded(self, value: Node) -> Node:
+        """Give a value as it is bound here, under the conditions of this place in a loop.
+
+        Parameters
+        ----------
+        value : Node
+            The value.
+
+        Returns
+        -------
+        Node
+            The value itself where nothing decides whether it is bound.
+        """
+        return Guarded(value, tuple(self.tests)) if self.tests else value
 
     def mention(self, name: str, where: tuple[int, int]) -> None:
         """Remember where a name is first met.

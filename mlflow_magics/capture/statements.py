@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+from collections.abc import Iterator
 
 from .expressions import assign, build, function_scope, mutation, note_inputs
 from .scopes import Scope
@@ -68,8 +70,7 @@ def _statement(node: ast.stmt, scope: Scope) -> bool:
                 else:
                     build(target, scope)
         case ast.If(test=test, body=body, orelse=orelse):
-            build(test, scope)
-            return _branches([body, orelse], scope)
+            return _branches([body, orelse], scope, build(test, scope))
         case ast.For() | ast.AsyncFor() | ast.While():
             _loop(node, scope)
         case ast.With(items=items, body=body) | ast.AsyncWith(items=items, body=body):
@@ -164,16 +165,31 @@ def _meet(scope: Scope, ends: list[dict[str, Node]]) -> None:
     scope.env = {name: _join([env.get(name, missing[name]) for env in ends]) for name in names}
 
 
-def _branches(blocks: list[list[ast.stmt]], scope: Scope) -> bool:
+def _branches(blocks: list[list[ast.stmt]], scope: Scope, test: Node) -> bool:
     before, ends = scope.env, []
     scope.facts.branches += 1
-    for block in blocks:
-        scope.env = dict(before)
-        if run(block, scope):
-            ends.append(scope.env)
+    with _under(test, scope):
+        for block in blocks:
+            scope.env = dict(before)
+            if run(block, scope):
+                ends.append(scope.env)
     scope.facts.branches -= 1
     _meet(scope, ends)
     return bool(ends)
+
+
+@contextlib.contextmanager
+def _under(test: Node, scope: Scope) -> Iterator[None]:
+    """Read code that runs under a condition. Only in a loop does the condition pick among values: one of its turns."""
+    tests = scope.facts.tests
+    if not scope.facts.loops:
+        yield
+        return
+    tests.append(test)
+    try:
+        yield
+    finally:
+        tests.pop()
 
 
 def _loop(node: Loop, scope: Scope) -> None:
@@ -190,7 +206,7 @@ def _loop(node: Loop, scope: Scope) -> None:
         build(node.test, scope)
     elif turn is not None:
         assign(node.target, turn, scope, "loop")
-    run(node.body, scope)
+    _turn(node.body, scope)
     scope.facts.loops -= 1
     scope.facts.branches -= 1
     for name, one in carried.items():
@@ -199,6 +215,17 @@ def _loop(node: Loop, scope: Scope) -> None:
             scope.env[name] = one.before
     _meet(scope, [before, scope.env])
     run(node.orelse, scope)
+
+
+def _turn(body: list[ast.stmt], scope: Scope) -> None:
+    """Read a loop's body; after ``if score <= best: continue`` the rest of it runs under that condition."""
+    for number, statement in enumerate(body):
+        run([statement], scope)
+        match statement:
+            case ast.If(test=test, body=[*_, ast.Continue()], orelse=[]):
+                with _under(build(test, scope), scope):
+                    _turn(body[number + 1 :], scope)
+                return
 
 
 def _try(node: ast.stmt, scope: Scope) -> None:
@@ -215,8 +242,9 @@ def _try(node: ast.stmt, scope: Scope) -> None:
             build(handler.type, scope)
         if handler.name:
             scope.env[handler.name] = Opaque()
-        if run(handler.body, scope):
-            ends.append(scope.env)
+        with _under(Opaque(), scope):
+            if run(handler.body, scope):
+                ends.append(scope.env)
         scope.env.pop(handler.name or "", None)
     scope.facts.branches -= 1
     _meet(scope, ends)

@@ -247,6 +247,22 @@ class Join(Node):
     parts: tuple[Node, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class Guarded(Node):
+    """A value that a loop binds only where a condition holds: ``if score > best: best_epoch = epoch``.
+
+    Attributes
+    ----------
+    value : Node
+        The value.
+    tests : tuple of Node
+        The conditions, outermost first.
+    """
+
+    value: Node
+    tests: tuple[Node, ...]
+
+
 def walk(node: Node, inside: Callable[[Node], Iterable[Node]]) -> Iterator[Node]:
     """Visit a node and what it leads to, each once: a tree of shared nodes has far more paths than nodes.
 
@@ -289,6 +305,8 @@ def alternatives(node: Node) -> tuple[Node, ...]:
             return parts
         case Carried(before=before, after=after):
             return (before,) if after is None else (before, after)
+        case Guarded(value=value):
+            return (value,)
     return ()
 
 
@@ -330,7 +348,7 @@ def is_turn(node: Node) -> bool:
     return any(isinstance(one, LoopVar) for one in walk(node, alternatives))
 
 
-def is_counter(name: str, node: Node) -> bool:
+def is_counter(name: str, node: Node, given: Callable[[Node], bool]) -> bool:
     """Tell whether a name only counts up or down in a loop.
 
     Parameters
@@ -338,12 +356,14 @@ def is_counter(name: str, node: Node) -> bool:
     name : str
         The name.
     node : Node
-        What it holds at the end; built from inputs alone.
+        What it holds at the end.
+    given : callable
+        Whether a value is built from inputs alone.
 
     Returns
     -------
     bool
-        True for ``n += 1`` and the like.
+        True for ``n += 1`` and the like, also where a result decides whether to count.
     """
 
     def names(one: Node) -> tuple[Node, ...]:
@@ -352,5 +372,12 @@ def is_counter(name: str, node: Node) -> bool:
     def is_self(part: Node) -> bool:
         return any(isinstance(one, Carried) and one.name == name for one in walk(part, names))
 
-    sums = (one for one in walk(node, alternatives) if isinstance(one, Op) and one.op in {"+", "-"})
-    return any(is_self(part) for one in sums for part in one.parts)
+    counts = False
+    for one in walk(node, alternatives):
+        if isinstance(one, Op) and one.op in {"+", "-"} and any(map(is_self, one.parts)):
+            if not all(is_self(part) or given(part) for part in one.parts):
+                return False
+            counts = True
+        elif not alternatives(one) and not given(one):
+            return False
+    return counts

@@ -43,6 +43,9 @@ METHODS: Final = (*FUNCTIONS, property, classmethod, staticmethod)
 WRITTEN_IN_PYTHON: Final = 1 << 9
 """Set in ``__flags__`` of classes made by a ``class`` statement; `datetime` and its like have it not."""
 
+SCALAR_MARKS: Final = frozenset({("torch", "device"), ("torch", "dtype")})
+"""Scalars of libraries that are written by their name."""
+
 NUMPY_OPAQUE: Final = frozenset({"void", "bytes_", "object_", "character"})
 MODELS: Final = frozenset(
     {
@@ -60,6 +63,9 @@ FIGURES: Final[Mapping[tuple[str, str], Literal["matplotlib", "plotly", "altair"
     ("plotly", "BaseFigure"): "plotly",
     ("altair", "TopLevelMixin"): "altair",
 }
+OWN_METHODS: Final = frozenset({"__init__", "__repr__", "__str__", "__eq__", "__hash__"})
+"""Methods that a class of settings may have."""
+
 CONFIGS: Final = frozenset({("omegaconf", "DictConfig"), ("ml_collections", "ConfigDict"), ("pydantic", "BaseModel")})
 
 
@@ -95,6 +101,8 @@ def is_scalar(value: object) -> bool:
     if is_a(value, *SCALARS):
         return True
     found = marks(value)
+    if found[0] in SCALAR_MARKS:
+        return True
     return ("numpy", "generic") in found and not any(m[0] == "numpy" and m[1] in NUMPY_OPAQUE for m in found)
 
 
@@ -140,7 +148,57 @@ def is_config_object(value: object) -> bool:
     if any("__dataclass_fields__" in dict_of(cls) for cls in mro(value)):
         return not is_model(value)
     found = marks(value)
-    return ("argparse", "Namespace") in found or any(mark in CONFIGS for mark in found)
+    if ("argparse", "Namespace") in found or any(mark in CONFIGS for mark in found):
+        return True
+    names = field_names(value)
+    if names:
+        return any(map(is_scalar, tuple.__iter__(value)))  # type: ignore[arg-type]  # a tuple, as it has names
+    return bool(settings_of(value))
+
+
+def field_names(value: object) -> tuple[str, ...]:
+    """Give the names of the fields of a named tuple.
+
+    Parameters
+    ----------
+    value : object
+        Any value.
+
+    Returns
+    -------
+    tuple of str
+        Empty where it is none.
+    """
+    if not is_a(value, tuple):
+        return ()
+    names = next((dict_of(cls)["_fields"] for cls in mro(value) if "_fields" in dict_of(cls)), ())
+    fits = type(names) is tuple and len(names) == tuple.__len__(value)  # type: ignore[arg-type]  # a tuple, see above
+    return names if fits and all(type(name) is str for name in names) else ()
+
+
+def settings_of(value: object) -> dict[str, Any]:
+    """Give the settings in an object of a class that does nothing but hold them: ``self.lr = lr`` and no methods.
+
+    Parameters
+    ----------
+    value : object
+        Any value.
+
+    Returns
+    -------
+    dict
+        Its public attributes, those of its class among them; empty where it is, or holds, anything else.
+    """
+    classes = [cls for cls in mro(value) if cls is not object]
+    if not classes or any(type(cls) is not type or not cls.__flags__ & WRITTEN_IN_PYTHON for cls in classes):
+        return {}
+    shared = {name: inner for cls in reversed(classes) for name, inner in dict_of(cls).items()}
+    if any(is_a(inner, *FUNCTIONS) and name not in OWN_METHODS for name, inner in shared.items()):
+        return {}
+    held = {name: inner for name, inner in shared.items() if not is_a(inner, *METHODS)} | fields_of(value)
+    public = {name: inner for name, inner in held.items() if type(name) is str and not name.startswith("_")}
+    plain = all(is_scalar(inner) or is_short(inner) or is_a(inner, dict) for inner in public.values())
+    return public if plain and any(map(is_scalar, public.values())) else {}
 
 
 def is_model(value: object) -> bool:
@@ -260,18 +318,20 @@ def is_short(value: object) -> bool:
     """
     kinds = mro(value)
     for base in (tuple, list):
-        if base in kinds:
+        if base in kinds and not field_names(value):
             return 0 < base.__len__(value) <= SHORT and all(map(is_scalar, base.__iter__(value)))  # type: ignore[arg-type]
     return False
 
 
 def _is_config_dict(value: dict[Any, Any], depth: int = 0) -> bool:
-    """Text or int keys, not too many, and somewhere a scalar."""
+    """Text or int keys, not too many, and somewhere a scalar; beside arrays (a data set's description) a number."""
     if not dict.__len__(value) <= MANY or depth > 5:
         return False
     items = list(dict.items(value))
     if not all(is_a(key, str, int) for key, _ in items):
         return False
+    if any(shape_of(v) for _, v in items):
+        return any(is_a(v, int, float) or _is_tensor_scalar(v) for _, v in items)
     return any(is_scalar(v) or is_short(v) or is_config_object(v) or _is_tensor_scalar(v) for _, v in items) or any(
         is_a(v, dict) and _is_config_dict(v, depth + 1) for _, v in items
     )

@@ -7,6 +7,7 @@ import copy
 import dataclasses
 import datetime
 import json
+import math
 import os
 import pathlib
 import time
@@ -18,9 +19,12 @@ from typing import Any, Final
 # fmt: off
 PURE: Final[frozenset[Any]] = frozenset({
     int, float, str, bool, round, abs, max, min, sum, len, tuple, list, dict, set, frozenset, sorted, pow, divmod,
-    range,     complex, bytes, repr, zip, enumerate, reversed, any, all,
-    chr, ord, vars, bin, hex, oct, iter, next, filter, slice,
+    range, complex, bytes, repr, zip, enumerate, reversed, any, all,
+    chr, ord, vars, bin, hex, oct, iter, filter, slice,
     copy.copy, copy.deepcopy, dataclasses.replace, dataclasses.asdict, dataclasses.astuple,
+    math.ceil, math.floor, math.trunc,
+    os.path.join, os.path.basename, os.path.dirname, os.path.splitext, os.path.split, os.path.normpath,
+    os.path.abspath, os.path.expanduser,
 })
 """Functions whose result follows from their arguments alone."""
 

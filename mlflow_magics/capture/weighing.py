@@ -16,9 +16,11 @@ from .expressions import constant_key
 from .inspection import MISSING, dict_of, is_a
 from .resolving import (
     callable_name,
+    field_order,
     is_foreign_reader,
     is_hashable_callable,
     made_kind,
+    names_a_turn,
     reads_clock,
     reads_configuration,
     resolve,
@@ -31,6 +33,7 @@ from .symbols import (
     DictDisplay,
     External,
     Free,
+    Guarded,
     Item,
     Join,
     Key,
@@ -195,6 +198,8 @@ class Weigher:
                 return max(Weight.LOOP, self._of(iterable))
             case Carried():
                 return self._carried.get(id(node), Weight.LOOP)
+            case Guarded(value=value, tests=tests):
+                return self._guarded(self._of(value), tests)
             case Op(op="each", parts=(External(name=name),)) if self._is_list(name):
                 return Weight.COMPUTED
             case Op(parts=parts) | Join(parts=parts) | Sequence(parts=parts):
@@ -210,6 +215,10 @@ class Weigher:
             case Call():
                 return self._call(node)
         return Weight.COMPUTED
+
+    def _guarded(self, weight: Weight, tests: tuple[Node, ...]) -> Weight:
+        """Take the turn that a result picked (the best epoch) for a result; a literal stays given."""
+        return Weight.COMPUTED if weight is Weight.LOOP and self._all(*tests) is Weight.COMPUTED else weight
 
     def _is_list(self, name: str) -> bool:
         return name in self.before and self.before[name].many
@@ -232,7 +241,7 @@ class Weigher:
         held = self._resolve(node)
         if held is not MISSING:
             return Weight.INPUT if kind_of(held) in {"scalar", "config", "short"} else Weight.COMPUTED
-        if node.attr in SETTING_ATTRIBUTES:
+        if node.attr in SETTING_ATTRIBUTES or (node.attr == "__name__" and not names_a_turn(node.base)):
             return Weight.INPUT
         if self._kind(node.base) == "config":
             return self._entry(node.base, (node.attr,))
@@ -360,6 +369,9 @@ class Weigher:
                 return self._heaviest(parts, path)
             case Carried(before=before, after=after):
                 return self._heaviest((before,) if after is None else (before, after), path)
+            case Guarded(value=value, tests=tests):
+                found = self._find(value, path)
+                return None if found is None else self._guarded(found, tests)
             case Update():
                 return self._find_updated(node, path)
             case DictDisplay(items=items):
@@ -430,13 +442,21 @@ class Weigher:
         for name, value in reversed(node.keywords):
             if name == path[0]:
                 return self._find(value, path[1:])
-        fields = list(dict_of(made).get("__dataclass_fields__", ())) if is_a(made, type) else []
-        if path[0] in fields and fields.index(path[0]) < len(node.args):
-            return self._find(node.args[fields.index(path[0])], path[1:])
+        fields = field_order(made) if is_a(made, type) else []
+        step = path[0]
+        if isinstance(step, int) and is_a(made, type) and issubclass(made, tuple) and 0 <= step < len(fields):
+            step = fields[step]
+        place = fields.index(step) if step in fields else len(node.args)
+        starred = any(isinstance(arg, Op) and arg.op == "*" for arg in node.args)
+        if place < len(node.args) and not starred:
+            return self._find(node.args[place], path[1:])
         spread = [value for name, value in node.keywords if name is None]
-        if fields and not spread:
-            return Weight.INPUT  # a default of the class
-        return self._all(*node.args, *spread)
+        if step in fields and not spread and not starred:
+            return next((self._of(value) for name, value in node.keywords if name == step), Weight.INPUT)
+        if step not in fields and is_a(made, type) and any(step in dict_of(cls) for cls in type.mro(made)):
+            return Weight.INPUT  # an attribute of the class
+        # What a class makes of its arguments by itself; where the code does not show which it takes, of those spread.
+        return self._all(*node.args, *((value for _, value in node.keywords) if fields else spread))
 
 
 def _overlap(one: tuple[Key, ...], other: tuple[Key, ...]) -> bool:

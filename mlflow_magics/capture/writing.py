@@ -88,6 +88,7 @@ def text_of(value: object) -> str | None:
         return _sequence_text(value)
     # numpy writes a float32 of 0.1 as 0.1, and would write the float it makes of it as 0.10000000149011612.
     read = library_attribute(value, "item" if is_tensor(value) else "__str__")
+    read = library_attribute(value, "__repr__") if read is MISSING else read  # torch.float32
     try:
         return None if read is MISSING else str(read())
     # A library's own trouble: the value cannot be written, and the summary says so.

@@ -3,7 +3,8 @@
 People paste ``with mlflow.start_run():`` and call ``mlflow.log_metric`` from threads. For these to reach the cell's
 run, the run must be on MLflow's stack of active runs, which is thread-local, and ``start_run`` must hand it out
 instead of raising "Run … is already active". So while a session is connected, four functions of MLflow are
-replaced: ``start_run`` and ``end_run``, each once where users call it and once where MLflow itself does.
+replaced: ``start_run`` and ``end_run``, each once where users call it and once where MLflow itself does. And an
+MLflow that prints URLs on ``end_run`` and has no switch for it is silenced.
 Everything is put back by :meth:`FluentRuns.remove`.
 """
 
@@ -18,9 +19,10 @@ from functools import wraps
 from typing import Any, cast
 
 import mlflow
-from mlflow import ActiveRun
+from mlflow import ActiveRun, environment_variables
 from mlflow.entities import Run
 from mlflow.tracking import fluent
+from mlflow.tracking._tracking_service.client import TrackingServiceClient
 
 RUN_ID_VARIABLE = "MLFLOW_RUN_ID"
 """The environment variable by which a child process finds its parent's run (MLflow's own convention)."""
@@ -84,8 +86,14 @@ class FluentRuns:
             (mlflow, "end_run", end),
             (fluent, "end_run", end),
         ):
-            self._originals.append((owner, name, getattr(owner, name)))
-            setattr(owner, name, new)
+            self._replace(owner, name, new)
+        if not hasattr(environment_variables, "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"):
+            # MLflow 2.22 cannot be asked to be silent: each end_run makes a request to print a URL, password and all.
+            self._replace(TrackingServiceClient, "_log_url", lambda client, run_id: None)
+
+    def _replace(self, owner: Any, name: str, new: Callable[..., Any]) -> None:
+        self._originals.append((owner, name, getattr(owner, name)))
+        setattr(owner, name, new)
 
     def remove(self) -> None:
         """Put MLflow's own functions back."""

@@ -191,8 +191,8 @@ CELLS = [
         "best so far",
         "best = 0\nfor e in range(2):\n    s = score()\n    if s > best:\n        best = s\n        best_e = e",
         {},
-        {"best": 0.75, "s": 0.75},
-        {"best_e": "changes in the loop"},
+        {"best": 0.75, "s": 0.75, "best_e": 0.0},
+        {"e": "a loop variable"},
     ),
     Cell(
         "counter that is reset",
@@ -404,6 +404,214 @@ CELLS = [
         {"kind": "b", "lr": "0.2", "other": "b"},
         earlier="kind = 'b'",
     ),
+    Cell(
+        "best so far: early stopping",
+        "best, best_epoch, wait, patience = 9.0, 0, 0, 2\nstopped = None\nfor epoch in range(9):\n"
+        "    loss = train(epoch)\n    if loss < best:\n        best, best_epoch = loss, epoch\n        wait = 0\n"
+        "    else:\n        wait += 1\n        if wait >= patience:\n            stopped = epoch\n            break",
+        {"patience": "2"},
+        {"best": 0.25, "best_epoch": 0.0, "loss": 0.25, "stopped": 2.0},
+        {"wait": "a counter", "epoch": "a loop variable"},
+    ),
+    Cell(
+        "best so far: the settings",
+        "best = None\nfor lr, opt in [(0.1, 'sgd'), (0.2, 'adam')]:\n    acc = score(lr) + lr\n"
+        "    if best is None or acc > best['acc']:\n        best = {'lr': lr, 'opt': opt, 'acc': acc}",
+        {},
+        {"best.lr": 0.2, "acc": 0.95},
+        {"best.opt": "text that was computed", "lr": "a loop variable"},
+    ),
+    Cell(
+        "best so far: skip the rest",
+        "best = 0\nfor e in range(3):\n    s = score(e)\n    if s <= best:\n        continue\n    best = s\n    at = e",
+        {},
+        {"best": 0.75, "s": 0.75, "at": 0.0},
+    ),
+    Cell(
+        "best so far: in one expression",
+        "best, at = 0, 0\nfor e in range(3):\n    s = score(e)\n    best, at = (s, e) if s > best else (best, at)",
+        {},
+        {"best": 0.75, "s": 0.75, "at": 0.0},
+    ),
+    Cell(
+        "a threshold from inputs in a loop is still an input's",
+        "wd = 0.0\nfor e in range(3):\n    if e == 1:\n        wd = 0.1\n    width = e * 2",
+        {},
+        {},
+        {"wd": "changes in the loop", "width": "changes in the loop"},
+    ),
+    Cell(
+        "Monte Carlo: hits counted, the estimate computed",
+        "n = 4\nhits = 0\nfor _ in range(n):\n    if score() > 0.5:\n        hits += 1\npi = 4 * hits / n",
+        {"n": "4"},
+        {"pi": 4.0},
+        {"hits": "a counter"},
+    ),
+    Cell(
+        "errors counted",
+        "bad = 0\nfor row in X:\n    try:\n        1 / 0\n"
+        "    except ZeroDivisionError:\n        bad += 1\nshare = bad / 80",
+        {},
+        {"share": 0.5},
+        {"bad": "a counter"},
+    ),
+    Cell(
+        "reduce on plateau",
+        "lr = 0.1\nlast = 9.0\nfor e in range(3):\n    loss = train(e)\n    if loss >= last:\n        lr *= 0.5\n"
+        "    last = loss",
+        {},
+        {"lr": 0.025, "last": 0.25, "loss": 0.25},
+    ),
+    Cell(
+        "settings in a plain object",
+        "class Config:\n    seed = 7\n    def __init__(self, lr=0.1, n=1):\n        self.lr = lr\n        self.n = n\n"
+        "        self.sizes = [64, 32]\ncfg = Config(n=len(X))\nloss = train(cfg.lr)",
+        {"cfg.seed": "7", "cfg.lr": "0.1"},
+        {"cfg.n": 40.0, "loss": 0.25},
+        {"cfg.sizes": "data (list of 2)"},
+    ),
+    Cell(
+        "settings in a plain object, earlier",
+        "loss = train(cfg.lr)",
+        {"cfg.lr": "0.1"},
+        {"loss": 0.25},
+        earlier="class Config:\n    def __init__(self): self.lr = 0.1\ncfg = Config()",
+    ),
+    Cell(
+        "results in a plain object",
+        "r = evaluate()",
+        {},
+        {"r.acc": 0.75},
+        earlier="class Result:\n    def __init__(self, acc): self.acc = acc\ndef evaluate(): return Result(score())",
+    ),
+    Cell(
+        "an object that does something is no settings",
+        "m = Meter()\nm.update(train())\nmean = m.total",
+        {},
+        {"mean": 0.25},
+        {"m": "an object (Meter)"},
+        earlier="class Meter:\n    def __init__(self): self.total = 0\n    def update(self, v): self.total += v",
+    ),
+    Cell(
+        "nodes of a tree are no settings",
+        "root = Node(1)\nroot.left = Node(2)",
+        {},
+        {},
+        {"root": "an object (Node)"},
+        earlier="class Node:\n    def __init__(self, v): self.v, self.left = v, None",
+    ),
+    Cell(
+        "named tuples",
+        "hp = HP(0.1, 32)\na, b = hp\nr = HP(a, score())\none, two = r\nboth = HP(*pair())",
+        {"hp.lr": "0.1", "hp.bs": "32", "a": "0.1", "b": "32", "r.lr": "0.1", "one": "0.1"},
+        {"r.bs": 0.75, "two": 0.75, "both.lr": 1.0, "both.bs": 2.0},
+        earlier="from collections import namedtuple\nHP = namedtuple('HP', 'lr bs')\ndef pair(): return 1.0, 2.0",
+    ),
+    Cell(
+        "named tuple of an earlier cell",
+        "a, b = hp\nloss = train(hp.lr)",
+        {"hp.lr": "0.1", "hp.bs": "32", "a": "0.1", "b": "32"},
+        {"loss": 0.25},
+        earlier="from collections import namedtuple\nhp = namedtuple('HP', 'lr bs')(0.1, 32)",
+    ),
+    Cell(
+        "the result of a statistical test",
+        "from scipy import stats\nr = stats.ttest_ind([1.0, 2.0, 3.0], [1.0, 2.0, 3.0])\np = r.pvalue",
+        {},
+        {"r.statistic": 0.0, "r.pvalue": 1.0, "p": 1.0},
+    ),
+    Cell(
+        "a data set's description is no param",
+        "X, y = data.data, data.target\nacc = score()",
+        {},
+        {"acc": 0.75},
+        {"data": "data (Bunch of 8)"},
+        earlier="from sklearn.datasets import load_iris\ndata = load_iris()",
+    ),
+    Cell(
+        "results beside an array",
+        "out = {'acc': score(), 'matrix': np.eye(2)}",
+        {},
+        {"out.acc": 0.75},
+    ),
+    Cell(
+        "torch's device and dtype",
+        "dev = device('cuda' if score() > 1 else 'cpu')\nkind = float32",
+        {"dev": "cpu", "kind": "torch.float32", "float32": "torch.float32"},
+        earlier="class device:\n    def __init__(self, name): self.name = name\n"
+        "    def __str__(self): return self.name\n"
+        "class dtype:\n    def __repr__(self): return 'torch.float32'\n"
+        "device.__module__ = dtype.__module__ = 'torch'\nfloat32 = dtype()",
+    ),
+    Cell(
+        "the model's name",
+        "m = LogisticRegression()\nname = type(m).__name__\nsame = m.__class__.__name__\n"
+        "for one in [m]:\n    last = type(one).__name__",
+        {"name": "LogisticRegression", "same": "LogisticRegression"},
+        {},
+        {"last": "text that was computed"},
+    ),
+    Cell(
+        "path functions and whole numbers",
+        "import math, os\npath = os.path.join('models', 'rf.pkl')\nsteps = math.ceil(10 / 4)\n"
+        "batches = math.ceil(len(X) / 16)",
+        {"path": "models/rf.pkl", "steps": "3"},
+        {"batches": 3.0},
+    ),
+    Cell(
+        "taking one after another",
+        "it = iter([1, 2, 3])\ntotal = 0\nwhile (x := next(it, None)) is not None:\n    total += x",
+        {},
+        {"total": 6.0},
+        {"x": "None that was computed"},
+    ),
+    Cell(
+        "confusion matrix, unpacked",
+        "from sklearn.metrics import confusion_matrix\ntn, fp, fn, tp = confusion_matrix(y, y).ravel()\n"
+        "recall = tp / (tp + fn)",
+        {},
+        {"tn": ANY, "fp": 0.0, "fn": 0.0, "tp": ANY, "recall": 1.0},
+    ),
+    Cell(
+        "folds",
+        "from sklearn.model_selection import KFold\nn_splits = 2\nscores = []\n"
+        "for fold, (a, b) in enumerate(KFold(n_splits).split(X)):\n"
+        "    m = LogisticRegression().fit(X[a], y[a])\n    scores.append(m.score(X[b], y[b]))\n"
+        "cv_mean, cv_std = np.mean(scores), np.std(scores)",
+        {"n_splits": "2"},
+        {"cv_mean": ANY, "cv_std": ANY},
+        {"fold": "a loop variable", "a": "a loop variable", "scores": "data (list of 2)"},
+    ),
+    Cell(
+        "a training loop over batches",
+        "epochs, batch_size = 2, 16\nhistory = {'loss': []}\nfor epoch in range(epochs):\n"
+        "    running, correct, seen = 0.0, 0, 0\n"
+        "    for i in range(0, len(X), batch_size):\n        xb, yb = X[i:i + batch_size], y[i:i + batch_size]\n"
+        "        running += train(xb)\n        correct += (yb == 0).sum().item()\n        seen += len(yb)\n"
+        "    history['loss'].append(running / seen)\n    train_acc = correct / seen\nfinal = history['loss'][-1]",
+        {"epochs": "2", "batch_size": "16"},
+        {"running": 0.75, "correct": ANY, "seen": 40.0, "train_acc": ANY, "final": ANY},
+        {"epoch": "a loop variable", "i": "a loop variable"},
+    ),
+    Cell(
+        "search with a grid",
+        "from sklearn.model_selection import GridSearchCV\ngrid = {'C': [0.1, 1.0]}\n"
+        "gs = GridSearchCV(LogisticRegression(), grid, cv=2).fit(X, y)\n"
+        "best_C = gs.best_params_['C']\ncv = gs.best_score_",
+        {"grid.C": "[0.1, 1.0]", "best_C": "0.1"},
+        {"cv": ANY},
+        {"gs": "a model (GridSearchCV)"},
+    ),
+    Cell(
+        "a trainer class",
+        "class Trainer:\n    def __init__(self, lr): self.lr, self.history = lr, []\n    def fit(self):\n"
+        "        for e in range(2): self.history.append(train(e))\n        return self\n"
+        "lr = 0.05\nt = Trainer(lr).fit()\nfinal = t.history[-1]",
+        {"lr": "0.05"},
+        {"final": 0.25},
+        {"t": "a model (Trainer)", "Trainer": "a class"},
+    ),
+    Cell("only printing", "print(accuracy_score(y, y))", {}, {}, {"y": "data (ndarray 40)"}),
     Cell("del", "tmp = 1\ndel tmp\nk = 2", {"k": "2"}),
     Cell("await", "import asyncio\nasync def f():\n    return 0.5\nv = await f()", {}, {"v": 0.5}),
     Cell("shadowed builtin", "def max(*a): return 0.5\nv = max(1, 2)", {}, {"v": 0.5}, {"max": "a function"}),
