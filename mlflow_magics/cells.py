@@ -94,8 +94,8 @@ class CellRuns:
     def register(self) -> None:
         """Put the transformer, the events and the figure watcher in place."""
         self.shell.input_transformers_cleanup.append(rewrite)
-        self.shell.events.register("pre_run_cell", self._before_cell)
-        self.shell.events.register("post_run_cell", self._after_cell)
+        for event, callback in self._callbacks():
+            self.shell.events.register(event, callback)
         formatter = self.shell.display_formatter
         if formatter is not None:
             formatter.mimebundle_formatter.for_type_by_name("matplotlib.figure", "Figure", self._note_figure)
@@ -104,7 +104,7 @@ class CellRuns:
         """Take them out again. A run that is still open is closed by the session."""
         if rewrite in self.shell.input_transformers_cleanup:
             self.shell.input_transformers_cleanup.remove(rewrite)
-        for event, callback in (("pre_run_cell", self._before_cell), ("post_run_cell", self._after_cell)):
+        for event, callback in self._callbacks():
             if callback in self.shell.events.callbacks[event]:
                 self.shell.events.unregister(event, callback)
         formatter = self.shell.display_formatter
@@ -113,6 +113,14 @@ class CellRuns:
             mimebundle.deferred_printers.pop(("matplotlib.figure", "Figure"), None)
             for known in [t for t, f in mimebundle.type_printers.items() if f == self._note_figure]:
                 mimebundle.pop(known)
+
+    def _callbacks(self) -> tuple[tuple[str, Callable[..., None]], ...]:
+        return (
+            ("pre_execute", self._before_code),
+            ("pre_run_cell", self._before_cell),
+            ("post_execute", self._after_code),
+            ("post_run_cell", self._after_cell),
+        )
 
     def begin(self, options: RunOptions) -> None:
         """Open the run of the cell that is being run; an earlier run of the same cell ends here.
@@ -138,11 +146,22 @@ class CellRuns:
 
     # -- events: never raise into the user's cell; IPython passes other arguments from version to version ----------
 
+    def _before_code(self, *_: Any) -> None:
+        """Note that a cell begins, also a silent one: a front end's own, or one of a notebook under ``%run``."""
+        self._frames.append(_Frame(None))
+
+    def _after_code(self, *_: Any) -> None:
+        """End a silent cell: for it IPython has neither a result nor another event."""
+        if self._frames and self._frames[-1].info is None:
+            frame = self._frames.pop()
+            status, error = _status(_newly_shown_error(frame))
+            self._finish(frame, status, error)
+
     def _before_cell(self, info: Any = None, *_: Any) -> None:
-        if not self._frames:
-            # A silent cell (a front end's own) gets no event when it ends, so its run ends here at the latest.
-            self._finish(self._unframed, "FINISHED", None)
-        self._frames.append(_Frame(info))
+        if self._frames and self._frames[-1].info is None:
+            self._frames[-1].info = info  # the cell whose code began just now is not silent
+        else:
+            self._frames.append(_Frame(info))
 
     def _after_cell(self, result: Any = None, *_: Any) -> None:
         info = getattr(result, "info", None)
@@ -151,10 +170,11 @@ class CellRuns:
             frame = self._frames.pop() if self._frames else self._unframed
             self._finish(frame, "KILLED", KeyboardInterrupt())
             return
-        if any(frame.info is info for frame in self._frames):
-            while self._frames[-1].info is not info:  # a nested cell that was torn down without its event
+        frame = _frame_of(info, self._frames)
+        if frame is not None:
+            while self._frames[-1] is not frame:  # a nested cell that was torn down without its event
                 self._finish(self._frames.pop(), "KILLED", KeyboardInterrupt())
-            frame = self._frames.pop()
+            self._frames.pop()
         else:
             # The cell that loaded the extension began before the events were registered.
             frame = self._unframed
@@ -168,7 +188,12 @@ class CellRuns:
             for figure in _pyplot_figures():
                 if id(figure) not in frame.figures:
                     _remember(opened, figure)
-            self.show(self.session.close(opened, status, error))
+            outcome = self.session.close(opened, status, error)
+            try:
+                self.show(outcome)
+            # The run is closed. The user's own display, or a standard output that the cell closed, may still fail.
+            except Exception as trouble:  # noqa: BLE001
+                print(f"mlflow_magics: the run's block cannot be shown: {trouble!r}", file=sys.__stderr__)
 
     def _note_figure(self, figure: object) -> None:
         """Remember a figure that a run cell displays; IPython then formats it as ever."""
@@ -277,12 +302,26 @@ def _cell_frame(namespace: Any) -> FrameType | None:
 # -- how a cell ended ---------------------------------------------------------------------------------------------
 
 
+def _frame_of(info: Any, frames: list[_Frame]) -> _Frame | None:
+    """Find the cell that an info is of, by its text where IPython failed over the cell's error and made a new info."""
+    text = getattr(info, "raw_cell", None)
+    same = [frame for frame in frames if frame.info is info and info is not None]
+    alike = [frame for frame in frames if text is not None and getattr(frame.info, "raw_cell", None) == text]
+    return next(reversed(same or alike), None)
+
+
 def _outcome(result: Any, frame: _Frame) -> tuple[Status, BaseException | None]:
     error: BaseException | None = result.error_before_exec or result.error_in_exec
-    if error is None:
-        # %%time and %run show a traceback and report success; IPython leaves the error in sys.last_value.
-        last = _last_shown_error()
-        error = last if last is not frame.shown_error else None
+    return _status(error or _newly_shown_error(frame))
+
+
+def _newly_shown_error(frame: _Frame) -> BaseException | None:
+    """Return what ``%%time`` and ``%run`` show while they report success; IPython leaves it in ``sys.last_value``."""
+    last = _last_shown_error()
+    return last if last is not frame.shown_error else None
+
+
+def _status(error: BaseException | None) -> tuple[Status, BaseException | None]:
     if error is None or (isinstance(error, SystemExit) and not error.code):
         return "FINISHED", None
     if isinstance(error, (KeyboardInterrupt, asyncio.CancelledError)):

@@ -195,7 +195,7 @@ class MlflowMagics(Magics):
         ``%mlflow_log accuracy``
             A variable; whether it is a param or a metric is found out.
         ``%mlflow_log metric Accuracy=np.mean(y_hat == y_test) --step 3``
-            An expression, at a step.
+            An expression, at a step; in a loop ``--step epoch``.
         ``%mlflow_log param regularization_rate=0.1``
         ``%mlflow_log tag stage=dev``
         ``%mlflow_log artifact ROC-Curve.png``

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import arguments
 from .capture import asked, roles, secrets
-from .errors import NotLoggableError, OptionError, UnknownNameError
+from .errors import MlflowMagicsError, NotLoggableError, OptionError, UnknownNameError
 from .openrun import OpenRun
 from .records import Metric, Param
 from .session import Session
 
 OBJECTS = ("figure", "table", "text", "model")
 KINDS = ("param", "metric", "tag", "artifact", *OBJECTS)
-_STEP = re.compile(r"(?:^|\s)--step[=\s]+(\S+)")
+_STEP = re.compile(r"(?:^|\s)--step(?:[=\s]+(\{[^}]*\}|\S+)|$)")
 
 
 def log(session: Session, line: str, history: Sequence[str]) -> list[str]:
@@ -40,12 +41,13 @@ def log(session: Session, line: str, history: Sequence[str]) -> list[str]:
     MlflowMagicsError
         It does not make sense, or no run is open.
     """
-    line, step = _take_step(line)
+    line, step = _take_step(session, line)
     kind, _, rest = line.strip().partition(" ")
     rest = rest.strip()
     if not kind:
         raise OptionError(f"%mlflow_log takes a variable, or one of {', '.join(KINDS)} and what to log")
-    if kind not in KINDS:
+    if kind not in KINDS or (not rest and kind in session.namespace):
+        # The second: people call their variables model, figure and text.
         return _log_inferred(session, line.strip(), step, history)
     if not rest:
         raise OptionError(f"%mlflow_log {kind} takes what to log: %mlflow_log {kind} {_EXAMPLES[kind]}")
@@ -53,12 +55,12 @@ def log(session: Session, line: str, history: Sequence[str]) -> list[str]:
     if kind == "artifact":
         return _log_artifacts(opened, [arguments.unquote(word) for word in _words(rest)])
     if kind == "tag":
-        return _log_tags(opened, _tag_values(session, rest))
+        return _log_tags(session, opened, _tag_values(session, rest))
     if kind in OBJECTS:
         name, variable = _name_and_variable(rest)
         return _log_object(opened, kind, name, evaluate(session, variable), session)
     found = [(name, evaluate(session, value)) for name, value in arguments.assignments(rest)]
-    return _log_values(opened, kind, found, step)
+    return _log_values(session, opened, kind, found, step)
 
 
 def evaluate(session: Session, expression: str) -> Any:
@@ -102,16 +104,22 @@ _EXAMPLES = {
 }
 
 
-def _take_step(line: str) -> tuple[str, int]:
+def _take_step(session: Session, line: str) -> tuple[str, int]:
+    """Take ``--step 3`` off the line; in a loop ``--step epoch``, ``--step {epoch}`` or ``--step $epoch``."""
     match = _STEP.search(line)
     if match is None:
         for word in re.findall(r"(?<!\S)--[a-z][\w-]*", line):
             raise OptionError(f"unknown option {word}; did you mean --step?")
         return line, 0
+    rest, word = line[: match.start()] + line[match.end() :], match[1] or ""
+    expression = word.removeprefix("$").removeprefix("{").removesuffix("}")
     try:
-        return line[: match.start()] + line[match.end() :], int(match[1])
-    except ValueError:
-        raise OptionError(f"--step takes a whole number, not {match[1]!r}") from None
+        step = evaluate(session, expression)
+        # Also what is no int but counts: numpy's integers.
+        return rest, operator.index(step)
+    except (MlflowMagicsError, TypeError):
+        said = f", not {word!r}" if word else ""
+        raise OptionError(f"--step takes a whole number, or a variable that holds one{said}") from None
 
 
 def _log_inferred(session: Session, text: str, step: int, history: Sequence[str]) -> list[str]:
@@ -131,7 +139,7 @@ def _log_inferred(session: Session, text: str, step: int, history: Sequence[str]
             raise NotLoggableError(name, f"{role.reason}{hint}")
         opened = session.find_open()
         if role in ("param", "metric", "params", "metrics"):
-            lines += _log_values(opened, role.removesuffix("s"), [(name, value)], step)
+            lines += _log_values(session, opened, role.removesuffix("s"), [(name, value)], step)
         elif role == "artifact":
             lines += _log_artifacts(opened, [str(value)])
         else:
@@ -142,18 +150,26 @@ def _log_inferred(session: Session, text: str, step: int, history: Sequence[str]
 # -- each kind of thing -------------------------------------------------------------------------------------------
 
 
-def _log_values(opened: OpenRun, kind: str, found: Sequence[tuple[str, Any]], step: int) -> list[str]:
+def _refuse_secret(session: Session, name: str, value: Any) -> None:
+    """Raise for what is a secret by its name or form, or holds the value of a variable that is one by its name."""
+    held = isinstance(value, str) and secrets.redact(value, session.namespace) != value
+    if held or secrets.secret_reason(name, value):
+        raise NotLoggableError(name, "it looks like a secret, so it is not logged")
+
+
+def _log_values(session: Session, opened: OpenRun, kind: str, found: Sequence[tuple[str, Any]], step: int) -> list[str]:
     from .tracking import runs
 
     params: list[Param] = []
     metrics: list[Metric] = []
     for name, value in found:
-        if secrets.secret_reason(name, value):
-            raise NotLoggableError(name, "it looks like a secret, so it is not logged")
+        _refuse_secret(session, name, value)
         if kind == "param":
             params += asked.as_params(name, value)
         else:
             metrics += asked.as_metrics(name, value)
+    for param in params:
+        _refuse_secret(session, param.name, param.value)
     with runs.unseeded():
         notes = runs.write_one(_id(opened), params=params, metrics=metrics, step=step)
     at = f" at step {step}" if step else ""
@@ -162,12 +178,11 @@ def _log_values(opened: OpenRun, kind: str, found: Sequence[tuple[str, Any]], st
     return [f"{line}  →  run {opened.name}" for line in lines if line.split(" = ")[0] not in refused] + notes
 
 
-def _log_tags(opened: OpenRun, tags: Mapping[str, str]) -> list[str]:
+def _log_tags(session: Session, opened: OpenRun, tags: Mapping[str, str]) -> list[str]:
     from .tracking import runs
 
     for name, value in tags.items():
-        if secrets.secret_reason(name, value):
-            raise NotLoggableError(name, "it looks like a secret, so it is not logged")
+        _refuse_secret(session, name, value)
     with runs.unseeded():
         notes = runs.write_tags(opened.tracked, tags)
     return [f"tag {name} = {value}  →  run {opened.name}" for name, value in tags.items()] + notes

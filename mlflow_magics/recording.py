@@ -107,6 +107,8 @@ def record(
                 facts |= {"auto_params": written.auto_params, "auto_metrics": written.auto_metrics}
             with _noted(opened, "artifacts were not logged"):
                 facts["artifacts"] = _log_artifacts(session, opened, captured, error)
+                if facts.get("auto_params") or facts.get("auto_metrics"):
+                    facts["artifacts"] += _others_artifacts(opened, facts["artifacts"])
             with _noted(opened, "no comparison with the previous run"):
                 facts["previous"] = _previous(session, opened, facts.get("metrics", ()))
         finally:
@@ -116,6 +118,7 @@ def record(
                 facts["status"] = status = asked  # type: ignore[assignment]  # narrowed by the line above
             with _noted(opened, f"the run was not closed as {status}"):
                 runs.close_run(run, status)
+    _note_other_experiment(opened)
     facts["run_name"] = opened.name
     facts["run_url"] = connection.run_url(session.connection.uri, opened.experiment_id, run.info.run_id)
     facts["experiment_url"] = connection.experiment_url(session.connection.uri, opened.experiment_id)
@@ -178,7 +181,7 @@ def _log_models(session: Session, opened: OpenRun) -> Iterator[str]:
         if variable not in session.namespace:
             opened.notes.append(f"model {variable} was not logged: the cell did not reach it")
             continue
-        _, inputs = opened.flow.model_inputs.get(variable, ("", "")) if opened.flow else ("", "")
+        inputs, _ = opened.flow.model_inputs.get(variable, ("", "")) if opened.flow else ("", "")
         try:
             logged = models.log_model(
                 session.namespace[variable],
@@ -210,6 +213,12 @@ def _log_artifacts(
         return files.staged(folder)
 
 
+def _others_artifacts(opened: OpenRun, own: Sequence[str]) -> tuple[str, ...]:
+    """Return what autolog or the user's own calls put beside our files; asked only where they wrote at all."""
+    tops = {path.split("/")[0] for path in own}
+    return tuple(name for name in runs.artifact_names(opened.tracked) if name.rstrip("/") not in tops)
+
+
 def _previous(session: Session, opened: OpenRun, metrics: Sequence[Metric]) -> Mapping[str, float]:
     """Return the metrics of the previous run of this cell, and remember these for the next."""
     source = opened.source
@@ -227,6 +236,18 @@ def _previous(session: Session, opened: OpenRun, metrics: Sequence[Metric]) -> M
     previous = session.previous[key]
     session.previous[key] = {metric.name: metric.value for metric in metrics}
     return {metric.name: previous[metric.name] for metric in metrics if metric.name in previous}
+
+
+def _note_other_experiment(opened: OpenRun) -> None:
+    """Say so where the cell itself called ``mlflow.set_experiment``: its run was open by then, and cannot move."""
+    chosen = None
+    with contextlib.suppress(MlflowMagicsError):
+        chosen = None if opened.options.experiment else connection.chosen_experiment()
+    if chosen is not None and chosen[0] != opened.experiment_id:
+        opened.notes.append(
+            f"mlflow.set_experiment({chosen[1]!r}) came after this run was opened in {opened.experiment_name!r}; "
+            f"to have it there, write -e {chosen[1]!r} behind %%mlflow_run"
+        )
 
 
 @contextlib.contextmanager

@@ -153,7 +153,7 @@ class Session:
         Returns
         -------
         tuple of (tuple of Integration, tuple of str)
-            The state, and a line for each thing the user should know.
+            The state (of what is installed, unless it was asked for), and a line for each thing the user should know.
 
         Raises
         ------
@@ -172,7 +172,10 @@ class Session:
                 if self.connection is None:
                     notes += _connected(self.connect())
                 notes += autolog.turn_on(words, options).notes
-            return autolog.integrations(), tuple(notes)
+            rows = autolog.integrations()
+        if words != ("status",):
+            rows = tuple(row for row in rows if row.installed)
+        return rows, tuple(notes)
 
     # -- a run's life -------------------------------------------------------------------------------------------
 

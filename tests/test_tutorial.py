@@ -331,6 +331,15 @@ class TestUnchangedAsRuns:
         assert (run.status, run.models) == (plain.status, plain.models)
 
 
+    def test_an_experiment_that_the_cell_sets_itself_comes_too_late_and_that_is_said(self, connected, capsys):
+        told = connected([AZURE_SETUP, "%%mlflow_run\n" + AZURE_TRAIN, "%%mlflow_run\nlate = 1\n"])
+        assert only(told, "Default").models == ["m"]
+        shown = " ".join(capsys.readouterr().out.split())
+        assert "mlflow.set_experiment('mslearn-train-diabetes') came after this run was opened in 'Default'" in shown
+        assert shown.count("came after") == 1
+        assert only(told, "mslearn-train-diabetes").params == {"late": "1"}
+
+
 class TestWithoutALogCall:
     """``%%mlflow_run`` and plain Python: the run holds what the tutorial logged by hand."""
 

@@ -58,7 +58,15 @@ def snapshot(flow: Dataflow, namespace: Mapping[str, object]) -> Snapshot:
         Holds scalars, and nothing bigger.
     """
     found = ((name, namespace.get(name, MISSING)) for name in flow.names)
-    return Snapshot({name: _before(value) for name, value in found if value is not MISSING})
+    return Snapshot({name: _looked_at(value) for name, value in found if value is not MISSING})
+
+
+def _looked_at(value: object) -> Before:
+    try:
+        return _before(value)
+    # A value that cannot even be looked at costs its own name, which is skipped at the end, and no other.
+    except Exception:  # noqa: BLE001
+        return Before("object", id(value))
 
 
 def _before(value: object) -> Before:
@@ -120,7 +128,7 @@ def assign(
         if name in chosen:
             records += _chosen(name, cell, as_metric=name in choices.metrics)
         elif name not in ignored and _is_reached(name, cell, reached):
-            records += inferred(name, cell)
+            records += _inferred(name, cell)
     records = [one for one in records if not _is_under(one.name, choices.skip)]
     records = _without_twins(with_figures(records, shown))
     return Captured(
@@ -130,6 +138,15 @@ def assign(
         skipped=tuple(sorted((r for r in records if isinstance(r, Skipped)), key=lambda one: one.reason in NOISE)),
         notes=tuple(cell.notes),
     )
+
+
+def _inferred(name: str, cell: Cell) -> list[Record]:
+    """Decide on a name; one whose value fails in our hands is said, and takes no neighbour with it."""
+    try:
+        return inferred(name, cell)
+    # Whatever a type of somebody else's does when it is looked at: the cell is over, and the run must have the rest.
+    except Exception as error:  # noqa: BLE001
+        return [Skipped(name, f"could not be read ({type(error).__name__})")]
 
 
 def _is_under(name: str, skip: Collection[str]) -> bool:

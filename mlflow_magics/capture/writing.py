@@ -41,6 +41,8 @@ def number_of(value: object) -> float | None:
             return float(base.__float__(value))
         if datetime.timedelta in kinds:
             return datetime.timedelta.total_seconds(value)  # type: ignore[arg-type]
+        if ("numpy", "timedelta64") in found:
+            return _tensor_number(value)  # numpy counts it among its integers
         if ("numpy", "number") in found and complex not in kinds and ("numpy", "complexfloating") not in found:
             return float(value)  # type: ignore[arg-type]
     except OverflowError:

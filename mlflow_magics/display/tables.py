@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from ..records import CheckStep, Connection, Integration
 from . import html, parts, text
@@ -123,6 +124,8 @@ def status(connection: Connection | None, open_runs: Sequence[tuple[str, str, st
     Block
         The connection, then the runs; where there is none, how to get one.
     """
+    if connection is not None:
+        connection = replace(connection, notes=())  # they told what connecting did, then
     runs = [(clean(name), clean(run_id), html.safe_url(url)) for name, run_id, url in open_runs]
     written = _text_connection(connection) if connection else [_NOT_CONNECTED]
     shown = _html_connection(connection) if connection else [parts.line(html.words(_NOT_CONNECTED))]

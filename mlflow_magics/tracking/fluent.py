@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
+import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
@@ -58,6 +60,7 @@ class FluentRuns:
         self._open: list[_Open] = []
         self._lock = threading.RLock()
         self._pid = os.getpid()
+        self._own = threading.local()
         self._originals: list[tuple[Any, str, Any]] = []
 
     def install(self) -> None:
@@ -114,6 +117,7 @@ class FluentRuns:
             Called with the name and the tags that ``mlflow.start_run(run_name=…, tags=…)`` asks for when it is
             given this run.
         """
+        _let_workers_go()
         entry = _Open(run, sweep, rename, env_before=os.environ.get(RUN_ID_VARIABLE))
         with self._lock:
             self._open.append(entry)
@@ -144,6 +148,7 @@ class FluentRuns:
         position = _position(own, run.info.run_id)
         while position is not None and len(own) > position + 1:
             self._end_original(status)
+        _let_workers_go()
         for stack in entry.stacks:
             stack[:] = [active for active in stack if active.info.run_id != run.info.run_id]
         fluent._last_active_run_id.set(run.info.run_id)
@@ -162,7 +167,9 @@ class FluentRuns:
     def _implicit(self) -> ActiveRun:
         entry = self._innermost()
         if entry is None:
-            return self._start_original()
+            # A thread that outlives its cell goes on logging where it began: an ended run still takes data.
+            last = getattr(self._own, "run", None)
+            return self._start_original() if last is None else _adopted(last)
         if os.getpid() != self._pid:
             # A forked child logs into the run, but must not own it: MLflow ends what is on the stack at exit.
             return _adopted(entry.run)
@@ -216,6 +223,8 @@ class FluentRuns:
         position = _position(stack, entry.run.info.run_id)
         if position is not None:
             return cast(ActiveRun, stack[position])
+        if threading.current_thread() is not threading.main_thread():
+            self._own.run = entry.run
         adopted = _adopted(entry.run)
         stack.append(adopted)
         entry.stacks.append(stack)
@@ -238,6 +247,56 @@ def _without_run_id() -> Iterator[None]:
         yield
     finally:
         _set_variable(RUN_ID_VARIABLE, before)
+
+
+_PATIENCE = 3.0
+"""Seconds that workers get to end by themselves."""
+
+
+def _let_workers_go() -> None:
+    """Shut down joblib's idle pool, if anybody here logs with mlflow; joblib starts another when it needs one.
+
+    A worker takes the run from its environment, once, and keeps it: reused by the next cell it logs into the run
+    before, and when it ends, perhaps hours later, MLflow's exit handler marks that run FINISHED, whatever it was.
+    So it has to go when a run begins, and before the status of one that ends is written.
+    """
+    for name in ("joblib.externals.loky.reusable_executor", "loky.reusable_executor"):
+        pool = getattr(sys.modules.get(name), "_executor", None)
+        # Work that is still pending is the user's: then the pool stays.
+        if pool is None or getattr(pool, "_pending_work_items", True) or not _somebody_logs():
+            continue
+        ending = threading.Thread(target=pool.shutdown, name="mlflow_magics-workers", daemon=True)
+        ending.start()
+        ending.join(_PATIENCE)
+
+
+def _somebody_logs() -> bool:
+    """Whether the user's own code, in the notebook or in a module beside it, holds mlflow or a function of it."""
+    return any(_holds_mlflow(vars(module)) for name, module in list(sys.modules.items()) if _is_users(name, module))
+
+
+def _is_users(name: str, module: object) -> bool:
+    if type(module) is not types.ModuleType or name.partition(".")[0] in ("mlflow", "mlflow_magics"):
+        return False
+    file = vars(module).get("__file__")
+    if type(file) is not str:
+        return name == "__main__"
+    return "-packages" not in file and not file.startswith(_LIBRARY)
+
+
+_LIBRARY = os.path.dirname(os.__file__)
+
+
+def _holds_mlflow(names: Mapping[str, object]) -> bool:
+    for value in list(names.values()):
+        if value is mlflow:
+            return True
+        # A function or submodule of it. Only of these plain types an attribute may be read without side effects.
+        if type(value) in (types.FunctionType, types.ModuleType):
+            origin = value.__module__ if type(value) is types.FunctionType else vars(value).get("__name__")
+            if type(origin) is str and origin.partition(".")[0] == "mlflow":
+                return True
+    return False
 
 
 def _set_variable(name: str, value: str | None) -> None:

@@ -17,6 +17,7 @@ from mlflow.entities import Metric as MlflowMetric
 from mlflow.entities import Param as MlflowParam
 from mlflow.entities import Run, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking._tracking_service.utils import _get_store
 from mlflow.utils import validation
@@ -37,7 +38,7 @@ class Written:
     params, metrics : tuple
         Of those given, the ones that the run now holds under the name and value shown.
     auto_params, auto_metrics : mapping
-        What others put into the run while it was open: autolog, the user's own calls.
+        What only others put into the run while it was open: autolog, the user's own calls.
     notes : tuple of str
         One line for each mend, conflict or refusal.
     """
@@ -194,41 +195,41 @@ def write(run: Run, params: Sequence[Param], metrics: Sequence[Metric]) -> Writt
         The store could not be reached.
     """
     notes: list[str] = []
-    why_param = {p.name: p.why for p in params}
-    why_metric = {m.name: m.why for m in metrics}
     wanted_params = mend_params(params, notes)
     wanted_metrics = mend_metrics(metrics, notes)
-    names = dict(zip(wanted_params, (p.name for p in params), strict=True))
-    metric_names = dict(zip(wanted_metrics, (m.name for m in metrics), strict=True))
-
     with _as_tracking_error():
         now = MlflowClient().get_run(run.info.run_id).data
-        there = {k: v for k, v in now.params.items() if k not in run.data.params}
-        measured = {k: v for k, v in now.metrics.items() if run.data.metrics.get(k) != v}
-
-        fresh_params: dict[str, str] = {}
+        others_params = {k: v for k, v in now.params.items() if k not in run.data.params}
+        others_metrics = {k: v for k, v in now.metrics.items() if run.data.metrics.get(k) != v}
         for key, value in wanted_params.items():
-            if key not in now.params:
-                fresh_params[key] = value
-            elif now.params[key] != value:
+            if now.params.get(key, value) != value:
                 notes.append(
                     f"param {key} stays {now.params[key]!r}, as already logged; the cell's {value!r} was not added"
                 )
-        fresh_metrics = {k: v for k, v in wanted_metrics.items() if k not in measured}
-        refused = _log(run.info.run_id, params=fresh_params, metrics=fresh_metrics)
+        refused = _log(
+            run.info.run_id,
+            params={k: v for k, v in wanted_params.items() if k not in now.params},
+            metrics={k: v for k, v in wanted_metrics.items() if k not in others_metrics},
+        )
     notes += refused.values()
-    kept_before = {k for k, v in wanted_params.items() if run.data.params.get(k) == v}
+    # What somebody else logged under the same name and value is the cell's own all the same.
+    shown_params = tuple(
+        Param(key, value, param.why)
+        for (key, value), param in zip(wanted_params.items(), params, strict=True)
+        if now.params.get(key, value) == value and ("param", key) not in refused
+    )
+    shown_metrics = tuple(
+        Metric(key, value, metric.why)
+        for (key, value), metric in zip(wanted_metrics.items(), metrics, strict=True)
+        if (key not in others_metrics or others_metrics[key] == value) and ("metric", key) not in refused
+    )
+    own_params = {param.name for param in shown_params}
+    own_metrics = {metric.name for metric in shown_metrics}
     return Written(
-        params=tuple(
-            Param(k, v, why_param[names[k]])
-            for k, v in wanted_params.items()
-            if (k in fresh_params or k in kept_before) and ("param", k) not in refused
-        ),
-        metrics=tuple(
-            Metric(k, v, why_metric[metric_names[k]]) for k, v in fresh_metrics.items() if ("metric", k) not in refused
-        ),
-        auto_params=there,
-        auto_metrics=measured,
+        params=shown_params,
+        metrics=shown_metrics,
+        auto_params={k: v for k, v in others_params.items() if k not in own_params},
+        auto_metrics={k: v for k, v in others_metrics.items() if k not in own_metrics},
         notes=tuple(notes),
     )
 
@@ -304,13 +305,31 @@ def upload(run: Run, folder: Path) -> None:
     """
     if not any(folder.iterdir()):
         return
-    tracking_uri = MlflowClient().tracking_uri
-    uri = add_databricks_profile_info_to_artifact_uri(run.info.artifact_uri, tracking_uri)
-    # MLflow 2 takes the tracking URI from its global; MLflow 3 takes it as an argument.
-    known = "tracking_uri" in inspect.signature(get_artifact_repository).parameters
     with _as_tracking_error():
-        repository = get_artifact_repository(uri, **({"tracking_uri": tracking_uri} if known else {}))
-        repository.log_artifacts(str(folder))
+        _artifacts_of(run).log_artifacts(str(folder))
+
+
+def artifact_names(run: Run) -> list[str]:
+    """Return the names at the top of a run's artifacts; one request.
+
+    Parameters
+    ----------
+    run : mlflow.entities.Run
+        The run.
+
+    Returns
+    -------
+    list of str
+        Folders end in ``/``.
+
+    Raises
+    ------
+    TrackingError
+        The artifact store could not be reached.
+    """
+    with _as_tracking_error():
+        found = _artifacts_of(run).list_artifacts()
+    return [file.path + "/" * file.is_dir for file in found]
 
 
 def close_run(run: Run, status: Status, name: str = "") -> None:
@@ -399,6 +418,15 @@ def start_system_metrics(run_id: str) -> Any:
 
 
 # -- batches ------------------------------------------------------------------------------------------------------
+
+
+def _artifacts_of(run: Run) -> ArtifactRepository:
+    """Return where a run's artifacts are, without asking the server for what the run tells."""
+    tracking_uri = MlflowClient().tracking_uri
+    uri = add_databricks_profile_info_to_artifact_uri(run.info.artifact_uri, tracking_uri)
+    # MLflow 2 takes the tracking URI from its global; MLflow 3 takes it as an argument.
+    known = "tracking_uri" in inspect.signature(get_artifact_repository).parameters
+    return get_artifact_repository(uri, **({"tracking_uri": tracking_uri} if known else {}))
 
 
 def _log(
