@@ -170,14 +170,12 @@ class CellRuns:
             frame = self._frames.pop() if self._frames else self._unframed
             self._finish(frame, "KILLED", KeyboardInterrupt())
             return
-        frame = _frame_of(info, self._frames)
-        if frame is not None:
+        # The cell that loaded the extension began before the events were registered, so it has no frame.
+        frame = _frame_of(info, self._frames) or self._unframed
+        if frame in self._frames:
             while self._frames[-1] is not frame:  # a nested cell that was torn down without its event
                 self._finish(self._frames.pop(), "KILLED", KeyboardInterrupt())
             self._frames.pop()
-        else:
-            # The cell that loaded the extension began before the events were registered.
-            frame = self._unframed
         status, error = _outcome(result, frame)
         self._finish(frame, status, error)
 

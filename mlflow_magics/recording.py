@@ -39,9 +39,10 @@ def begin(session: Session, opened: OpenRun) -> None:
     opened.experiment_name = session.connection.experiment_name
     if chosen := connection.chosen_experiment():
         opened.experiment_id, opened.experiment_name = chosen
-    if options.experiment:
-        opened.experiment_id, _ = connection.use_experiment(options.experiment)
-        opened.experiment_name = options.experiment
+    # A pasted cell that sets its experiment itself means the run that it then logs into: this one.
+    if asked := options.experiment or (opened.flow.sets_experiment if opened.flow is not None else ""):
+        opened.experiment_id, _ = connection.use_experiment(asked)
+        opened.experiment_name = asked
     name = secrets.redact(names.mend_run_name(options.name), session.namespace)
     if name != options.name:
         opened.notes.append(f"the run is named {name!r}: MLflow does not take the name as it was")
@@ -111,8 +112,11 @@ def record(
                     facts["artifacts"] += _others_artifacts(opened, facts["artifacts"])
             with _noted(opened, "no comparison with the previous run"):
                 facts["previous"] = _previous(session, opened, facts.get("metrics", ()))
+        except KeyboardInterrupt:
+            # The cell is over: the user means the sending, and gets what is known instead of a traceback of ours.
+            opened.notes.append("interrupted while it was being sent: not all of this is in the run")
         finally:
-            # Also when the user interrupts the sending: the run must not stay open.
+            # Also after any other surprise: the run must not stay open.
             asked = session.fluent.leave(run, status)
             if status == "FINISHED" and asked in ("FAILED", "KILLED"):
                 facts["status"] = status = asked  # type: ignore[assignment]  # narrowed by the line above

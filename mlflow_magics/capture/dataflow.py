@@ -37,6 +37,8 @@ class Dataflow:
         Variable of a model, to the variables of its inputs X and targets y (empty where there is none).
     starts_runs_in_loop : bool
         Whether ``start_run`` is called in a loop or comprehension: each call then means a run of its own.
+    sets_experiment : str
+        The name that the cell itself gives to ``mlflow.set_experiment``; empty where there is none, or no literal.
     """
 
     names: tuple[str, ...]
@@ -48,6 +50,7 @@ class Dataflow:
     order: tuple[Node, ...] = ()
     model_inputs: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     starts_runs_in_loop: bool = False
+    sets_experiment: str = ""
 
 
 def analyse(code: str) -> Dataflow:
@@ -90,6 +93,7 @@ def analyse(code: str) -> Dataflow:
         order=tuple(facts.order),
         model_inputs=_model_inputs(facts.calls),
         starts_runs_in_loop=_starts_runs_in_loop(tree),
+        sets_experiment=_sets_experiment(tree),
     )
 
 
@@ -102,6 +106,24 @@ def _model_inputs(calls: list[tuple[str, str, tuple[str, str]]]) -> dict[str, tu
 def _starts_runs_in_loop(tree: ast.Module) -> bool:
     loops = (ast.For, ast.AsyncFor, ast.While, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
     return any(_starts_run(part) for node in ast.walk(tree) if isinstance(node, loops) for part in ast.walk(node))
+
+
+def _sets_experiment(tree: ast.Module) -> str:
+    for statement in tree.body:
+        match statement:
+            case (
+                ast.Expr(value=ast.Call(func=func, args=args, keywords=keywords))
+                | ast.Assign(value=ast.Call(func=func, args=args, keywords=keywords))
+            ):
+                pass
+            case _:
+                continue
+        name = func.id if isinstance(func, ast.Name) else getattr(func, "attr", "")
+        named = [keyword.value for keyword in keywords if keyword.arg == "experiment_name"]
+        match name, [*args[:1], *named]:
+            case "set_experiment", [ast.Constant(value=str(experiment))]:
+                return experiment
+    return ""
 
 
 def _starts_run(node: ast.AST) -> bool:

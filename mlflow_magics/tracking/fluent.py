@@ -250,7 +250,7 @@ def _without_run_id() -> Iterator[None]:
 
 
 _PATIENCE = 3.0
-"""Seconds that workers get to end by themselves."""
+"""Seconds that workers get to end by themselves, and then to be gone."""
 
 
 def _let_workers_go() -> None:
@@ -265,9 +265,15 @@ def _let_workers_go() -> None:
         # Work that is still pending is the user's: then the pool stays.
         if pool is None or getattr(pool, "_pending_work_items", True) or not _somebody_logs():
             continue
+        workers = list((getattr(pool, "_processes", None) or {}).values())
         ending = threading.Thread(target=pool.shutdown, name="mlflow_magics-workers", daemon=True)
         ending.start()
         ending.join(_PATIENCE)
+        if ending.is_alive():
+            # They have nothing to do and all they logged is sent; what they must not do is end the run after us.
+            for worker in workers:
+                worker.terminate()
+            ending.join(_PATIENCE)
 
 
 def _somebody_logs() -> bool:

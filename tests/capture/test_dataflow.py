@@ -110,3 +110,18 @@ def test_runs_started_in_a_loop(code: str, expected: bool) -> None:
 )
 def test_long_code_is_read(code: str) -> None:
     assert analyse(code).names == ("x",)
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        ("mlflow.set_experiment('x')", "x"),
+        ("e = mlflow.set_experiment(experiment_name='x')", "x"),
+        ("set_experiment('x')", "x"),
+        ("mlflow.set_experiment(name)", ""),
+        ("def f():\n    mlflow.set_experiment('x')", ""),
+        ("'set_experiment'", ""),
+    ],
+)
+def test_the_experiment_that_the_cell_sets_itself(code, name):
+    assert analyse(code).sets_experiment == name
