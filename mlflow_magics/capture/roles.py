@@ -16,7 +16,7 @@ from .flatten import flatten
 from .forcing import forced
 from .inspection import MISSING, is_a
 from .resolving import is_clock
-from .secrets import secret_reason
+from .secrets import SHORTEST, live_values, secret_reason
 from .symbols import Local
 from .values import field_names, is_scalar, kind_of
 from .weighing import Before, Weigher, Weight
@@ -130,7 +130,7 @@ def assign(
         elif name not in ignored and _is_reached(name, cell, reached):
             records += _inferred(name, cell)
     records = [one for one in records if not _is_under(one.name, choices.skip)]
-    records = _without_twins(with_figures(records, shown))
+    records = _without_copies(_without_twins(with_figures(records, shown)), namespace)
     return Captured(
         params=tuple(one for one in records if isinstance(one, Param)),
         metrics=tuple(one for one in records if isinstance(one, Metric)),
@@ -138,6 +138,17 @@ def assign(
         skipped=tuple(sorted((r for r in records if isinstance(r, Skipped)), key=lambda one: one.reason in NOISE)),
         notes=tuple(cell.notes),
     )
+
+
+def _without_copies(records: list[Record], namespace: Mapping[str, object]) -> list[Record]:
+    """``copy = password`` holds the secret under a harmless name, and so does ``f"user:{password}"``."""
+    if not any(isinstance(one, Param) and len(one.value) >= SHORTEST for one in records):
+        return records
+    live = live_values(namespace)
+    return [
+        Skipped(one.name, "a secret") if isinstance(one, Param) and any(each in one.value for each in live) else one
+        for one in records
+    ]
 
 
 def _inferred(name: str, cell: Cell) -> list[Record]:

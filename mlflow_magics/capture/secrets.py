@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, KeysView, Mapping
 from typing import Any, Final
 
 from .inspection import is_a, mro
@@ -236,7 +236,7 @@ def redact(text: str, namespace: Mapping[str, object] | None = None) -> str:
         The text, ordinary code untouched.
     """
     spans = [*_named_spans(text), *_command_spans(text), *secret_spans(text)]
-    for value in _live_values(namespace or {}):
+    for value in live_values(namespace or {}):
         spans += [(m.start(), m.end()) for m in re.finditer(re.escape(value), text)]
     return _masked(text, spans)
 
@@ -264,12 +264,39 @@ def _command_spans(text: str) -> Iterator[tuple[int, int]]:
                 place = match.end()
 
 
-def _live_values(namespace: Mapping[str, object]) -> list[str]:
-    found = {value for name, value in os.environ.items() if is_secret_name(name)}
-    for name, value in list(namespace.items()):
-        if str in mro(value) and is_secret_name(name):
-            found.add(str.__str__(value))
-    return sorted((value for value in found if len(value) >= 6), key=len, reverse=True)
+def live_values(namespace: Mapping[str, object]) -> list[str]:
+    """Return the texts that variables hold whose names say they are secret, here and in the environment.
+
+    Parameters
+    ----------
+    namespace : mapping
+        The variables.
+
+    Returns
+    -------
+    list of str
+        Those of `SHORTEST` characters and more, longest first: shorter ones would be found in any text.
+    """
+    found = {os.environ[name] for name in _secret_names(os.environ.keys())}
+    for name in _secret_names(namespace.keys()):
+        if str in mro(namespace[name]):
+            found.add(str.__str__(namespace[name]))
+    return sorted((value for value in found if len(value) >= SHORTEST), key=len, reverse=True)
+
+
+SHORTEST = 6
+
+_judged: set[str] = set()
+_secret: set[str] = set()
+
+
+def _secret_names(names: KeysView[str]) -> set[str]:
+    """Pick the names that say they are secret; each name is judged once, as a notebook keeps thousands of them."""
+    if not names <= _judged:
+        fresh = names - _judged
+        _secret.update(name for name in fresh if is_secret_name(name))
+        _judged.update(fresh)
+    return {name for name in _secret if name in names}
 
 
 def _masked(text: str, spans: list[tuple[int, int]]) -> str:

@@ -238,3 +238,25 @@ def test_many_branches_are_weighed_in_no_time() -> None:
     assert time.perf_counter() - start < 2
     assert params(captured) == {"cfg.k": "0"}
     assert skipped(captured)["x"] == "a counter"
+
+
+def test_a_copy_of_a_secret_is_a_secret():
+    code = "a = password\nb = f'user:{password}'\nc = {'nested': password}\nlr = 0.1"
+    namespace = {"password": "hunter2hunter2"}
+    flow = analyse(code)
+    before = snapshot(flow, namespace)
+    exec(code, namespace)
+    captured = assign(flow, namespace, before, Choices(params=("b",)), ignored={"__builtins__"})
+    assert [(param.name, param.value) for param in captured.params] == [("lr", "0.1")]
+    assert {"a", "b", "c.nested"} <= {one.name for one in captured.skipped if one.reason == "a secret"}
+    assert "hunter2" not in repr(captured)
+
+
+def test_a_value_from_a_secret_environment_variable_is_a_secret(monkeypatch):
+    monkeypatch.setenv("SOME_API_KEY", "0123456789abcdef")
+    code = "value = 'prefix-0123456789abcdef'"
+    namespace = {}
+    flow = analyse(code)
+    before = snapshot(flow, namespace)
+    exec(code, namespace)
+    assert assign(flow, namespace, before, Choices()).params == ()
