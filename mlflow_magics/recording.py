@@ -96,7 +96,7 @@ def record(
     run = opened.tracked
     assert session.connection is not None
     facts: dict[str, Any] = {"run_id": run.info.run_id, "where": session.connection.where}
-    with runs.unseeded():
+    with runs.unseeded(), connection.held():
         if opened.system_metrics is not None:
             opened.system_metrics.finish()
         try:

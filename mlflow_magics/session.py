@@ -331,15 +331,20 @@ class Session:
 
         if opened.flow is None or opened.before is None or not opened.options.capture:
             return Captured()
-        captured = roles.assign(
-            opened.flow,
-            self.namespace,
-            opened.before,
-            opened.options.choices,
-            reached=failure.line_reached(error, self.namespace),
-            ignored=self.hidden,
-            shown=opened.shown,
-        )
+        try:
+            captured = roles.assign(
+                opened.flow,
+                self.namespace,
+                opened.before,
+                opened.options.choices,
+                reached=failure.line_reached(error, self.namespace),
+                ignored=self.hidden,
+                shown=opened.shown,
+            )
+        except Exception as trouble:  # noqa: BLE001
+            # A namespace may hold anything. A mistake of ours over it must not leave the run open for ever.
+            opened.notes.append(f"the cell's variables were not logged ({trouble!r}); please report this")
+            return Captured()
         opened.notes += captured.notes
         return captured
 

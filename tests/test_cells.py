@@ -592,3 +592,12 @@ def test_a_cell_through_ipython_itself(tmp_path):
     assert out.returncode == 0, out.stderr
     assert "cli" in out.stdout
     assert "FINISHED" in out.stdout.upper()
+
+
+def test_a_run_is_closed_where_it_was_opened(tracked):
+    here = mlflow.get_tracking_uri()
+    tracked.run_cell("%%mlflow_run\nimport mlflow\nlr = 0.5\nmlflow.set_tracking_uri('sqlite:///other.db')\n")
+    assert mlflow.get_tracking_uri() == "sqlite:///other.db"
+    mlflow.set_tracking_uri(here)
+    run = only_run()
+    assert (run.info.status, run.data.params) == ("FINISHED", {"lr": "0.5"})

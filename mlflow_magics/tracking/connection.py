@@ -6,6 +6,8 @@ globals of MLflow's modules, so that the user's own ``mlflow.log_metric`` goes w
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -27,6 +29,7 @@ __all__ = [
     "disconnect",
     "experiment_url",
     "has_moved",
+    "held",
     "mask",
     "mask_text",
     "run_url",
@@ -146,6 +149,27 @@ def has_moved() -> bool:
     return (
         _held is not None and footprint.take()[footprint.TRACKING_URI] != _held.footprint.ours[footprint.TRACKING_URI]
     )
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Track to the connected store for as long as the block runs, where the user has moved MLflow elsewhere since.
+
+    A run is written to and closed where it was opened, also if its own cell calls ``mlflow.set_tracking_uri``.
+
+    Yields
+    ------
+    None
+    """
+    if _held is None or not has_moved():
+        yield
+        return
+    now = footprint.take()
+    footprint.put({footprint.TRACKING_URI: _held.footprint.ours[footprint.TRACKING_URI]})
+    try:
+        yield
+    finally:
+        footprint.put(now)
 
 
 def chosen_experiment() -> tuple[str, str] | None:

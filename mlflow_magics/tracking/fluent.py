@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import threading
-import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
@@ -25,6 +23,8 @@ from mlflow import ActiveRun, environment_variables
 from mlflow.entities import Run
 from mlflow.tracking import fluent
 from mlflow.tracking._tracking_service.client import TrackingServiceClient
+
+from . import workers
 
 RUN_ID_VARIABLE = "MLFLOW_RUN_ID"
 """The environment variable by which a child process finds its parent's run (MLflow's own convention)."""
@@ -117,7 +117,7 @@ class FluentRuns:
             Called with the name and the tags that ``mlflow.start_run(run_name=…, tags=…)`` asks for when it is
             given this run.
         """
-        _let_workers_go()
+        workers.let_go()
         entry = _Open(run, sweep, rename, env_before=os.environ.get(RUN_ID_VARIABLE))
         with self._lock:
             self._open.append(entry)
@@ -148,7 +148,7 @@ class FluentRuns:
         position = _position(own, run.info.run_id)
         while position is not None and len(own) > position + 1:
             self._end_original(status)
-        _let_workers_go()
+        workers.let_go()
         for stack in entry.stacks:
             stack[:] = [active for active in stack if active.info.run_id != run.info.run_id]
         fluent._last_active_run_id.set(run.info.run_id)
@@ -247,62 +247,6 @@ def _without_run_id() -> Iterator[None]:
         yield
     finally:
         _set_variable(RUN_ID_VARIABLE, before)
-
-
-_PATIENCE = 3.0
-"""Seconds that workers get to end by themselves, and then to be gone."""
-
-
-def _let_workers_go() -> None:
-    """Shut down joblib's idle pool, if anybody here logs with mlflow; joblib starts another when it needs one.
-
-    A worker takes the run from its environment, once, and keeps it: reused by the next cell it logs into the run
-    before, and when it ends, perhaps hours later, MLflow's exit handler marks that run FINISHED, whatever it was.
-    So it has to go when a run begins, and before the status of one that ends is written.
-    """
-    for name in ("joblib.externals.loky.reusable_executor", "loky.reusable_executor"):
-        pool = getattr(sys.modules.get(name), "_executor", None)
-        # Work that is still pending is the user's: then the pool stays.
-        if pool is None or getattr(pool, "_pending_work_items", True) or not _somebody_logs():
-            continue
-        workers = list((getattr(pool, "_processes", None) or {}).values())
-        ending = threading.Thread(target=pool.shutdown, name="mlflow_magics-workers", daemon=True)
-        ending.start()
-        ending.join(_PATIENCE)
-        if ending.is_alive():
-            # They have nothing to do and all they logged is sent; what they must not do is end the run after us.
-            for worker in workers:
-                worker.terminate()
-            ending.join(_PATIENCE)
-
-
-def _somebody_logs() -> bool:
-    """Whether the user's own code, in the notebook or in a module beside it, holds mlflow or a function of it."""
-    return any(_holds_mlflow(vars(module)) for name, module in list(sys.modules.items()) if _is_users(name, module))
-
-
-def _is_users(name: str, module: object) -> bool:
-    if type(module) is not types.ModuleType or name.partition(".")[0] in ("mlflow", "mlflow_magics"):
-        return False
-    file = vars(module).get("__file__")
-    if type(file) is not str:
-        return name == "__main__"
-    return "-packages" not in file and not file.startswith(_LIBRARY)
-
-
-_LIBRARY = os.path.dirname(os.__file__)
-
-
-def _holds_mlflow(names: Mapping[str, object]) -> bool:
-    for value in list(names.values()):
-        if value is mlflow:
-            return True
-        # A function or submodule of it. Only of these plain types an attribute may be read without side effects.
-        if type(value) in (types.FunctionType, types.ModuleType):
-            origin = value.__module__ if type(value) is types.FunctionType else vars(value).get("__name__")
-            if type(origin) is str and origin.partition(".")[0] == "mlflow":
-                return True
-    return False
 
 
 def _set_variable(name: str, value: str | None) -> None:

@@ -69,7 +69,7 @@ def unseeded() -> Iterator[None]:
 
 
 def reason(error: BaseException) -> str:
-    """Return the first line of what went wrong, for a note.
+    """Return what went wrong on one line, for a note.
 
     Parameters
     ----------
@@ -79,10 +79,9 @@ def reason(error: BaseException) -> str:
     Returns
     -------
     str
-        One line of at most 200 characters. May hold a URL with credentials: mask it before it is shown.
+        At most 300 characters. May hold a URL with credentials: mask it before it is shown.
     """
-    text = str(error).strip().splitlines()
-    return (text[0] if text else type(error).__name__)[:200]
+    return (" ".join(str(error).split()) or type(error).__name__)[:300]
 
 
 def open_run(

@@ -77,10 +77,10 @@ def test_reused_workers_log_into_the_run_of_the_present_cell(workers):
 def test_workers_stay_where_nobody_logs(workers, monkeypatch):
     assert "mlflow" not in workers.user_ns
     ask = "import os\npids = set(Parallel(n_jobs=2)(delayed(os.getpid)() for _ in range(4)))\n"
-    from mlflow_magics.tracking import fluent
+    from mlflow_magics.tracking import workers as room
 
     # The test's own modules import mlflow; the notebook does not.
-    monkeypatch.setattr(fluent, "_is_users", lambda name, module: name == "__main__" and module is workers.user_module)
+    monkeypatch.setattr(room, "_is_users", lambda name, module: name == "__main__" and module is workers.user_module)
     workers.run_cell("%%mlflow_run one\n" + ask)
     before = workers.user_ns["reusable_executor"]._executor
     workers.run_cell("%%mlflow_run two\n" + ask)
