@@ -9,9 +9,14 @@ import sqlite3
 import sys
 
 import pytest
+from hypothesis import settings
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ.setdefault("MPLBACKEND", "agg")
+
+# The machine's speed is no property of the code; and CI tries the same examples each time.
+settings.register_profile("house", deadline=None, derandomize="MLFLOW_MAGICS_CI" in os.environ)
+settings.load_profile("house")
 
 pytest_plugins = ["tests.rig.fixtures"]
 

@@ -483,6 +483,15 @@ class TestOptions:
         tracked.run_cell(f"%%mlflow_run --run-id {run_id}\na = 99\n")
         assert only_run().data.params["a"] == "1"
 
+    def test_system_metrics(self, tracked, monkeypatch):
+        monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
+        monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLES_BEFORE_LOGGING", "1")
+        tracked.run_cell("import time")
+        tracked.run_cell("%%mlflow_run --log-system-metrics\nfor _ in range(20):\n    time.sleep(0.1)\n")
+        run = only_run()
+        assert "system/cpu_utilization_percentage" in run.data.metrics
+        assert run.info.status == "FINISHED"
+
     @pytest.mark.parametrize(
         ("line", "said"),
         [
