@@ -158,7 +158,7 @@ def _refuse_secret(session: Session, name: str, value: Any) -> None:
 
 
 def _log_values(session: Session, opened: OpenRun, kind: str, found: Sequence[tuple[str, Any]], step: int) -> list[str]:
-    from .tracking import runs
+    from .tracking import guards, runs
 
     params: list[Param] = []
     metrics: list[Metric] = []
@@ -170,7 +170,7 @@ def _log_values(session: Session, opened: OpenRun, kind: str, found: Sequence[tu
             metrics += asked.as_metrics(name, value)
     for param in params:
         _refuse_secret(session, param.name, param.value)
-    with runs.unseeded():
+    with guards.unseeded():
         notes = runs.write_one(_id(opened), params=params, metrics=metrics, step=step)
     at = f" at step {step}" if step else ""
     refused = {note.split(" was refused")[0] for note in notes if " was refused" in note}
@@ -179,19 +179,19 @@ def _log_values(session: Session, opened: OpenRun, kind: str, found: Sequence[tu
 
 
 def _log_tags(session: Session, opened: OpenRun, tags: Mapping[str, str]) -> list[str]:
-    from .tracking import runs
+    from .tracking import guards, runs
 
     for name, value in tags.items():
         _refuse_secret(session, name, value)
-    with runs.unseeded():
+    with guards.unseeded():
         notes = runs.write_tags(opened.tracked, tags)
     return [f"tag {name} = {value}  →  run {opened.name}" for name, value in tags.items()] + notes
 
 
 def _log_artifacts(opened: OpenRun, patterns: Sequence[str]) -> list[str]:
-    from .tracking import files, runs
+    from .tracking import files, guards, runs
 
-    with runs.unseeded(), files.staging() as folder:
+    with guards.unseeded(), files.staging() as folder:
         notes = files.stage_paths(patterns, folder)
         if len(notes) == len(patterns):
             raise NotLoggableError(patterns[0], "no such file or folder")
@@ -201,13 +201,13 @@ def _log_artifacts(opened: OpenRun, patterns: Sequence[str]) -> list[str]:
 
 
 def _log_object(opened: OpenRun, kind: str, name: str, value: Any, session: Session) -> list[str]:
-    from .tracking import files, models, runs
+    from .tracking import files, guards, models, runs
 
     if kind == "model":
-        with runs.unseeded():
+        with guards.unseeded():
             logged = models.log_model(value, name, run_id=_id(opened))
         return [f"model {logged.name} ({logged.flavor})  →  run {opened.name}", *logged.notes]
-    with runs.unseeded(), files.staging() as folder:
+    with guards.unseeded(), files.staging() as folder:
         if kind == "figure":
             figure = asked.as_figure(name, value)
             notes = files.stage_figures([figure], folder / "figures")

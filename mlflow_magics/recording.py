@@ -10,7 +10,7 @@ from .capture import failure, secrets
 from .errors import MlflowMagicsError, TrackingError
 from .openrun import OpenRun
 from .records import Captured, Metric, Status
-from .tracking import connection, context, files, models, names, runs
+from .tracking import connection, context, files, guards, models, names, runs
 
 if TYPE_CHECKING:
     from .session import Session
@@ -96,7 +96,7 @@ def record(
     run = opened.tracked
     assert session.connection is not None
     facts: dict[str, Any] = {"run_id": run.info.run_id, "where": session.connection.where}
-    with runs.unseeded(), connection.held():
+    with guards.unseeded(), connection.held():
         if opened.system_metrics is not None:
             opened.system_metrics.finish()
         try:

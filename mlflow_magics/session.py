@@ -73,7 +73,7 @@ class Session:
         if any(opened.run is not None for opened in self.open_runs):
             raise MlflowMagicsError("a run is open; end it (%mlflow_end) before connecting elsewhere")
         from .tracking import connection, context, fluent, models
-        from .tracking.runs import unseeded
+        from .tracking.guards import unseeded
 
         with unseeded():
             self.connection = connection.connect(
@@ -130,7 +130,7 @@ class Session:
             The URI is none at all.
         """
         from .tracking import check
-        from .tracking.runs import unseeded
+        from .tracking.guards import unseeded
 
         if uri is None and self.connection is not None:
             uri = self.connection.uri
@@ -161,7 +161,7 @@ class Session:
             An integration that MLflow does not know.
         """
         from .tracking import autolog
-        from .tracking.runs import unseeded
+        from .tracking.guards import unseeded
 
         words = tuple(words)
         notes: list[str] = []
@@ -311,7 +311,7 @@ class Session:
         """Connect if need be, and create or resume the run. Only a mistake of the user's stops the cell."""
         from . import recording
         from .tracking import connection
-        from .tracking.runs import unseeded
+        from .tracking.guards import unseeded
 
         asked = bool(opened.options.run_id or opened.options.experiment)
         with unseeded():

@@ -33,9 +33,10 @@ def mend_key(name: str) -> str:
         `name` itself where MLflow accepts it. Else: refused characters are ``_``, what would leave the run's folder
         (``..``, a leading ``/``) is gone, and no more than 250 characters are left.
     """
-    mended = _REFUSED.sub("_", name)
+    mended = _REFUSED.sub("_", name)[:_MAX_KEY]
     parts = [part for part in mended.split("/") if part not in ("", ".", "..")]
-    return "/".join(parts)[:_MAX_KEY] or "_"
+    # MLflow takes every name that begins with two dots for one that leaves the folder.
+    return re.sub(r"^\.\.", "__", "/".join(parts)) or "_"
 
 
 def mend_run_name(name: str) -> str:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from mlflow.utils.logging_utils import MLFLOW_LOGGING_STREAM
 
-from .runs import unseeded
+from .guards import unseeded
 
 _PROGRESS_BAR = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-import random
-import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric as MlflowMetric
-from mlflow.entities import Param as MlflowParam
-from mlflow.entities import Run, RunStatus, RunTag
+from mlflow.entities import Run, RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
@@ -26,6 +21,8 @@ from mlflow.utils.uri import add_databricks_profile_info_to_artifact_uri
 
 from ..errors import MlflowMagicsError, TrackingError, UnknownNameError
 from ..records import Metric, Param, Status
+from .batches import send
+from .guards import as_tracking_error, reason
 from .names import mend_metrics, mend_params, mend_tags
 
 
@@ -48,40 +45,6 @@ class Written:
     auto_params: Mapping[str, str] = field(default_factory=dict)
     auto_metrics: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-
-
-@contextlib.contextmanager
-def unseeded() -> Iterator[None]:
-    """Leave Python's and numpy's global random state as it was.
-
-    MLflow names runs and jitters retries with the global generator, so a cell that seeded it would compute something
-    else under tracking than without.
-    """
-    state = random.getstate()
-    numpy = sys.modules.get("numpy")
-    numpy_state = numpy.random.get_state() if numpy is not None and hasattr(numpy, "random") else None
-    try:
-        yield
-    finally:
-        random.setstate(state)
-        if numpy is not None and numpy_state is not None:
-            numpy.random.set_state(numpy_state)
-
-
-def reason(error: BaseException) -> str:
-    """Return what went wrong on one line, for a note.
-
-    Parameters
-    ----------
-    error : BaseException
-        What MLflow or a library below it raised.
-
-    Returns
-    -------
-    str
-        At most 300 characters. May hold a URL with credentials: mask it before it is shown.
-    """
-    return (" ".join(str(error).split()) or type(error).__name__)[:300]
 
 
 def open_run(
@@ -125,7 +88,7 @@ def open_run(
         wanted[MLFLOW_RUN_NOTE] = description[: validation.MAX_TAG_VAL_LENGTH]
     if parent_id:
         wanted[MLFLOW_PARENT_RUN_ID] = parent_id
-    with _as_tracking_error():
+    with as_tracking_error():
         return MlflowClient().create_run(experiment_id, tags=wanted, run_name=name or None)
 
 
@@ -153,7 +116,7 @@ def resume_run(run_id: str, *, name: str = "", tags: Mapping[str, str] | None = 
     TrackingError
         The store could not be reached.
     """
-    with _as_tracking_error():
+    with as_tracking_error():
         try:
             run: Run = MlflowClient().get_run(run_id)
         except MlflowException as error:
@@ -196,7 +159,7 @@ def write(run: Run, params: Sequence[Param], metrics: Sequence[Metric]) -> Writt
     notes: list[str] = []
     wanted_params = mend_params(params, notes)
     wanted_metrics = mend_metrics(metrics, notes)
-    with _as_tracking_error():
+    with as_tracking_error():
         now = MlflowClient().get_run(run.info.run_id).data
         others_params = {k: v for k, v in now.params.items() if k not in run.data.params}
         others_metrics = {k: v for k, v in now.metrics.items() if run.data.metrics.get(k) != v}
@@ -205,7 +168,7 @@ def write(run: Run, params: Sequence[Param], metrics: Sequence[Metric]) -> Writt
                 notes.append(
                     f"param {key} stays {now.params[key]!r}, as already logged; the cell's {value!r} was not added"
                 )
-        refused = _log(
+        refused = send(
             run.info.run_id,
             params={k: v for k, v in wanted_params.items() if k not in now.params},
             metrics={k: v for k, v in wanted_metrics.items() if k not in others_metrics},
@@ -256,8 +219,8 @@ def write_one(run_id: str, *, params: Sequence[Param] = (), metrics: Sequence[Me
         The store could not be reached.
     """
     notes: list[str] = []
-    with _as_tracking_error():
-        refused = _log(run_id, params=mend_params(params, notes), metrics=mend_metrics(metrics, notes), step=step)
+    with as_tracking_error():
+        refused = send(run_id, params=mend_params(params, notes), metrics=mend_metrics(metrics, notes), step=step)
     return notes + list(refused.values())
 
 
@@ -282,8 +245,8 @@ def write_tags(run: Run, tags: Mapping[str, str]) -> list[str]:
         The store could not be reached.
     """
     notes: list[str] = []
-    with _as_tracking_error():
-        refused = _log(run.info.run_id, tags=mend_tags(tags, notes))
+    with as_tracking_error():
+        refused = send(run.info.run_id, tags=mend_tags(tags, notes))
     return notes + list(refused.values())
 
 
@@ -304,7 +267,7 @@ def upload(run: Run, folder: Path) -> None:
     """
     if not any(folder.iterdir()):
         return
-    with _as_tracking_error():
+    with as_tracking_error():
         _artifacts_of(run).log_artifacts(str(folder))
 
 
@@ -326,7 +289,7 @@ def artifact_names(run: Run) -> list[str]:
     TrackingError
         The artifact store could not be reached.
     """
-    with _as_tracking_error():
+    with as_tracking_error():
         found = _artifacts_of(run).list_artifacts()
     return [file.path + "/" * file.is_dir for file in found]
 
@@ -348,7 +311,7 @@ def close_run(run: Run, status: Status, name: str = "") -> None:
     TrackingError
         The store could not be reached.
     """
-    with _as_tracking_error():
+    with as_tracking_error():
         _get_store().update_run_info(
             run.info.run_id, RunStatus.from_string(status), int(time.time() * 1000), name or None
         )
@@ -377,7 +340,7 @@ def previous_metrics(experiment_id: str, tag: str, value: str, not_run: str) -> 
         The store could not be reached.
     """
     quoted = value.replace("'", "")
-    with _as_tracking_error():
+    with as_tracking_error():
         found = MlflowClient().search_runs(
             [experiment_id],
             f"tags.`{tag}` = '{quoted}'",
@@ -416,9 +379,6 @@ def start_system_metrics(run_id: str) -> Any:
     return monitor
 
 
-# -- batches ------------------------------------------------------------------------------------------------------
-
-
 def _artifacts_of(run: Run) -> ArtifactRepository:
     """Return where a run's artifacts are, without asking the server for what the run tells."""
     tracking_uri = MlflowClient().tracking_uri
@@ -426,63 +386,3 @@ def _artifacts_of(run: Run) -> ArtifactRepository:
     # MLflow 2 takes the tracking URI from its global; MLflow 3 takes it as an argument.
     known = "tracking_uri" in inspect.signature(get_artifact_repository).parameters
     return get_artifact_repository(uri, **({"tracking_uri": tracking_uri} if known else {}))
-
-
-def _log(
-    run_id: str,
-    *,
-    params: Mapping[str, str] | None = None,
-    metrics: Mapping[str, float] | None = None,
-    tags: Mapping[str, str] | None = None,
-    step: int = 0,
-) -> dict[tuple[str, str], str]:
-    """Send in as few batches as the protocol allows; return a note for each value that was refused."""
-    now = int(time.time() * 1000)
-    entries: list[Any] = [MlflowParam(k, v) for k, v in (params or {}).items()]
-    entries += [RunTag(k, v) for k, v in (tags or {}).items()]
-    entries += [MlflowMetric(k, v, now, step) for k, v in (metrics or {}).items()]
-    refused: dict[tuple[str, str], str] = {}
-    # A batch takes 1000 entries, and of them 100 params and 100 tags: with params and tags in front, slices of 100
-    # until they are used up, then of 1000, keep every limit.
-    start, small = 0, len(params or {}) + len(tags or {})
-    while start < len(entries):
-        size = 100 if start < small else validation.MAX_METRICS_PER_BATCH
-        if len(entries) <= validation.MAX_METRICS_PER_BATCH and small <= 100:
-            size = len(entries)
-        _send(run_id, entries[start : start + size], refused)
-        start += size
-    return refused
-
-
-def _send(run_id: str, entries: list[Any], refused: dict[tuple[str, str], str]) -> None:
-    """Send one batch; where it is refused, halve it until what is refused stands alone."""
-    try:
-        _get_store().log_batch(
-            run_id,
-            metrics=[e for e in entries if isinstance(e, MlflowMetric)],
-            params=[e for e in entries if isinstance(e, MlflowParam)],
-            tags=[e for e in entries if isinstance(e, RunTag)],
-        )
-    except MlflowException as error:
-        if error.error_code not in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST"):
-            raise
-        if len(entries) > 1:
-            middle = len(entries) // 2
-            _send(run_id, entries[:middle], refused)
-            _send(run_id, entries[middle:], refused)
-            return
-        (entry,) = entries
-        kind = {MlflowParam: "param", MlflowMetric: "metric", RunTag: "tag"}[type(entry)]
-        refused[kind, entry.key] = f"{kind} {entry.key} was refused: {reason(error)}"
-
-
-@contextlib.contextmanager
-def _as_tracking_error() -> Iterator[None]:
-    try:
-        yield
-    except MlflowMagicsError:
-        raise
-    except Exception as error:
-        # Whatever a store, an artifact repository or a plugin below MLflow raises, the cell must not see it: it
-        # becomes one line, and the caller decides what is kept.
-        raise TrackingError(reason(error)) from error

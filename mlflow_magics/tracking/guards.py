@@ -1,0 +1,63 @@
+"""What stands between MLflow and the user's cell: random states kept, failures turned into one line."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import sys
+from collections.abc import Iterator
+
+from ..errors import MlflowMagicsError, TrackingError
+
+
+@contextlib.contextmanager
+def unseeded() -> Iterator[None]:
+    """Leave Python's and numpy's global random state as it was.
+
+    MLflow names runs and jitters retries with the global generator, so a cell that seeded it would compute something
+    else under tracking than without.
+    """
+    state = random.getstate()
+    numpy = sys.modules.get("numpy")
+    numpy_state = numpy.random.get_state() if numpy is not None and hasattr(numpy, "random") else None
+    try:
+        yield
+    finally:
+        random.setstate(state)
+        if numpy is not None and numpy_state is not None:
+            numpy.random.set_state(numpy_state)
+
+
+def reason(error: BaseException) -> str:
+    """Return what went wrong on one line, for a note.
+
+    Parameters
+    ----------
+    error : BaseException
+        What MLflow or a library below it raised.
+
+    Returns
+    -------
+    str
+        At most 300 characters. May hold a URL with credentials: mask it before it is shown.
+    """
+    return (" ".join(str(error).split()) or type(error).__name__)[:300]
+
+
+@contextlib.contextmanager
+def as_tracking_error() -> Iterator[None]:
+    """Turn whatever a store, an artifact repository or a plugin raises into one error with one line.
+
+    Raises
+    ------
+    TrackingError
+        Something failed that is not an error of ours already.
+    """
+    try:
+        yield
+    except MlflowMagicsError:
+        raise
+    except Exception as error:
+        # Whatever a store, an artifact repository or a plugin below MLflow raises, the cell must not see it: it
+        # becomes one line, and the caller decides what is kept.
+        raise TrackingError(reason(error)) from error
