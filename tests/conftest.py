@@ -21,13 +21,17 @@ settings.load_profile("house")
 pytest_plugins = ["tests.rig.fixtures"]
 
 
+def _tracking_variables():
+    kept = ("MLFLOW_DISABLE_TELEMETRY", "MLFLOW_MAGICS_CI")
+    return [name for name in os.environ if name.startswith("MLFLOW_") and name not in kept]
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """An empty current folder, with nothing in the environment that says where to track."""
     monkeypatch.chdir(tmp_path)
-    for name in list(os.environ):
-        if name.startswith("MLFLOW_") and name != "MLFLOW_DISABLE_TELEMETRY":
-            monkeypatch.delenv(name)
+    for name in _tracking_variables():
+        monkeypatch.delenv(name)
     monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
     before = dict(os.environ)
     yield tmp_path
@@ -84,6 +88,23 @@ def _store(tmp_path_factory):
     # Each shell.reset() collects garbage, and would look at all of MLflow's modules every time.
     gc.freeze()
     return path
+
+
+@pytest.fixture(scope="module")
+def home(_shell, _store, tmp_path_factory):
+    """One shell connected to the experiment ``home``, for a whole module: connecting costs more than most tests."""
+    folder = tmp_path_factory.mktemp("home")
+    shutil.copy(_store, folder / "mlflow.db")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for name in _tracking_variables():
+            patch.delenv(name)
+        _shell.reset(new_session=True)
+        for source in ("%load_ext mlflow_magics", "%mlflow_connect local -e home"):
+            assert _shell.run_cell(source).success
+        yield _shell
+        _shell.extension_manager.unload_extension("mlflow_magics")
+        _shell.reset(new_session=True)
 
 
 @pytest.fixture

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import json
-import os
-import shutil
 import sys
 
 import mlflow
@@ -13,26 +10,6 @@ import pytest
 from mlflow import MlflowClient
 
 KINDS = ("param", "metric", "tag", "artifact", "figure", "table", "text", "model")
-
-
-@pytest.fixture(scope="module")
-def home(_shell, _store, tmp_path_factory):
-    """One connected shell for the module: connecting anew costs more than all that a test does."""
-    folder = tmp_path_factory.mktemp("home")
-    shutil.copy(_store, folder / "mlflow.db")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
-            patch.delenv(name)
-        _shell.reset(new_session=True)
-        for source in ("%load_ext mlflow_magics", "%mlflow_connect local -e home"):
-            assert _shell.run_cell(source).success
-        # Emptying the shell collects garbage: 0.3 s a time, unless what MLflow imported is set aside.
-        gc.freeze()
-        yield _shell
-        gc.unfreeze()
-        _shell.extension_manager.unload_extension("mlflow_magics")
-        _shell.reset(new_session=True)
 
 
 @pytest.fixture
