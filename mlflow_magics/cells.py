@@ -186,10 +186,9 @@ class CellRuns:
             for figure in _pyplot_figures():
                 if id(figure) not in frame.figures:
                     _remember(opened, figure)
-            outcome = self.session.close(opened, status, error)
             try:
-                self.show(outcome)
-            # The run is closed. The user's own display, or a standard output that the cell closed, may still fail.
+                self.show(self.session.close(opened, status, error))
+            # The last net. The user's own display, or a standard output that the cell closed, may fail too.
             except Exception as trouble:  # noqa: BLE001
                 print(f"mlflow_magics: the run's block cannot be shown: {trouble!r}", file=sys.__stderr__)
 

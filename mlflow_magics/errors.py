@@ -93,5 +93,26 @@ class ConnectionFailedError(MlflowMagicsError):
         super().__init__(f"{where}: {reason}" + (f"; {mend}" if mend else ""))
 
 
+class ExperimentError(ConnectionFailedError):
+    """The experiment that was asked for is deleted, unknown or forbidden; the store itself is there."""
+
+
 class TrackingError(MlflowMagicsError):
-    """MLflow refused or failed a write; the cell itself is not affected."""
+    """MLflow refused or failed a write; the cell itself is not affected.
+
+    Parameters
+    ----------
+    message : str
+        What failed, in one line.
+    timed_out : bool, optional
+        Whether the store was waited for in vain, so that the next try would wait as long.
+
+    Attributes
+    ----------
+    timed_out : bool
+        As given.
+    """
+
+    def __init__(self, message: str, *, timed_out: bool = False) -> None:
+        self.timed_out = timed_out
+        super().__init__(message)

@@ -24,15 +24,6 @@ if TYPE_CHECKING:
     from .records import Outcome, RunOptions
 
 
-@contextmanager
-def _one_line() -> Iterator[None]:
-    """Show our own errors as one line without a traceback."""
-    try:
-        yield
-    except MlflowMagicsError as error:
-        raise UsageError(str(error)) from None
-
-
 def _run_arguments(magic: Callable[..., Any]) -> Callable[..., Any]:
     """Declare what ``%%mlflow_run`` and ``%mlflow_start`` have in common."""
     for declare in (
@@ -70,6 +61,14 @@ class MlflowMagics(Magics):
         self.cells = cells
         self.completer = OptionCompleter(shell, [getattr(self, name) for name in sorted(self.magics["line"])])
 
+    @contextmanager
+    def _one_line(self) -> Iterator[None]:
+        """Show our own errors as one line, without a traceback and without secrets."""
+        try:
+            yield
+        except MlflowMagicsError as error:
+            raise UsageError(self.session.redact(str(error))) from None
+
     @magic_arguments()
     @argument(
         "uri",
@@ -84,7 +83,7 @@ class MlflowMagics(Magics):
         """Decide where this kernel tracks to. Without a URI: the environment, Azure ML, else a local SQLite store."""
         from .display import tables
 
-        with _one_line():
+        with self._one_line():
             args = arguments.parse(self.mlflow_connect, line)
             uri, experiment = _text(args.uri), _text(args.experiment)
             if args.check:
@@ -118,7 +117,7 @@ class MlflowMagics(Magics):
             # Reached through `run_cell_magic` only: a typed %%mlflow_run was rewritten before.
             self.shell.run_cell(f"%mlflow_run {line}\n{cell}").raise_error()
             return
-        with _one_line():
+        with self._one_line():
             self.cells.begin(_run_options(arguments.parse(self.mlflow_run, line)))
 
     @magic_arguments()
@@ -128,10 +127,10 @@ class MlflowMagics(Magics):
         """Open a run that spans cells, until ``%mlflow_end``; a ``%%mlflow_run`` meanwhile is its child."""
         from .display import tables
 
-        with _one_line():
+        with self._one_line():
             opened = self.session.open(_run_options(arguments.parse(self.mlflow_start, line)))
             lines = [f"run {opened.name} is open; %mlflow_end closes it"] if opened.run else []
-            display(tables.notes([*lines, *opened.notes]))
+            display(tables.notes(map(self.session.redact, [*lines, *opened.notes])))
             opened.notes.clear()
 
     @magic_arguments()
@@ -139,7 +138,7 @@ class MlflowMagics(Magics):
     @line_magic
     def mlflow_end(self, line: str) -> None:
         """Close the run that ``%mlflow_start`` opened."""
-        with _one_line():
+        with self._one_line():
             status = arguments.parse(self.mlflow_end, line).status
             if status not in ("FINISHED", "FAILED", "KILLED"):
                 raise OptionError(f"--status is FINISHED, FAILED or KILLED, not {status}")
@@ -178,10 +177,10 @@ class MlflowMagics(Magics):
         """Turn MLflow's autologging on or off, or show its state; in a run cell it logs into the cell's run."""
         from .display import tables
 
-        with _one_line():
+        with self._one_line():
             args = arguments.parse(self.mlflow_autolog, line)
             rows, notes = self.session.autolog(arguments.names(args.flavor), _autolog_options(args))
-            display(tables.integrations(rows, notes))
+            display(tables.integrations(rows, [self.session.redact(note) for note in notes]))
 
     @no_var_expand
     @line_magic
@@ -207,17 +206,17 @@ class MlflowMagics(Magics):
         from . import manual
         from .display import tables
 
-        with _one_line():
+        with self._one_line():
             history = self.shell.history_manager
             sources = list(history.input_hist_parsed[:-1]) if history is not None else []
-            display(tables.notes(manual.log(self.session, line, sources)))
+            display(tables.notes(map(self.session.redact, manual.log(self.session, line, sources))))
 
     @line_magic
     def mlflow_status(self, line: str) -> None:
         """Show where this kernel tracks to, the experiment, and the runs that are open."""
         from .display import tables
 
-        with _one_line():
+        with self._one_line():
             if line.strip():
                 raise OptionError("%mlflow_status takes no arguments")
             display(tables.status(self.session.connection, self.session.describe_open()))
@@ -260,6 +259,8 @@ def unregister(shell: InteractiveShell) -> None:
     magics.completer.unregister()
     magics.session.disconnect()
     magics.cells.unregister()
+    # IPython keeps every Magics object among those that %config lists.
+    shell.configurables[:] = [each for each in shell.configurables if each is not magics]
     atexit.unregister(magics.session.disconnect)
 
 

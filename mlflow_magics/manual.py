@@ -239,10 +239,17 @@ def _name_and_variable(text: str) -> tuple[str, str]:
 
 def _tag_values(session: Session, text: str) -> dict[str, str]:
     """Tags are text: ``stage=dev`` means the word, ``stage=f"{x}"`` and ``stage=var`` mean the value."""
+    try:
+        parts = arguments.assignments(text)
+    except OptionError:
+        # No Python, so text: version=1.2.3
+        return arguments.pairs(_words(text), "%mlflow_log tag")
     found = {}
-    for name, expression in arguments.assignments(text):
+    for name, expression in parts:
         try:
-            found[name] = str(evaluate(session, expression))
+            # A word that is only a builtin's name (all, id, max) is meant as a word.
+            word = expression.isidentifier() and expression not in session.namespace
+            found[name] = expression if word else str(evaluate(session, expression))
         except UnknownNameError:
             found[name] = expression
     return found

@@ -42,6 +42,8 @@ class OpenRun:
         Figures that the cell has displayed so far.
     system_metrics : object or None
         MLflow's sampler, while it samples.
+    gave_up : bool
+        Whether the store was waited for in vain, so that nothing more is sent.
     """
 
     options: RunOptions
@@ -56,6 +58,7 @@ class OpenRun:
     notes: list[str] = field(default_factory=list)
     shown: list[object] = field(default_factory=list)
     system_metrics: Any = None
+    gave_up: bool = False
 
     @property
     def tracked(self) -> Run:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .capture import failure, secrets
 from .errors import MlflowMagicsError, TrackingError
@@ -14,6 +15,8 @@ from .tracking import connection, context, files, guards, models, names, runs
 
 if TYPE_CHECKING:
     from .session import Session
+
+T = TypeVar("T")
 
 
 def begin(session: Session, opened: OpenRun) -> None:
@@ -39,6 +42,8 @@ def begin(session: Session, opened: OpenRun) -> None:
     opened.experiment_name = session.connection.experiment_name
     if chosen := connection.chosen_experiment():
         opened.experiment_id, opened.experiment_name = chosen
+    if options.run_id and options.experiment:
+        raise MlflowMagicsError("--run-id goes on in the run's own experiment; leave -e out")
     # A pasted cell that sets its experiment itself means the run that it then logs into: this one.
     if asked := options.experiment or (opened.flow.sets_experiment if opened.flow is not None else ""):
         opened.experiment_id, _ = connection.use_experiment(asked)
@@ -47,27 +52,36 @@ def begin(session: Session, opened: OpenRun) -> None:
     if name != options.name:
         opened.notes.append(f"the run is named {name!r}: MLflow does not take the name as it was")
     tags = _own_tags(session, opened)
+    description = secrets.redact(options.description, session.namespace)
     if options.run_id:
-        opened.run = runs.resume_run(options.run_id, name=name, tags=tags)
+        opened.run = runs.resume_run(options.run_id, name=name, tags=tags, description=description, notes=opened.notes)
         opened.experiment_id = opened.run.info.experiment_id
+        opened.experiment_name = connection.experiment_name(opened.experiment_id)
     else:
         opened.run = runs.open_run(
             opened.experiment_id,
             name=name,
             tags=context.context_tags(context.notebook_path(session.namespace)) | _cell_tags(opened) | tags,
-            description=secrets.redact(options.description, session.namespace),
+            description=description,
             parent_id=_parent_id(session, opened),
             notes=opened.notes,
         )
     opened.name = name or opened.run.info.run_name
-    session.fluent.enter(
-        opened.run,
-        sweep=opened.flow is not None and opened.flow.starts_runs_in_loop,
-        rename=lambda name, tags: _rename(opened, name, tags),
-    )
-    if options.system_metrics:
-        with _noted(opened, "no system metrics"):
-            opened.system_metrics = runs.start_system_metrics(opened.run.info.run_id)
+    try:
+        session.fluent.enter(
+            opened.run,
+            sweep=opened.flow is not None and opened.flow.starts_runs_in_loop,
+            rename=lambda name, tags: _rename(opened, name, tags),
+            sample=lambda: _sample(opened),
+        )
+    except BaseException:
+        # An interrupt too: nobody else knows of the run yet, and it would stay open for ever.
+        session.fluent.leave(opened.run, "KILLED")
+        with contextlib.suppress(TrackingError):
+            runs.close_run(opened.run, "KILLED")
+        raise
+    if options.system_metrics or runs.samples_system_metrics():
+        _sample(opened)
 
 
 def record(
@@ -97,21 +111,30 @@ def record(
     assert session.connection is not None
     facts: dict[str, Any] = {"run_id": run.info.run_id, "where": session.connection.where}
     with guards.unseeded(), connection.held():
-        if opened.system_metrics is not None:
-            opened.system_metrics.finish()
         try:
-            facts["models"] = tuple(_log_models(session, opened))
-            with _noted(opened, "params and metrics were not logged"):
-                written = runs.write(run, captured.params, captured.metrics)
+            _attempt(opened, "system metrics were not logged", lambda: _end_sampling(opened))
+            if written := _attempt(
+                opened,
+                "params and metrics were not logged",
+                lambda: runs.write(run, captured.params, captured.metrics),
+            ):
                 opened.notes += written.notes
                 facts |= {"params": written.params, "metrics": written.metrics}
                 facts |= {"auto_params": written.auto_params, "auto_metrics": written.auto_metrics}
-            with _noted(opened, "artifacts were not logged"):
-                facts["artifacts"] = _log_artifacts(session, opened, captured, error)
-                if facts.get("auto_params") or facts.get("auto_metrics"):
-                    facts["artifacts"] += _others_artifacts(opened, facts["artifacts"])
-            with _noted(opened, "no comparison with the previous run"):
-                facts["previous"] = _previous(session, opened, facts.get("metrics", ()))
+            own = _attempt(
+                opened, "artifacts were not logged", lambda: _log_artifacts(session, opened, captured, error)
+            )
+            facts["artifacts"] = own or ()
+            facts["models"] = _log_models(session, opened)
+            if facts.get("auto_params") or facts.get("auto_metrics"):
+                others = _attempt(opened, "artifacts were not listed", lambda: _others_artifacts(opened, own or ()))
+                facts["artifacts"] += others or ()
+            previous = _attempt(
+                opened,
+                "no comparison with the previous run",
+                lambda: _previous(session, opened, facts.get("metrics", ())),
+            )
+            facts["previous"] = previous or {}
         except KeyboardInterrupt:
             # The cell is over: the user means the sending, and gets what is known instead of a traceback of ours.
             opened.notes.append("interrupted while it was being sent: not all of this is in the run")
@@ -120,8 +143,8 @@ def record(
             asked = session.fluent.leave(run, status)
             if status == "FINISHED" and asked in ("FAILED", "KILLED"):
                 facts["status"] = status = asked  # type: ignore[assignment]  # narrowed by the line above
-            with _noted(opened, f"the run was not closed as {status}"):
-                runs.close_run(run, status)
+            final = status
+            _attempt(opened, f"the run was not closed as {final}", lambda: runs.close_run(run, final))
     _note_other_experiment(opened)
     facts["run_name"] = opened.name
     facts["run_url"] = connection.run_url(session.connection.uri, opened.experiment_id, run.info.run_id)
@@ -168,36 +191,49 @@ def _parent_id(session: Session, opened: OpenRun) -> str:
     return ""
 
 
+def _sample(opened: OpenRun) -> None:
+    if opened.system_metrics is None:
+        opened.system_metrics = _attempt(
+            opened, "no system metrics", lambda: runs.start_system_metrics(opened.tracked.info.run_id)
+        )
+
+
 def _rename(opened: OpenRun, name: str, tags: Mapping[str, str]) -> None:
     """Give the cell's run what ``mlflow.start_run(run_name=…, tags=…)`` inside the cell asks for."""
     asked = {key: str(value) for key, value in tags.items()}
     if name and not opened.options.name:
         opened.name = asked["mlflow.runName"] = names.mend_run_name(name)
-    with _noted(opened, "tags were not set"):
-        opened.notes += runs.write_tags(opened.tracked, asked)
+    opened.notes += _attempt(opened, "tags were not set", lambda: runs.write_tags(opened.tracked, asked)) or []
 
 
 # -- the parts of record --------------------------------------------------------------------------------------
 
 
-def _log_models(session: Session, opened: OpenRun) -> Iterator[str]:
+def _log_models(session: Session, opened: OpenRun) -> tuple[str, ...]:
+    found = []
     for variable, name in opened.options.models:
         if variable not in session.namespace:
             opened.notes.append(f"model {variable} was not logged: the cell did not reach it")
             continue
-        inputs, _ = opened.flow.model_inputs.get(variable, ("", "")) if opened.flow else ("", "")
-        try:
-            logged = models.log_model(
-                session.namespace[variable],
-                name,
-                run_id=opened.tracked.info.run_id,
-                signature_inputs=session.namespace.get(inputs),
-            )
-        except MlflowMagicsError as error:
-            opened.notes.append(f"model {variable} was not logged: {error}")
-        else:
+        logged = _attempt(
+            opened,
+            f"model {variable} was not logged",
+            functools.partial(_log_model, session, opened, variable, name),
+        )
+        if logged is not None:
             opened.notes += logged.notes
-            yield logged.name
+            found.append(logged.name)
+    return tuple(found)
+
+
+def _log_model(session: Session, opened: OpenRun, variable: str, name: str) -> models.LoggedModel:
+    inputs, _ = opened.flow.model_inputs.get(variable, ("", "")) if opened.flow else ("", "")
+    return models.log_model(
+        session.namespace[variable],
+        name,
+        run_id=opened.tracked.info.run_id,
+        signature_inputs=session.namespace.get(inputs),
+    )
 
 
 def _log_artifacts(
@@ -207,10 +243,10 @@ def _log_artifacts(
     with files.staging() as folder:
         if opened.source is not None and opened.options.source:
             source = secrets.redact(opened.source.text, session.namespace)
-            (folder / "cell.py").write_text(source, encoding="utf-8")
+            (folder / "cell.py").write_text(source, encoding="utf-8", errors="backslashreplace")
         if error is not None:
             text = failure.traceback_text(error, session.namespace)
-            (folder / "traceback.txt").write_text(text, encoding="utf-8")
+            (folder / "traceback.txt").write_text(text, encoding="utf-8", errors="backslashreplace")
         opened.notes += files.stage_figures(captured.figures, folder / "figures")
         opened.notes += files.stage_paths(opened.options.artifacts, folder)
         runs.upload(opened.tracked, folder)
@@ -254,10 +290,24 @@ def _note_other_experiment(opened: OpenRun) -> None:
         )
 
 
-@contextlib.contextmanager
-def _noted(opened: OpenRun, what: str) -> Iterator[None]:
-    """Turn a failure of tracking into a note: the cell has its result whatever becomes of the run."""
+def _end_sampling(opened: OpenRun) -> None:
+    if opened.system_metrics is not None:
+        opened.system_metrics.finish()
+
+
+def _attempt(opened: OpenRun, what: str, job: Callable[[], T]) -> T | None:
+    """Do a part of the work; where it fails, a note says so, and the cell has its result all the same.
+
+    After a store that was waited for in vain the other parts are left: each would freeze the cell as long again.
+    """
+    if opened.gave_up:
+        return None
     try:
-        yield
-    except TrackingError as error:
-        opened.notes.append(f"{what}: {error}")
+        return job()
+    except Exception as error:  # noqa: BLE001
+        # Files, figures, models and plugins fail in their own ways. One part must not take the others with it.
+        opened.notes.append(f"{what}: {guards.reason(error)}")
+        if isinstance(error, TrackingError) and error.timed_out:
+            opened.gave_up = True
+            opened.notes.append("the store does not answer: the rest of this run was not sent")
+        return None

@@ -6,16 +6,20 @@ are imported when first needed, so that loading the extension costs nothing.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .errors import MlflowMagicsError, TrackingError, UnknownNameError
+from .errors import ConnectionFailedError, ExperimentError, MlflowMagicsError, TrackingError, UnknownNameError
 
 if TYPE_CHECKING:
     from .openrun import OpenRun
     from .records import Captured, CellSource, CheckStep, Connection, Integration, Outcome, RunOptions, Status
     from .tracking.fluent import FluentRuns
+
+
+_EVERYTHING = "*"
 
 
 class Session:
@@ -43,6 +47,8 @@ class Session:
         self.open_runs: list[OpenRun] = []
         self.previous: dict[str, Mapping[str, float]] = {}
         self._fluent: FluentRuns | None = None
+        self._autologged: set[str] = set()
+        self._pid = os.getpid()
 
     # -- connection ---------------------------------------------------------------------------------------------
 
@@ -87,8 +93,15 @@ class Session:
 
     def disconnect(self) -> None:
         """End the runs that are open and take back all that :meth:`connect` put in place."""
+        if os.getpid() != self._pid:
+            return  # a forked child at its exit: the runs are its parent's
         while self.open_runs:
             self.close(self.open_runs[-1], "FINISHED")
+        if self._autologged:
+            from .tracking import autolog
+
+            autolog.turn_off([] if _EVERYTHING in self._autologged else sorted(self._autologged))
+            self._autologged.clear()
         if self._fluent is not None:
             from .tracking import connection, models
 
@@ -129,14 +142,14 @@ class Session:
         MlflowMagicsError
             The URI is none at all.
         """
-        from .tracking import check
+        from .tracking import check, context
         from .tracking.guards import unseeded
 
         if uri is None and self.connection is not None:
             uri = self.connection.uri
             experiment = experiment or self.connection.experiment_name
         with unseeded():
-            return check.check(uri, experiment)
+            return check.check(uri, experiment, folder=context.notebook_folder(self.namespace))
 
     def autolog(
         self, words: Sequence[str], options: Mapping[str, Any]
@@ -172,6 +185,7 @@ class Session:
                 if self.connection is None:
                     notes += _connected(self.connect())
                 notes += autolog.turn_on(words, options).notes
+                self._autologged.update(words or [_EVERYTHING])
             rows = autolog.integrations()
         if words != ("status",):
             rows = tuple(row for row in rows if row.installed)
@@ -260,6 +274,23 @@ class Session:
             }
         )
 
+    def redact(self, text: str) -> str:
+        """Return `text` without secrets: those the namespace holds, and those recognised by their form.
+
+        Parameters
+        ----------
+        text : str
+            What is about to be shown.
+
+        Returns
+        -------
+        str
+            With ``***`` in their place.
+        """
+        from .capture import secrets
+
+        return secrets.redact(text, self.namespace)
+
     def find_open(self) -> OpenRun:
         """Return the innermost run that is open and tracked.
 
@@ -311,7 +342,7 @@ class Session:
         """Connect if need be, and create or resume the run. Only a mistake of the user's stops the cell."""
         from . import recording
         from .tracking import connection
-        from .tracking.guards import unseeded
+        from .tracking.guards import reason, unseeded
 
         asked = bool(opened.options.run_id or opened.options.experiment)
         with unseeded():
@@ -319,11 +350,16 @@ class Session:
                 if self.connection is None or (not self.open_runs and connection.has_moved()):
                     opened.notes += _connected(self.connect())
                 recording.begin(self, opened)
-            except MlflowMagicsError as error:
-                if asked and not isinstance(error, TrackingError):
+            except Exception as error:
+                # An unreachable store, and whatever a plugin or a strange machine comes up with, must not stop the
+                # cell. A mistake in what was typed on the magic's line must, before the cell runs for hours.
+                mistake = isinstance(error, MlflowMagicsError) and not isinstance(
+                    error, (TrackingError, ConnectionFailedError)
+                )
+                if asked and (mistake or isinstance(error, ExperimentError)):
                     raise
                 opened.run = None
-                opened.notes.append(f"not tracked: {error}")
+                opened.notes.append(f"not tracked: {reason(error)}")
 
     def _capture(self, opened: OpenRun, error: BaseException | None) -> Captured:
         from .capture import failure, roles

@@ -27,6 +27,7 @@ __all__ = [
     "chosen_experiment",
     "connect",
     "disconnect",
+    "experiment_name",
     "experiment_url",
     "has_moved",
     "held",
@@ -187,9 +188,35 @@ def chosen_experiment() -> tuple[str, str] | None:
     """
     if _held is None or (chosen := _held.footprint.chosen_since(footprint.take())) is None:
         return None
-    if chosen not in _held.names:
-        _held.names[chosen] = find_or_create(_held.target, discover.Wanted(experiment_id=chosen)).name
-    return chosen, _held.names[chosen]
+    return chosen, experiment_name(chosen)
+
+
+def experiment_name(experiment_id: str) -> str:
+    """Return the name of an experiment of the connected store; asked once a connection.
+
+    Parameters
+    ----------
+    experiment_id : str
+        Its id.
+
+    Returns
+    -------
+    str
+        Its name.
+
+    Raises
+    ------
+    MlflowMagicsError
+        If nothing is connected.
+    ConnectionFailedError
+        If there is no such experiment, or the store fails.
+    """
+    if _held is None:
+        raise MlflowMagicsError("not connected to a tracking store; run %mlflow_connect first")
+    if experiment_id not in _held.names:
+        wanted = discover.Wanted(experiment_id=experiment_id)
+        _held.names[experiment_id] = find_or_create(_held.target, wanted).name
+    return _held.names[experiment_id]
 
 
 def choose(uri: str | None, experiment: str | None, folder: str | None) -> discover.Choice:

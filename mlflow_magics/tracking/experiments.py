@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from ..errors import ConnectionFailedError
+from ..errors import ConnectionFailedError, ExperimentError
 from .discover import Wanted
 from .localstore import quiet
 from .masking import mask, one_line
@@ -90,7 +91,7 @@ def _find_or_create(client: MlflowClient, target: Target, wanted: Wanted) -> Exp
 def _active(found: Any, target: Target) -> Experiment:
     if found.lifecycle_stage == "deleted":
         restore = f'mlflow.MlflowClient("{mask(target.uri)}").restore_experiment("{found.experiment_id}")'
-        raise ConnectionFailedError(
+        raise ExperimentError(
             target.where,
             f"the experiment {found.name!r} (id {found.experiment_id}) is deleted",
             f"bring it back with {restore}, or take another name",
@@ -121,10 +122,10 @@ def explained(error: Exception, target: Target, wanted: Wanted) -> ConnectionFai
         return ConnectionFailedError(target.where, "its schema is not that of this MLflow", _schema_mend(target, text))
     if getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
         mend = "name one with -e" + ("" if wanted.origin == "given" else f", or unset {wanted.origin}")
-        return ConnectionFailedError(target.where, f"there is no experiment {asked} (from {wanted.origin})", mend)
-    if "403" in text or getattr(error, "error_code", "") == "PERMISSION_DENIED":
+        return ExperimentError(target.where, f"there is no experiment {asked} (from {wanted.origin})", mend)
+    if re.search(r"\b403\b", text) or getattr(error, "error_code", "") == "PERMISSION_DENIED":
         mend = "ask for permission on it, or name another with -e"
-        return ConnectionFailedError(target.where, f"no permission for the experiment {asked}", mend)
+        return ExperimentError(target.where, f"no permission for the experiment {asked}", mend)
     return ConnectionFailedError(
         target.where,
         f"the experiment {asked} cannot be used: {one_line(text)}",

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import NotLoggableError
 from ..records import Figure
+from .guards import reason
 from .names import mend_key
 
 
@@ -62,7 +63,7 @@ def stage_text(name: str, text: str, folder: Path) -> list[str]:
     list of str
         No notes.
     """
-    _path(folder, name, ".txt").write_text(text, encoding="utf-8")
+    _path(folder, name, ".txt").write_text(text, encoding="utf-8", errors="backslashreplace")
     return []
 
 
@@ -95,7 +96,7 @@ def stage_table(name: str, table: Any, folder: Path) -> list[str]:
         text = frame.to_json(orient="split", index=False)
     except (ValueError, TypeError) as error:
         raise NotLoggableError(name, f"not a table ({type(table).__name__}): {error}") from error
-    _path(folder, name, ".json").write_text(text, encoding="utf-8")
+    _path(folder, name, ".json").write_text(text, encoding="utf-8", errors="backslashreplace")
     return []
 
 
@@ -149,26 +150,43 @@ def stage_paths(patterns: Sequence[str], folder: Path) -> list[str]:
     list of str
         A note for each pattern that matches nothing.
     """
-    notes = []
+    notes: list[str] = []
     for pattern in patterns:
         expanded = os.path.expanduser(pattern)
         found = [expanded] if os.path.exists(expanded) else sorted(glob.glob(expanded, recursive=True))
         if not found:
             notes.append(f"artifact {pattern!r} was not logged: no such file")
         for name in found:
-            path = Path(name).resolve()
-            if path.is_dir():
-                shutil.copytree(path, folder / path.name, copy_function=_link, dirs_exist_ok=True)
-            else:
-                _link(path, folder / path.name)
+            path = Path(os.path.abspath(name))
+            target = _free(folder / path.name)
+            if target.name != path.name:
+                notes.append(f"artifact {name!r} is logged as {target.name!r}: there is another {path.name!r}")
+            try:
+                if path.is_dir():
+                    shutil.copytree(path, target, copy_function=_link)
+                else:
+                    _link(path, target)
+            except (OSError, shutil.Error) as error:
+                notes.append(f"artifact {name!r} was not logged whole: {reason(error)}")
     return notes
 
 
+def _free(path: Path) -> Path:
+    """Return a path beside which nothing is staged: two files of one name are two artifacts."""
+    number = 2
+    free = path
+    while os.path.lexists(free):
+        free = path.with_name(f"{path.stem}_{number}{path.suffix}")
+        number += 1
+    return free
+
+
 def _link(source: Any, target: Any) -> None:
+    # A link costs no copy of a large file. It must not be written through: the target is always a new path.
     try:
-        os.link(source, target)
+        os.link(os.path.realpath(source), target)
     except OSError:  # another disk, or a file system without links
-        shutil.copy2(source, target)
+        shutil.copyfile(source, target)
 
 
 def _save_matplotlib(figure: Any, path: Path) -> None:

@@ -143,7 +143,10 @@ def _keras_flavor() -> str:
 
 
 def _function_flavor(function: object, name: str) -> str:
-    count = len(inspect.signature(function).parameters)  # type: ignore[arg-type]  # its callers checked it
+    try:
+        count = len(inspect.signature(function).parameters)  # type: ignore[arg-type]  # its callers checked it
+    except ValueError as error:  # functools.partial of a builtin
+        raise NotLoggableError(name, "a function that does not tell its arguments; wrap it in a def") from error
     if count != 1:
         raise NotLoggableError(
             name, f"a function of {count} arguments; MLflow logs functions of one, def {name}(model_input)"

@@ -3,8 +3,8 @@
 People paste ``with mlflow.start_run():`` and call ``mlflow.log_metric`` from threads. For these to reach the cell's
 run, the run must be on MLflow's stack of active runs, which is thread-local, and ``start_run`` must hand it out
 instead of raising "Run … is already active". So while a session is connected, four functions of MLflow are
-replaced: ``start_run`` and ``end_run``, each once where users call it and once where MLflow itself does. And an
-MLflow that prints URLs on ``end_run`` and has no switch for it is silenced.
+replaced: ``start_run`` and ``end_run``, each once where users call it and once where MLflow itself does. An MLflow
+that prints URLs on ``end_run`` and has no switch for it is silenced, and files are waited for longer than values.
 Everything is put back by :meth:`FluentRuns.remove`.
 """
 
@@ -15,19 +15,27 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, cast
 
 import mlflow
 from mlflow import ActiveRun, environment_variables
 from mlflow.entities import Run
+from mlflow.store.artifact import http_artifact_repo
 from mlflow.tracking import fluent
 from mlflow.tracking._tracking_service.client import TrackingServiceClient
+from mlflow.utils.rest_utils import http_request
 
 from . import workers
+from .limits import LIMITS
 
 RUN_ID_VARIABLE = "MLFLOW_RUN_ID"
 """The environment variable by which a child process finds its parent's run (MLflow's own convention)."""
+
+
+_TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
+_ARTIFACT_SECONDS = 120
+"""MLflow's own default for every request."""
 
 
 class AdoptedRun(ActiveRun):
@@ -44,6 +52,7 @@ class _Open:
     run: Run
     sweep: bool
     rename: Callable[[str, Mapping[str, str]], None]
+    sample: Callable[[], None]
     adopted: bool = False
     ended_as: str = ""
     stacks: list[list[Any]] = field(default_factory=list)
@@ -93,6 +102,10 @@ class FluentRuns:
         if not hasattr(environment_variables, "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"):
             # MLflow 2.22 cannot be asked to be silent: each end_run makes a request to print a URL, password and all.
             self._replace(TrackingServiceClient, "_log_url", lambda client, run_id: None)
+        if os.environ.get(_TIMEOUT) == LIMITS[_TIMEOUT]:
+            # Our limit is for small requests. A server that hands a large file on may take long to answer.
+            patient = partial(http_request, timeout=_ARTIFACT_SECONDS)
+            self._replace(http_artifact_repo, "http_request", patient)
 
     def _replace(self, owner: Any, name: str, new: Callable[..., Any]) -> None:
         self._originals.append((owner, name, getattr(owner, name)))
@@ -104,7 +117,14 @@ class FluentRuns:
             owner, name, original = self._originals.pop()
             setattr(owner, name, original)
 
-    def enter(self, run: Run, *, sweep: bool, rename: Callable[[str, Mapping[str, str]], None]) -> None:
+    def enter(
+        self,
+        run: Run,
+        *,
+        sweep: bool,
+        rename: Callable[[str, Mapping[str, str]], None],
+        sample: Callable[[], None],
+    ) -> None:
         """Make `run` the active one, for this thread, for new threads and for child processes.
 
         Parameters
@@ -116,9 +136,11 @@ class FluentRuns:
         rename : callable
             Called with the name and the tags that ``mlflow.start_run(run_name=…, tags=…)`` asks for when it is
             given this run.
+        sample : callable
+            Called when ``mlflow.start_run(log_system_metrics=True)`` is given this run.
         """
         workers.let_go()
-        entry = _Open(run, sweep, rename, env_before=os.environ.get(RUN_ID_VARIABLE))
+        entry = _Open(run, sweep, rename, sample, env_before=os.environ.get(RUN_ID_VARIABLE))
         with self._lock:
             self._open.append(entry)
         self._push(entry)
@@ -146,13 +168,17 @@ class FluentRuns:
             self._open.remove(entry)
         own = fluent._active_run_stack.get()
         position = _position(own, run.info.run_id)
-        while position is not None and len(own) > position + 1:
-            self._end_original(status)
-        workers.let_go()
-        for stack in entry.stacks:
-            stack[:] = [active for active in stack if active.info.run_id != run.info.run_id]
-        fluent._last_active_run_id.set(run.info.run_id)
-        _set_variable(RUN_ID_VARIABLE, entry.env_before)
+        try:
+            while position is not None and len(own) > position + 1:
+                # MLflow takes the run off the stack before it tells the store, which may refuse: deleted, or gone.
+                with contextlib.suppress(Exception):
+                    self._end_original(status)
+            workers.let_go()
+        finally:
+            for stack in entry.stacks:
+                stack[:] = [active for active in stack if active.info.run_id != run.info.run_id]
+            fluent._last_active_run_id.set(run.info.run_id)
+            _set_variable(RUN_ID_VARIABLE, entry.env_before)
         return entry.ended_as
 
     def foreign_run(self) -> ActiveRun | None:
@@ -191,6 +217,9 @@ class FluentRuns:
         if not adopt:
             if os.getpid() == self._pid:
                 self._push(entry)
+            if not run_id and asked.get("experiment_id") is None:
+                # A child belongs beside its parent, also where the cell's -e names another experiment.
+                asked["experiment_id"] = entry.run.info.experiment_id
             with self._lock, _without_run_id():
                 return self._start_original(**(asked | {"nested": True}))
         tags = dict(asked.get("tags") or {})
@@ -198,6 +227,8 @@ class FluentRuns:
             tags["mlflow.note.content"] = asked["description"]
         if asked.get("run_name") or tags:
             entry.rename(cast(str, asked.get("run_name") or ""), tags)
+        if asked.get("log_system_metrics"):
+            entry.sample()
         return self._implicit()
 
     def _end(self, status: str) -> None:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
 import sys
 from collections.abc import Iterator
 
 from ..errors import MlflowMagicsError, TrackingError
+from .masking import one_line
+
+# Timeouts reach us through requests, urllib3 and MLflow, each with an error of its own; the words are the same.
+_WAITED = re.compile(r"tim(ed?|e-?) ?out", re.IGNORECASE)
 
 
 @contextlib.contextmanager
@@ -39,9 +44,9 @@ def reason(error: BaseException) -> str:
     Returns
     -------
     str
-        At most 300 characters. May hold a URL with credentials: mask it before it is shown.
+        At most 300 characters, credentials masked.
     """
-    return (" ".join(str(error).split()) or type(error).__name__)[:300]
+    return one_line(str(error)) or type(error).__name__
 
 
 @contextlib.contextmanager
@@ -60,4 +65,4 @@ def as_tracking_error() -> Iterator[None]:
     except Exception as error:
         # Whatever a store, an artifact repository or a plugin below MLflow raises, the cell must not see it: it
         # becomes one line, and the caller decides what is kept.
-        raise TrackingError(reason(error)) from error
+        raise TrackingError(reason(error), timed_out=_WAITED.search(str(error)) is not None) from error

@@ -19,6 +19,7 @@ from mlflow.utils.autologging_utils import disable_autologging
 
 from ..errors import NotLoggableError, TrackingError
 from .flavors import flavor_of
+from .guards import reason
 from .quiet import quiet
 from .requirements import stated_requirements
 
@@ -229,5 +230,4 @@ def _first_rows(data: Any, count: int) -> Any:
 
 
 def _one_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    return f"{type(error).__name__}: {reason(error)}" if str(error) else type(error).__name__

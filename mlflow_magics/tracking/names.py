@@ -52,7 +52,7 @@ def mend_run_name(name: str) -> str:
     str
         At most 250 characters; may be empty.
     """
-    return " ".join(name.split())[:_MAX_RUN_NAME]
+    return _storable(" ".join(name.split()))[:_MAX_RUN_NAME]
 
 
 def mend_params(params: Iterable[Param], notes: list[str]) -> dict[str, str]:
@@ -73,9 +73,10 @@ def mend_params(params: Iterable[Param], notes: list[str]) -> dict[str, str]:
     sent: dict[str, str] = {}
     for param in params:
         key = _free_key(param.name, sent, "param", notes)
-        if len(param.value) > _MAX_PARAM:
-            notes.append(f"param {key}: value cut from {len(param.value)} to {_MAX_PARAM} characters")
-        sent[key] = param.value[:_MAX_PARAM]
+        value = _storable(param.value)
+        if len(value) > _MAX_PARAM:
+            notes.append(f"param {key}: value cut from {len(value)} to {_MAX_PARAM} characters")
+        sent[key] = value[:_MAX_PARAM]
     return sent
 
 
@@ -123,7 +124,7 @@ def mend_tags(tags: Mapping[str, str], notes: list[str]) -> dict[str, str]:
         key = _free_key(name, sent, "tag", notes)
         if len(value) > _MAX_TAG:
             notes.append(f"tag {key}: value cut from {len(value)} to {_MAX_TAG} characters")
-        sent[key] = value[:_MAX_TAG]
+        sent[key] = _storable(value)[:_MAX_TAG]
     return sent
 
 
@@ -136,6 +137,11 @@ def _free_key(name: str, taken: Mapping[str, object], kind: str, notes: list[str
     if key != name:
         notes.append(f"{kind} {_short(name)!r} is logged as {_short(key)!r}: MLflow does not take the name as it was")
     return key
+
+
+def _storable(text: str) -> str:
+    """Half characters, as of a file name that is not UTF-8, would make the whole batch fail: they become ``?``."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _short(text: str) -> str:

@@ -92,7 +92,14 @@ def open_run(
         return MlflowClient().create_run(experiment_id, tags=wanted, run_name=name or None)
 
 
-def resume_run(run_id: str, *, name: str = "", tags: Mapping[str, str] | None = None) -> Run:
+def resume_run(
+    run_id: str,
+    *,
+    name: str = "",
+    tags: Mapping[str, str] | None = None,
+    description: str = "",
+    notes: list[str] | None = None,
+) -> Run:
     """Reopen an existing run.
 
     Parameters
@@ -103,6 +110,10 @@ def resume_run(run_id: str, *, name: str = "", tags: Mapping[str, str] | None = 
         A new name for it.
     tags : mapping of str to str, optional
         Added to it.
+    description : str, optional
+        Replaces MLflow's note.
+    notes : list of str, optional
+        Gets a line for each tag that was mended or refused.
 
     Returns
     -------
@@ -128,8 +139,11 @@ def resume_run(run_id: str, *, name: str = "", tags: Mapping[str, str] | None = 
                 f"run {run_id} was deleted; bring it back with MlflowClient().restore_run({run_id!r})"
             )
         _get_store().update_run_info(run_id, RunStatus.RUNNING, None, name or None)
-        if tags:
-            write_tags(run, tags)
+        wanted = dict(tags or {}) | ({MLFLOW_RUN_NOTE: description} if description else {})
+        if wanted:
+            said = write_tags(run, wanted)
+            if notes is not None:
+                notes += said
     return run
 
 
@@ -162,7 +176,8 @@ def write(run: Run, params: Sequence[Param], metrics: Sequence[Metric]) -> Writt
     with as_tracking_error():
         now = MlflowClient().get_run(run.info.run_id).data
         others_params = {k: v for k, v in now.params.items() if k not in run.data.params}
-        others_metrics = {k: v for k, v in now.metrics.items() if run.data.metrics.get(k) != v}
+        # By text, because NaN is not equal to itself.
+        others_metrics = {k: v for k, v in now.metrics.items() if repr(run.data.metrics.get(k)) != repr(v)}
         for key, value in wanted_params.items():
             if now.params.get(key, value) != value:
                 notes.append(
@@ -349,6 +364,13 @@ def previous_metrics(experiment_id: str, tag: str, value: str, not_run: str) -> 
         )
     earlier = [r for r in found if r.info.run_id != not_run]
     return dict(earlier[0].data.metrics) if earlier else {}
+
+
+def samples_system_metrics() -> bool:
+    """Return whether the user has asked MLflow itself to sample system metrics into every run."""
+    from mlflow.environment_variables import MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING
+
+    return bool(MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING.get())
 
 
 def start_system_metrics(run_id: str) -> Any:

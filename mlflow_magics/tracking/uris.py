@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -79,7 +81,7 @@ def parse(text: str, folder: Path, plugins: Iterable[str] = ()) -> Target:
         If this is no tracking URI; the message says what was probably meant.
     """
     text = text.strip()
-    folder = folder.expanduser().absolute()
+    folder = Path(os.path.expanduser(folder)).absolute()
     if text in ("", "local"):
         return sqlite_target(folder / "mlflow.db")
     if text == "databricks" or text.startswith("databricks://"):
@@ -154,7 +156,10 @@ def short_path(path: Path) -> str:
     str
         Relative to the working directory, or to the home folder, where it lies inside.
     """
-    for base, prefix in ((Path.cwd(), ""), (Path.home(), "~/")):
+    places = [(Path.cwd(), "")]
+    with suppress(RuntimeError):  # a container may run as a user without a home
+        places.append((Path.home(), "~/"))
+    for base, prefix in places:
         if path.is_relative_to(base):
             return prefix + str(path.relative_to(base))
     return str(path)
@@ -240,7 +245,7 @@ def _from_path(text: str, folder: Path) -> Target:
 
 def _absolute(path: str, folder: Path) -> Path:
     # normpath without resolving links: the user's own name for a place is the one to show and to keep.
-    joined = folder / Path(path).expanduser()
+    joined = folder / os.path.expanduser(path)  # an unknown ~user stays as it is
     parts: list[str] = []
     for part in joined.parts:
         if part == "..":
