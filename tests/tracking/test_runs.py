@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import mlflow
 import pytest
 from mlflow import MlflowClient
@@ -14,7 +16,8 @@ from mlflow_magics.tracking import runs
 
 @pytest.fixture
 def run(folder, _store, monkeypatch):
-    mlflow.set_tracking_uri(f"sqlite:///{_store}")
+    shutil.copy(_store, folder / "mlflow.db")
+    mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
     yield runs.open_run("0", name="written")
     mlflow.set_tracking_uri(None)
 
