@@ -22,6 +22,8 @@ _NOISE = (
     "Inferred schema contains integer column",
     "Model logged without a signature",
     "`artifact_path` is deprecated",
+    # XGBoost 3, of the file name that MLflow 2.22 gives it.
+    "in the UBJSON format as default",
     # MLflow 2.22 of its own classes, when it imports them.
     "Union type hint",
 )
