@@ -309,7 +309,7 @@ def artifact_names(run: Run) -> list[str]:
     return [file.path + "/" * file.is_dir for file in found]
 
 
-def close_run(run: Run, status: Status, name: str = "") -> None:
+def close_run(run: Run, status: Status) -> None:
     """End a run; one request.
 
     Parameters
@@ -318,8 +318,6 @@ def close_run(run: Run, status: Status, name: str = "") -> None:
         The run.
     status : {"FINISHED", "FAILED", "KILLED"}
         How it ended.
-    name : str, optional
-        A last change of its name.
 
     Raises
     ------
@@ -327,9 +325,7 @@ def close_run(run: Run, status: Status, name: str = "") -> None:
         The store could not be reached.
     """
     with as_tracking_error():
-        _get_store().update_run_info(
-            run.info.run_id, RunStatus.from_string(status), int(time.time() * 1000), name or None
-        )
+        _get_store().update_run_info(run.info.run_id, RunStatus.from_string(status), int(time.time() * 1000), None)
 
 
 def previous_metrics(experiment_id: str, tag: str, value: str, not_run: str) -> dict[str, float]:
