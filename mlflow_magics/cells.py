@@ -17,11 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.inputtransformer2 import cell_magic, leading_empty_lines, leading_indent
 
+from .rewriting import follow_body, follow_runs, is_code_of, is_magic
+
 if TYPE_CHECKING:
     from types import FrameType
 
     from IPython.core.interactiveshell import InteractiveShell
 
+    from .capture.instrument import Plan
     from .openrun import OpenRun
     from .records import CellSource, Outcome, RunOptions, Status
     from .session import Session
@@ -69,6 +72,23 @@ class _Frame:
         self.opened: OpenRun | None = None
         self.shown_error: BaseException | None = None
         self.figures: frozenset[int] = frozenset()
+        self.plans: dict[int, Plan] = {}
+
+
+class _Follower(ast.NodeTransformer):
+    """Sees every tree that IPython is about to run."""
+
+    def __init__(self, follow: Callable[[ast.Module], None]) -> None:
+        self.follow = follow
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        try:
+            if isinstance(node, ast.Module):
+                self.follow(node)
+        # IPython drops a transformer that raises. The tree stays good: some of it is only not followed.
+        except Exception:  # noqa: BLE001, S110
+            pass
+        return node
 
 
 class CellRuns:
@@ -82,7 +102,14 @@ class CellRuns:
         What opens and closes runs.
     show : callable
         Shows an :class:`Outcome` below the cell.
+
+    Attributes
+    ----------
+    read_line : callable
+        From what is typed behind ``%mlflow_run`` to the options; the magics put it here.
     """
+
+    read_line: Callable[[str], RunOptions]
 
     def __init__(self, shell: InteractiveShell, session: Session, show: Callable[[Outcome], None]) -> None:
         self.shell = shell
@@ -90,10 +117,12 @@ class CellRuns:
         self.show = show
         self._frames: list[_Frame] = []
         self._unframed = _Frame(None)
+        self._follower = _Follower(self._follow)
 
     def register(self) -> None:
         """Put the transformer, the events and the figure watcher in place."""
         self.shell.input_transformers_cleanup.append(rewrite)
+        self.shell.ast_transformers.append(self._follower)
         for event, callback in self._callbacks():
             self.shell.events.register(event, callback)
         formatter = self.shell.display_formatter
@@ -104,6 +133,8 @@ class CellRuns:
         """Take them out again. A run that is still open is closed by the session."""
         if rewrite in self.shell.input_transformers_cleanup:
             self.shell.input_transformers_cleanup.remove(rewrite)
+        if self._follower in self.shell.ast_transformers:
+            self.shell.ast_transformers.remove(self._follower)
         for event, callback in self._callbacks():
             if callback in self.shell.events.callbacks[event]:
                 self.shell.events.unregister(event, callback)
@@ -142,7 +173,22 @@ class CellRuns:
             return  # a syntax error further down: the cell fails by itself, and there is nothing to track
         frame.shown_error = _last_shown_error()
         frame.figures = frozenset(id(figure) for figure in _pyplot_figures())
-        frame.opened = self.session.open(options, source)
+        plan = frame.plans.get(_line_being_run(self.shell.user_ns) or 0)
+        frame.opened = self.session.open(options, source, plan)
+
+    def _follow(self, tree: ast.Module) -> None:
+        """Have recorded what a run assigns, in the tree of a cell or of the body of ``%%time`` and its like."""
+        shows = self.shell.ast_node_interactivity == "last_expr_or_assign"
+        frames = [self._unframed, *self._frames]
+        if any(map(is_magic, tree.body)):
+            frames[-1].plans = follow_runs(tree, self.read_line, shows_assignments=shows)
+            return
+        opened = next((frame.opened for frame in reversed(frames) if frame.opened is not None), None)
+        if opened is None or opened.series is None or opened.source is None:
+            return
+        if is_code_of(tree, opened.source.code):
+            follow_body(tree, opened.series.plan, shows_assignments=shows)
+            opened.series.follow(opened.series.plan.followed)
 
     # -- events: never raise into the user's cell; IPython passes other arguments from version to version ----------
 
@@ -252,7 +298,7 @@ def _rest(code: str, tree: ast.Module, line: int | None) -> str:
     """Blank out what is not the run: the lines up to the magic on `line`, and from the next magic on."""
     if line is None:
         return code
-    ends = [node.lineno for node in tree.body if _is_magic(node) and node.lineno > line]
+    ends = [node.lineno for node in tree.body if is_magic(node) and node.lineno > line]
     end = min(ends, default=sys.maxsize)
     kept = [
         text if line < number < end else "\n" for number, text in enumerate(code.splitlines(keepends=True), start=1)
@@ -263,19 +309,6 @@ def _rest(code: str, tree: ast.Module, line: int | None) -> str:
     except SyntaxError:
         return code  # the magic stands inside a statement, so that statement is part of the run
     return rest
-
-
-def _is_magic(node: ast.stmt) -> bool:
-    """Whether a statement is what IPython makes of ``%mlflow_run``."""
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Call)
-        and isinstance(node.value.func, ast.Attribute)
-        and node.value.func.attr == "run_line_magic"
-        and bool(node.value.args)
-        and isinstance(node.value.args[0], ast.Constant)
-        and node.value.args[0].value == "mlflow_run"
-    )
 
 
 def _line_being_run(namespace: Any) -> int | None:

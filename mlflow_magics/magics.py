@@ -12,7 +12,7 @@ from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 from IPython.display import display
 
-from . import arguments
+from . import arguments, sending
 from .cells import CellRuns
 from .completion import OptionCompleter
 from .errors import MlflowMagicsError, OptionError
@@ -59,6 +59,8 @@ class MlflowMagics(Magics):
         super().__init__(shell)
         self.session = session
         self.cells = cells
+        # A cell's tree is rewritten before its magic is run, by what is typed on the magic's line.
+        cells.read_line = lambda line: _run_options(arguments.parse(self.mlflow_run, line))
         self.completer = OptionCompleter(shell, [getattr(self, name) for name in sorted(self.magics["line"])])
 
     @contextmanager
@@ -77,6 +79,7 @@ class MlflowMagics(Magics):
     )
     @argument("-e", "--experiment", help="Experiment to log to; created if missing.")
     @argument("--registry-uri", help="Where models are registered, if elsewhere.")
+    @argument("--offline", action="store_true", help="Ask no server; keep everything until %%mlflow_sync sends it.")
     @argument("--check", action="store_true", help="Probe the connection step by step and say what to mend.")
     @line_magic
     def mlflow_connect(self, line: str) -> None:
@@ -89,7 +92,8 @@ class MlflowMagics(Magics):
             if args.check:
                 display(tables.check(self.session.check(uri, experiment)))
             else:
-                display(tables.connection(self.session.connect(uri, experiment, _text(args.registry_uri))))
+                registry_uri = _text(args.registry_uri)
+                display(tables.connection(self.session.connect(uri, experiment, registry_uri, offline=args.offline)))
 
     @magic_arguments()
     @argument("--dry-run", action="store_true", help="Run the cell, show what would be logged, log nothing.")
@@ -102,6 +106,14 @@ class MlflowMagics(Magics):
         action="extend",
         metavar="PATH",
         help="Files or folders to log when the cell ends.",
+    )
+    @argument("--every", type=int, default=1, metavar="N", help="Keep points 0, N, 2N… of a series, and the last one.")
+    @argument(
+        "--watch",
+        nargs="+",
+        action="extend",
+        metavar="VAR",
+        help="Variables whose every assignment is a point, in functions too.",
     )
     @argument("--skip", nargs="+", action="extend", metavar="VAR", help="Variables not to log.")
     @argument("--metrics", nargs="+", action="extend", metavar="VAR", help="Variables to log as metrics.")
@@ -219,7 +231,28 @@ class MlflowMagics(Magics):
         with self._one_line():
             if line.strip():
                 raise OptionError("%mlflow_status takes no arguments")
-            display(tables.status(self.session.connection, self.session.describe_open()))
+            session = self.session
+            display(tables.status(session.connection, session.describe_open(), session.waiting(), session.take_news()))
+
+    @line_magic
+    def mlflow_sync(self, line: str) -> None:
+        """Send what is waiting now, also what dead kernels left: after ``--offline``, or an outage."""
+        from tqdm.auto import tqdm
+
+        from . import sending
+        from .display import tables
+
+        with self._one_line():
+            if line.strip():
+                raise OptionError("%mlflow_sync takes no arguments")
+            with tqdm(unit=" writes", desc="sending", leave=False) as bar:
+
+                def progress(sent: int, left: int) -> None:
+                    bar.total = sent + left
+                    bar.update(sent - bar.n)
+
+                done = sending.sync(self.session, progress)
+            display(tables.sync(done, map(self.session.redact, self.session.take_news())))
 
 
 def register(shell: InteractiveShell) -> None:
@@ -238,6 +271,7 @@ def register(shell: InteractiveShell) -> None:
     cells.register()
     shell.register_magics(magics)
     magics.completer.register()
+    sending.recover(session)
     # MLflow would end open runs at exit by itself, but not through our hands.
     atexit.register(session.disconnect)
 
@@ -275,6 +309,8 @@ def _run_options(args: Any) -> RunOptions:
     from .records import Choices, RunOptions
 
     typed = vars(args)
+    if typed.get("every", 1) < 1:
+        raise OptionError(f"--every takes a whole number from 1 on, not {typed['every']}")
     return RunOptions(
         name=arguments.unquote(typed["name"]),
         experiment=arguments.unquote(typed["experiment"]),
@@ -293,6 +329,8 @@ def _run_options(args: Any) -> RunOptions:
         capture=not typed.get("no_capture", True),
         source=not typed.get("no_source", True),
         dry_run=typed.get("dry_run", False),
+        watch=arguments.names(typed.get("watch")),
+        every=typed.get("every", 1),
     )
 
 

@@ -171,7 +171,7 @@ def _log_values(session: Session, opened: OpenRun, kind: str, found: Sequence[tu
     for param in params:
         _refuse_secret(session, param.name, param.value)
     with guards.unseeded():
-        notes = runs.write_one(_id(opened), params=params, metrics=metrics, step=step)
+        notes = runs.write_one(opened.tracked, params=params, metrics=metrics, step=step)
     at = f" at step {step}" if step else ""
     refused = {note.split(" was refused")[0] for note in notes if " was refused" in note}
     lines = [f"param {p.name} = {p.value}" for p in params] + [f"metric {m.name} = {m.value:g}{at}" for m in metrics]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from .capture.dataflow import Dataflow
     from .capture.roles import Snapshot
+    from .capture.series import Following, OpenSink
 
 
 @dataclass(eq=False)
@@ -44,6 +45,10 @@ class OpenRun:
         MLflow's sampler, while it samples.
     gave_up : bool
         Whether the store was waited for in vain, so that nothing more is sent.
+    open_sink : OpenSink or None
+        Where the points of a series go; None where nothing is tracked.
+    series : Following or None
+        The names that are followed while the run is open.
     """
 
     options: RunOptions
@@ -59,6 +64,8 @@ class OpenRun:
     shown: list[object] = field(default_factory=list)
     system_metrics: Any = None
     gave_up: bool = False
+    open_sink: OpenSink | None = None
+    series: Following | None = None
 
     @property
     def tracked(self) -> Run:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .capture import failure, secrets
 from .errors import MlflowMagicsError, TrackingError
 from .openrun import OpenRun
-from .records import Captured, Metric, Status
+from .records import Captured, Status
 from .tracking import connection, context, files, guards, models, names, runs
 
 if TYPE_CHECKING:
@@ -56,7 +56,9 @@ def begin(session: Session, opened: OpenRun) -> None:
     if options.run_id:
         opened.run = runs.resume_run(options.run_id, name=name, tags=tags, description=description, notes=opened.notes)
         opened.experiment_id = opened.run.info.experiment_id
-        opened.experiment_name = connection.experiment_name(opened.experiment_id)
+        resumed = opened.experiment_id
+        name_of = functools.partial(connection.experiment_name, resumed)
+        opened.experiment_name = _attempt(opened, "the experiment's name is not known", name_of) or resumed
     else:
         opened.run = runs.open_run(
             opened.experiment_id,
@@ -67,6 +69,7 @@ def begin(session: Session, opened: OpenRun) -> None:
             notes=opened.notes,
         )
     opened.name = name or opened.run.info.run_name
+    opened.open_sink = functools.partial(runs.series_sink, opened.run)
     try:
         session.fluent.enter(
             opened.run,
@@ -129,12 +132,6 @@ def record(
             if facts.get("auto_params") or facts.get("auto_metrics"):
                 others = _attempt(opened, "artifacts were not listed", lambda: _others_artifacts(opened, own or ()))
                 facts["artifacts"] += others or ()
-            previous = _attempt(
-                opened,
-                "no comparison with the previous run",
-                lambda: _previous(session, opened, facts.get("metrics", ())),
-            )
-            facts["previous"] = previous or {}
         except KeyboardInterrupt:
             # The cell is over: the user means the sending, and gets what is known instead of a traceback of ours.
             opened.notes.append("interrupted while it was being sent: not all of this is in the run")
@@ -145,11 +142,12 @@ def record(
                 facts["status"] = status = asked  # type: ignore[assignment]  # narrowed by the line above
             final = status
             _attempt(opened, f"the run was not closed as {final}", lambda: runs.close_run(run, final))
+        with contextlib.suppress(KeyboardInterrupt):  # everything is in the outbox: only the waiting is cut short
+            facts |= _settle(session, opened, captured, facts)
     _note_other_experiment(opened)
     facts["run_name"] = opened.name
-    facts["run_url"] = connection.run_url(session.connection.uri, opened.experiment_id, run.info.run_id)
+    facts["run_url"] = connection.run_url(session.connection.uri, opened.experiment_id, facts["run_id"])
     facts["experiment_url"] = connection.experiment_url(session.connection.uri, opened.experiment_id)
-    facts["notes"] = tuple(secrets.redact(note, session.namespace) for note in opened.notes)
     return facts
 
 
@@ -259,7 +257,30 @@ def _others_artifacts(opened: OpenRun, own: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in runs.artifact_names(opened.tracked) if name.rstrip("/") not in tops)
 
 
-def _previous(session: Session, opened: OpenRun, metrics: Sequence[Metric]) -> Mapping[str, float]:
+def _settle(session: Session, opened: OpenRun, captured: Captured, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Wait for what is on its way, and take out of `facts` what the store refused."""
+    settled = _attempt(opened, "what became of the writes is not known", lambda: runs.settle(opened.tracked))
+    if settled is None:
+        return {}
+    opened.notes += settled.notes
+    opened.experiment_id = settled.experiment_id
+    params = tuple(one for one in facts.get("params", ()) if f"param {one.name}" not in settled.refused)
+    metrics = tuple(one for one in facts.get("metrics", ()) if f"metric {one.name}" not in settled.refused)
+    final = {metric.name: metric.value for metric in metrics} | {one.name: one.last for one in captured.series}
+    # A store that does not answer is not asked for more.
+    previous = None
+    if not settled.waiting.total:
+        previous = _attempt(opened, "no comparison with the previous run", lambda: _previous(session, opened, final))
+    return {
+        "run_id": settled.run_id,
+        "params": params,
+        "metrics": metrics,
+        "waiting": settled.waiting,
+        "previous": previous or {},
+    }
+
+
+def _previous(session: Session, opened: OpenRun, metrics: Mapping[str, float]) -> Mapping[str, float]:
     """Return the metrics of the previous run of this cell, and remember these for the next."""
     source = opened.source
     if source is None or not metrics:
@@ -274,8 +295,8 @@ def _previous(session: Session, opened: OpenRun, metrics: Sequence[Metric]) -> M
     if key not in session.previous:
         session.previous[key] = runs.previous_metrics(opened.experiment_id, tag, value, opened.tracked.info.run_id)
     previous = session.previous[key]
-    session.previous[key] = {metric.name: metric.value for metric in metrics}
-    return {metric.name: previous[metric.name] for metric in metrics if metric.name in previous}
+    session.previous[key] = metrics
+    return {name: previous[name] for name in metrics if name in previous}
 
 
 def _note_other_experiment(opened: OpenRun) -> None:

@@ -75,6 +75,10 @@ class RunOptions:
         Whether to log the cell's variables, and its source.
     dry_run : bool
         Whether to show what would be logged, and log nothing.
+    watch : tuple of str
+        Names whose every assignment is a point of a series.
+    every : int
+        Of how many points of a series one is kept.
     """
 
     name: str = ""
@@ -90,6 +94,8 @@ class RunOptions:
     capture: bool = True
     source: bool = True
     dry_run: bool = False
+    watch: tuple[str, ...] = ()
+    every: int = 1
 
 
 @dataclass(frozen=True)
@@ -128,6 +134,38 @@ class Metric:
     name: str
     value: float
     why: str
+
+
+@dataclass(frozen=True)
+class Series:
+    """A metric that was assigned again and again: its last point is the metric's value.
+
+    Attributes
+    ----------
+    name : str
+        The variable.
+    why : str
+        The reason it was taken for a series, in a few words for the summary.
+    count, kept : int
+        Points that were assigned, and those of them that were kept.
+    first, last, min, max : float
+        Of all points; NaN counts in neither `min` nor `max`, which are NaN where there is nothing else.
+    sample : tuple of float
+        Some of the values, evenly spaced from the first on, for a sparkline.
+    thinned : int
+        Of how many points one was kept by the end; 1 where all were.
+    """
+
+    name: str
+    why: str
+    count: int
+    kept: int
+    first: float
+    last: float
+    min: float
+    max: float
+    sample: tuple[float, ...] = ()
+    thinned: int = 1
 
 
 @dataclass(frozen=True)
@@ -178,6 +216,8 @@ class Captured:
         In the order in which the cell first mentions them.
     notes : tuple of str
         One line each for what the user should know of the capture itself.
+    series : tuple of Series
+        In the order of their first points; none of them is among the metrics.
     """
 
     params: tuple[Param, ...] = ()
@@ -185,6 +225,7 @@ class Captured:
     figures: tuple[Figure, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
+    series: tuple[Series, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -274,6 +315,53 @@ class Integration:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """What was written and the store has not taken yet.
+
+    Attributes
+    ----------
+    points, others : int
+        Points of metrics, and all other writes.
+    runs : tuple of (str, int)
+        Each run's name, and how many of both are its own.
+    state : {"sending", "waiting", "offline"}
+        Whether the store takes them: yes, not at the moment, or nobody sends until asked.
+    why : str
+        Why it does not, on one line.
+    """
+
+    points: int = 0
+    others: int = 0
+    runs: tuple[tuple[str, int], ...] = ()
+    state: Literal["sending", "waiting", "offline"] = "sending"
+    why: str = ""
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.points + self.others
+
+
+@dataclass(frozen=True)
+class Sync:
+    """What sending came to.
+
+    Attributes
+    ----------
+    sent : int
+        Writes that the store took.
+    created : mapping of str to str
+        Local id to the store's, for each run that was created.
+    waiting : Waiting
+        What is left.
+    """
+
+    sent: int
+    created: Mapping[str, str]
+    waiting: Waiting
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What became of a run, in full: the one value from which every front end's summary is made.
 
@@ -292,11 +380,13 @@ class Outcome:
     params, metrics, skipped : tuple
         What capture logged, and what it did not.
     previous : mapping of str to float
-        The same metrics in the previous run of this cell; empty where there was none.
+        The same metrics (of a series, the last value) in the previous run of this cell; empty where there was none.
     auto_params, auto_metrics : mapping
         What autolog or the user's own ``mlflow.log_*`` calls put into the run.
     artifacts : tuple of str
         Paths inside the run: figures, files, the cell's source.
+    waiting : Waiting
+        What the store has not taken yet when the block is shown.
     models : tuple of str
         Names of the logged models.
     notes : tuple of str
@@ -305,6 +395,8 @@ class Outcome:
         The last line of the cell's traceback; empty for FINISHED.
     dry_run : bool
         Whether nothing was logged on purpose.
+    series : tuple of Series
+        Variables that were followed through their assignments.
     """
 
     run_id: str
@@ -326,3 +418,5 @@ class Outcome:
     notes: tuple[str, ...] = ()
     error: str = ""
     dry_run: bool = False
+    waiting: Waiting = Waiting()
+    series: tuple[Series, ...] = ()

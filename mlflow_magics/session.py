@@ -14,12 +14,25 @@ from typing import TYPE_CHECKING, Any
 from .errors import ConnectionFailedError, ExperimentError, MlflowMagicsError, TrackingError, UnknownNameError
 
 if TYPE_CHECKING:
+    from .capture.instrument import Plan
     from .openrun import OpenRun
-    from .records import Captured, CellSource, CheckStep, Connection, Integration, Outcome, RunOptions, Status
+    from .records import (
+        Captured,
+        CellSource,
+        CheckStep,
+        Connection,
+        Integration,
+        Outcome,
+        RunOptions,
+        Series,
+        Status,
+        Waiting,
+    )
     from .tracking.fluent import FluentRuns
 
 
 _EVERYTHING = "*"
+_CELL_SECONDS = 2.5
 
 
 class Session:
@@ -38,6 +51,8 @@ class Session:
         Where this kernel tracks to, once decided.
     open_runs : list of OpenRun
         Outermost first.
+    news : list of str
+        What happened in the background and nobody was told yet.
     """
 
     def __init__(self, namespace: Mapping[str, Any], hidden: Collection[str] = ()) -> None:
@@ -48,12 +63,19 @@ class Session:
         self.previous: dict[str, Mapping[str, float]] = {}
         self._fluent: FluentRuns | None = None
         self._autologged: set[str] = set()
+        self.news: list[str] = []
         self._pid = os.getpid()
 
     # -- connection ---------------------------------------------------------------------------------------------
 
     def connect(
-        self, uri: str | None = None, experiment: str | None = None, registry_uri: str | None = None
+        self,
+        uri: str | None = None,
+        experiment: str | None = None,
+        registry_uri: str | None = None,
+        *,
+        offline: bool = False,
+        within_seconds: float | None = None,
     ) -> Connection:
         """Decide where this kernel tracks to, and put MLflow's fluent functions in our hands.
 
@@ -65,6 +87,10 @@ class Session:
             Name of the experiment; created if missing.
         registry_uri : str, optional
             Where models are registered, if elsewhere.
+        offline : bool, optional
+            Whether to ask the store nothing, and to send only when told to.
+        within_seconds : float, optional
+            How long a server may take; then what is written waits for it. Without it, it is an error.
 
         Returns
         -------
@@ -83,12 +109,20 @@ class Session:
 
         with unseeded():
             self.connection = connection.connect(
-                uri, experiment=experiment, registry_uri=registry_uri, folder=context.notebook_folder(self.namespace)
+                uri,
+                experiment=experiment,
+                registry_uri=registry_uri,
+                folder=context.notebook_folder(self.namespace),
+                offline=offline,
+                within_seconds=within_seconds,
             )
             if self._fluent is None:
                 self._fluent = fluent.FluentRuns()
             self._fluent.install()
             models.install_alias()
+        from . import sending
+
+        sending.recover(self)  # what waits for this store may have waited for these credentials
         return self.connection
 
     def disconnect(self) -> None:
@@ -193,7 +227,7 @@ class Session:
 
     # -- a run's life -------------------------------------------------------------------------------------------
 
-    def open(self, options: RunOptions, source: CellSource | None = None) -> OpenRun:
+    def open(self, options: RunOptions, source: CellSource | None = None, plan: Plan | None = None) -> OpenRun:
         """Open a run, for a cell or until :meth:`close`.
 
         Parameters
@@ -202,6 +236,8 @@ class Session:
             What is asked of it.
         source : CellSource, optional
             The cell, if the run is one.
+        plan : Plan, optional
+            What is followed in the cell's code, where that was prepared for it.
 
         Returns
         -------
@@ -224,8 +260,10 @@ class Session:
             except RecursionError:
                 opened.notes.append("the cell is nested too deeply to be read, so no variable was logged")
             self._expect_variables(opened)
+        _expect_assignments(opened)
         if not options.dry_run:
             self._begin(opened)
+        self._follow(opened, plan)
         self.open_runs.append(opened)
         opened.began = time.perf_counter()
         return opened
@@ -257,8 +295,11 @@ class Session:
         if opened.run is not None:
             from . import recording
 
-            facts = recording.record(self, opened, captured, status, error)
+            facts = recording.record(self, opened, _with_last_points(captured, opened), status, error)
+            followed = {one.name for one in captured.series}
+            facts["metrics"] = tuple(one for one in facts.get("metrics", ()) if one.name not in followed)
         opened.shown.clear()
+        news = self.take_news()
         return Outcome(
             **{
                 "run_id": "",
@@ -267,10 +308,11 @@ class Session:
                 "status": status,
                 "duration": duration,
                 "skipped": captured.skipped,
-                "notes": tuple(secrets.redact(note, self.namespace) for note in opened.notes),
+                "series": captured.series,
                 "error": failure.last_line(error, self.namespace) if status != "FINISHED" else "",
                 "dry_run": opened.options.dry_run,
                 **facts,
+                "notes": tuple(secrets.redact(note, self.namespace) for note in (*news, *opened.notes)),
             }
         )
 
@@ -319,6 +361,20 @@ class Session:
                 return opened
         raise TrackingError("no run is open; open one with %mlflow_start NAME")
 
+    def take_news(self) -> list[str]:
+        """Return what happened in the background since the last call."""
+        news, self.news[:] = list(self.news), []
+        return news
+
+    def waiting(self) -> Waiting | None:
+        """Count what the store has not taken yet; None if nothing is connected."""
+        if self.connection is None:
+            return None
+        from .tracking import store
+
+        outbox = store.current()
+        return outbox.waiting() if outbox is not None else None
+
     def describe_open(self) -> list[tuple[str, str, str]]:
         """Return name, id and link of each open run, outermost first; empty texts where there is none."""
         described = []
@@ -348,7 +404,7 @@ class Session:
         with unseeded():
             try:
                 if self.connection is None or (not self.open_runs and connection.has_moved()):
-                    opened.notes += _connected(self.connect())
+                    opened.notes += _connected(self.connect(within_seconds=_CELL_SECONDS))
                 recording.begin(self, opened)
             except Exception as error:
                 # An unreachable store, and whatever a plugin or a strange machine comes up with, must not stop the
@@ -365,8 +421,9 @@ class Session:
         from .capture import failure, roles
         from .records import Captured
 
+        series = self._end_following(opened)
         if opened.flow is None or opened.before is None or not opened.options.capture:
-            return Captured()
+            return Captured(series=series)
         try:
             captured = roles.assign(
                 opened.flow,
@@ -376,13 +433,36 @@ class Session:
                 reached=failure.line_reached(error, self.namespace),
                 ignored=self.hidden,
                 shown=opened.shown,
+                series=series,
             )
         except Exception as trouble:  # noqa: BLE001
             # A namespace may hold anything. A mistake of ours over it must not leave the run open for ever.
             opened.notes.append(f"the cell's variables were not logged ({trouble!r}); please report this")
-            return Captured()
+            return Captured(series=series)
         opened.notes += captured.notes
         return captured
+
+    def _follow(self, opened: OpenRun, plan: Plan | None) -> None:
+        """Begin to record what the code of the cell assigns."""
+        flow, before = opened.flow, opened.before
+        if plan is None or flow is None or before is None:
+            return
+        from .capture import roles, series
+
+        opened.series = series.Following(
+            plan,
+            opened.options.every,
+            opened.open_sink,
+            lambda name: roles.series_reason(name, flow, self.namespace, before),
+        )
+        opened.series.follow(plan.followed)
+
+    def _end_following(self, opened: OpenRun) -> tuple[Series, ...]:
+        following, opened.series = opened.series, None
+        found = following.finish() if following is not None else ()
+        missed = [name for name in opened.options.watch if name not in {one.name for one in found}]
+        opened.notes += [f"{name} was not followed: no number was assigned to it" for name in missed]
+        return found
 
     def _expect_variables(self, opened: OpenRun) -> None:
         """Raise for a ``--model`` variable that neither exists nor is mentioned in the cell."""
@@ -394,3 +474,28 @@ class Session:
 
 def _connected(connection: Connection) -> list[str]:
     return [f"connected to {connection.where} ({connection.origin})", *connection.notes]
+
+
+def _with_last_points(captured: Captured, opened: OpenRun) -> Captured:
+    """Log the last points of series as metrics where nothing took the points themselves."""
+    from dataclasses import replace
+
+    from .records import Metric
+
+    if opened.open_sink is not None:
+        return captured
+    return replace(captured, metrics=(*captured.metrics, *(Metric(s.name, s.last, s.why) for s in captured.series)))
+
+
+def _expect_assignments(opened: OpenRun) -> None:
+    """Raise for a ``--watch`` variable that the cell assigns nowhere."""
+    if not opened.options.watch:
+        return
+    import ast
+
+    from .capture.instrument import assigned_names
+
+    known = assigned_names(ast.parse(opened.source.code if opened.source is not None else ""))
+    for name in opened.options.watch:
+        if name not in known:
+            raise UnknownNameError("variable", name, known, mend="--watch takes names that this cell assigns")

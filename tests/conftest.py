@@ -7,12 +7,16 @@ import os
 import shutil
 import sqlite3
 import sys
+import tempfile
 
 import pytest
 from hypothesis import settings
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ.setdefault("MPLBACKEND", "agg")
+# Outboxes are the user's own: tests keep theirs elsewhere.
+_STATE = tempfile.TemporaryDirectory(prefix="mlflow_magics-state-")
+os.environ["XDG_STATE_HOME"] = _STATE.name
 
 # The machine's speed is no property of the code; and CI tries the same examples each time.
 settings.register_profile("house", deadline=None, derandomize="MLFLOW_MAGICS_CI" in os.environ)
@@ -24,6 +28,14 @@ pytest_plugins = ["tests.rig.fixtures"]
 def _tracking_variables():
     kept = ("MLFLOW_DISABLE_TELEMETRY", "MLFLOW_MAGICS_CI")
     return [name for name in os.environ if name.startswith("MLFLOW_") and name not in kept]
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path_factory, monkeypatch):
+    """The folder of this test's outboxes: what one test leaves unsent, the next must not send."""
+    place = tmp_path_factory.mktemp("state")
+    monkeypatch.setenv("XDG_STATE_HOME", str(place))
+    return place
 
 
 @pytest.fixture

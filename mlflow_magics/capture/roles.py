@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Collection, Mapping
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import UnknownNameError
-from ..records import Captured, Choices, Figure, Metric, Param, Skipped
+from ..records import Captured, Choices, Figure, Metric, Param, Series, Skipped
 from .dataflow import Dataflow, analyse
 from .deciding import Cell, inferred
 from .figures import Record, with_figures
@@ -93,6 +94,7 @@ def assign(
     reached: int | None = None,
     ignored: Collection[str] = (),
     shown: Seq[object] = (),
+    series: Seq[Series] = (),
 ) -> Captured:
     """Decide what of a cell is logged; to be called as the cell ends.
 
@@ -112,6 +114,8 @@ def assign(
         Names never considered: those that IPython keeps for itself.
     shown : sequence, optional
         Matplotlib figures that the cell displayed.
+    series : sequence of Series, optional
+        Names that have points: they are that, and nothing else.
 
     Returns
     -------
@@ -121,9 +125,10 @@ def assign(
     weigher = Weigher(flow, namespace, before.before)
     cell = Cell(flow, namespace, before.before, weigher, _clocks(weigher), [])
     chosen = dict.fromkeys([*choices.params, *choices.metrics])
-    records: list[Record] = []
+    records: list[Record] = [Metric(one.name, one.last, one.why) for one in series]
+    followed = {one.name for one in series}
     for name in dict.fromkeys([*flow.names, *chosen]):
-        if name in choices.skip:
+        if name in choices.skip or name in followed:
             continue
         if name in chosen:
             records += _chosen(name, cell, as_metric=name in choices.metrics)
@@ -133,11 +138,38 @@ def assign(
     records = _without_copies(_without_twins(with_figures(records, shown)), namespace)
     return Captured(
         params=tuple(one for one in records if isinstance(one, Param)),
-        metrics=tuple(one for one in records if isinstance(one, Metric)),
+        metrics=tuple(one for one in records if isinstance(one, Metric) and one.name not in followed),
         figures=tuple(one for one in records if isinstance(one, Figure)),
         skipped=tuple(sorted((r for r in records if isinstance(r, Skipped)), key=lambda one: one.reason in NOISE)),
         notes=tuple(cell.notes),
+        series=tuple(series),
     )
+
+
+def series_reason(name: str, flow: Dataflow, namespace: Mapping[str, object], before: Snapshot) -> str:
+    """Tell, as the first number is assigned to a name in a loop, whether it will be a metric when the cell ends.
+
+    Parameters
+    ----------
+    name : str
+        The name.
+    flow : Dataflow
+        The cell.
+    namespace : mapping
+        The variables as they are now; what the cell imports and defines above the loop is among them.
+    before : Snapshot
+        What they held as the cell began.
+
+    Returns
+    -------
+    str
+        Why it is a series; empty where it is none.
+    """
+    # A number of its own, because which number it is now does not matter.
+    seen = ChainMap({name: float("0.5")}, namespace)  # type: ignore[arg-type]  # only the first is written to
+    weigher = Weigher(flow, seen, before.before)
+    cell = Cell(flow, seen, before.before, weigher, _clocks(weigher), [])
+    return "computed in a loop" if any(isinstance(one, Metric) for one in _inferred(name, cell)) else ""
 
 
 def _without_copies(records: list[Record], namespace: Mapping[str, object]) -> list[Record]:

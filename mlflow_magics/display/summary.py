@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..records import Outcome, Skipped, Status
-from . import html, parts, text
+from . import charts, html, parts, text
 from .block import Block
-from .view import FOLDED, Row, Rows, View, view_of
+from .view import FOLDED, VISIBLE, Curve, Row, Rows, View, view_of
 from .words import count
 
 _LOOKS: dict[Status, tuple[str, str, str]] = {
@@ -28,7 +28,7 @@ def render(outcome: Outcome) -> Block:
     Returns
     -------
     Block
-        Status, links, params, metrics with their change, files, models, notes, and what was skipped.
+        Status, links, params, metrics with their change, curves of series, files, models, notes, and what was skipped.
     """
     view = view_of(outcome)
     return Block(text="\n".join(_text(view)), html=_html(view))
@@ -49,6 +49,7 @@ def _text(view: View) -> list[str]:
         *text.paragraph("error", view.error),
         *_text_rows("params", view.params),
         *_text_rows("metrics", view.metrics),
+        *_text_curves(view),
         *text.paragraph("also", _text_also(view)),
         *text.paragraph("files", text.listed(view.files)),
         *text.paragraph("models", text.listed(view.models)),
@@ -65,6 +66,25 @@ def _text_rows(label: str, rows: Rows) -> list[str]:
     return text.labelled(label, lines + ([f"… and {rows.more} more"] if rows.more else []))
 
 
+def _text_curves(view: View) -> list[str]:
+    """Give each series two lines: its curve from the first value to the last, and the rest of it."""
+    shown = view.curves[:VISIBLE]
+    rows = [(each.name, charts.spark(each.values), f"{each.first} → {each.last}", each.change) for each in shown]
+    aligned = text.columns(rows)
+    if len(aligned) != len(rows):  # a name so long that it is wrapped: then each line for itself
+        aligned = ["\n".join(text.columns([row])) for row in rows]
+    lines = []
+    for each, line in zip(shown, aligned, strict=True):
+        lines += line.split("\n")
+        lines += [f"  {part}" for part in text.wrap(_text_range(each), text.WIDTH - text.GUTTER - 2)]
+    more = len(view.curves) - len(shown) + view.more_curves
+    return text.labelled("series", lines + ([f"… and {more} more"] if more else []))
+
+
+def _text_range(curve: Curve) -> str:
+    return f"min {curve.least} · max {curve.most} · {curve.points}"
+
+
 def _text_also(view: View) -> str:
     said = []
     for rows in (view.auto_params, view.auto_metrics):
@@ -76,7 +96,8 @@ def _text_also(view: View) -> str:
 
 def _text_why(view: View) -> str:
     reasons: dict[str, list[str]] = {}
-    for row in (*view.params.visible, *view.metrics.visible):
+    rows: tuple[Row | Curve, ...] = (*view.params.visible, *view.metrics.visible, *view.curves[:VISIBLE])
+    for row in rows:
         if row.why:
             reasons.setdefault(row.why, []).append(row.name)
     return "; ".join(f"{why}: {text.listed(names[:4], len(names))}" for why, names in reasons.items())
@@ -94,6 +115,7 @@ def _html(view: View) -> str:
         _header(view),
         parts.callout(_LOOKS[view.status][2], parts.mono(html.text(view.error))) if view.error else html.EMPTY,
         parts.beside(_rows_table(view.params, ("param", "value")), _rows_table(view.metrics, ("metric", "value"))),
+        parts.beside(_curves_table(view)),
         _kept(view),
         *(parts.note("note", note) for note in view.notes),
         parts.beside(
@@ -151,6 +173,33 @@ def _table(rows: Sequence[Row], head: tuple[str, str]) -> html.Markup:
     return parts.table((*head, "vs previous") if moved else head, cells)
 
 
+def _curves_table(view: View) -> html.Markup:
+    if not view.curves:
+        return html.EMPTY
+    seen = [_curves(view.curves[:VISIBLE])]
+    if folded := view.curves[VISIBLE:]:
+        more = len(folded) + view.more_curves
+        title = f"{more} more series" + (f", the first {FOLDED} here" if view.more_curves else "")
+        seen.append(parts.fold(html.words(title), _curves(folded, drawn=False)))
+    return html.join(seen)
+
+
+def _curves(curves: Sequence[Curve], *, drawn: bool = True) -> html.Markup:
+    cells = (
+        (
+            html.text(curve.name),
+            # A hundred drawings would be most of a saved notebook.
+            charts.curve(curve.values) if drawn else html.words(charts.spark(curve.values)),
+            html.join((html.words(f"{curve.first} → {curve.last}"), parts.subdued(html.words(curve.change))), " "),
+            html.words(f"{curve.least} … {curve.most}"),
+            parts.subdued(html.words(curve.points)),
+        )
+        for curve in curves
+    )
+    moved = any(curve.change for curve in curves)
+    return parts.table(("series", "", "first → last" + ", vs previous" * moved, "min … max", "points"), cells)
+
+
 def _names(names: Sequence[str]) -> html.Markup:
     return html.join((parts.mono(html.text(name)) for name in names), ", ")
 
@@ -178,7 +227,7 @@ def _also_fold(view: View) -> html.Markup:
     title = "also " + ", ".join(count(rows.total, rows.noun) for rows in some) + " (autolog, mlflow.log_*)"
     tables = parts.beside(*(_rows_table(rows, (rows.noun, "value")) for rows in some))
     # Where capture found nothing, this is all the cell has to show.
-    return parts.fold(html.words(title), tables, unfolded=not (view.params.rows or view.metrics.rows))
+    return parts.fold(html.words(title), tables, unfolded=not (view.params.rows or view.metrics.rows or view.curves))
 
 
 def _skipped_fold(skipped: Sequence[Skipped]) -> html.Markup:
@@ -201,4 +250,5 @@ def _why_fold(view: View) -> html.Markup:
         for row in rows.rows
         if row.why
     ]
+    rows += [(html.text(each.name), html.words("series"), html.text(each.why)) for each in view.curves if each.why]
     return parts.fold(html.words("why these"), parts.table(("name", "logged as", "why"), rows)) if rows else html.EMPTY

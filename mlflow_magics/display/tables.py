@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from ..records import CheckStep, Connection, Integration
-from . import html, parts, text
+from ..records import CheckStep, Connection, Integration, Sync, Waiting
+from . import html, parts, text, words
 from .block import Block
 from .words import clean, count
 
@@ -109,7 +109,12 @@ def integrations(rows: Sequence[Integration], notes: Sequence[str] = ()) -> Bloc
     return Block(text="\n".join(written), html=parts.card(title, *shown, *_html_notes(cleaned)))
 
 
-def status(connection: Connection | None, open_runs: Sequence[tuple[str, str, str]]) -> Block:
+def status(
+    connection: Connection | None,
+    open_runs: Sequence[tuple[str, str, str]],
+    waiting: Waiting | None = None,
+    news: Sequence[str] = (),
+) -> Block:
     """Show where runs go and which are open.
 
     Parameters
@@ -118,11 +123,15 @@ def status(connection: Connection | None, open_runs: Sequence[tuple[str, str, st
         None before the first connect.
     open_runs : sequence of (str, str, str)
         Name, run id and URL (may be empty) of each open run, the outermost first.
+    waiting : Waiting, optional
+        What the store has not taken yet.
+    news : sequence of str, optional
+        What happened in the background.
 
     Returns
     -------
     Block
-        The connection, then the runs; where there is none, how to get one.
+        The connection, then the runs; where there is none, how to get one; then what is waiting, run by run.
     """
     if connection is not None:
         connection = replace(connection, notes=())  # they told what connecting did, then
@@ -136,7 +145,39 @@ def status(connection: Connection | None, open_runs: Sequence[tuple[str, str, st
     if not runs:
         written += text.paragraph("open run", _NO_RUN)
         shown.append(parts.line(parts.subdued(html.words(f"open run: {_NO_RUN}"))))
+    for kind, said in [*_waiting(waiting), *(("note", clean(each, 300)) for each in news)]:
+        written += text.paragraph(kind, said)
+        shown.append(parts.line(parts.subdued(html.words(f"{kind}: ")), html.text(said)))
     return Block(text="\n".join(written), html=parts.card(*shown))
+
+
+def sync(done: Sync, news: Iterable[str] = ()) -> Block:
+    """Show what ``%mlflow_sync`` came to.
+
+    Parameters
+    ----------
+    done : Sync
+        What was sent, which runs were created, and what is left.
+    news : iterable of str, optional
+        What was found besides.
+
+    Returns
+    -------
+    Block
+        A line for each.
+    """
+    lines = [f"✓ sent {count(done.sent, 'write')}" if done.sent else "nothing was waiting"]
+    if done.waiting.total:
+        lines = [f"✗ sent {count(done.sent, 'write')}, {words.waiting(done.waiting)}"]
+    lines += [f"{local} → {remote}" for local, remote in done.created.items()]
+    return notes([*lines, *news])
+
+
+def _waiting(waiting: Waiting | None) -> list[tuple[str, str]]:
+    if waiting is None or not (waiting.total or waiting.state != "sending"):
+        return []
+    lines = [("waiting", clean(words.waiting(waiting), 300))]
+    return lines + [("waiting", f"{clean(name)}: {count(many, 'write')}") for name, many in waiting.runs]
 
 
 def notes(lines: Iterable[str]) -> Block:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from ..records import Outcome, Skipped, Status
+from ..records import Outcome, Series, Skipped, Status
 from .html import safe_url
-from .words import change, clean, count, duration, number
+from .words import change, clean, count, duration, number, ordinal, waiting
 
 VISIBLE = 12
 """The params or metrics that are seen at once; the others are folded."""
@@ -74,6 +74,37 @@ class Rows:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """One series.
+
+    Attributes
+    ----------
+    name : str
+        Clean.
+    values : tuple of float
+        What the sparkline is drawn of.
+    first, last, least, most : str
+        Numbers, written.
+    points : str
+        How many were assigned, and kept.
+    change : str
+        Of the last value, against the previous run; may be empty.
+    why : str
+        The reason it was followed; may be empty.
+    """
+
+    name: str
+    values: tuple[float, ...]
+    first: str
+    last: str
+    least: str
+    most: str
+    points: str
+    change: str
+    why: str
+
+
+@dataclass(frozen=True)
 class View:
     """An outcome in words: all strings are one harmless line, empty where there is nothing to say.
 
@@ -87,6 +118,10 @@ class View:
         That nothing was logged, and why.
     params, metrics, auto_params, auto_metrics : Rows
         As in the outcome.
+    curves : tuple of Curve
+        The first `VISIBLE` and the `FOLDED` after them.
+    more_curves : int
+        How many series there are beyond those.
     files, models, skipped, notes : tuple
         As in the outcome.
     """
@@ -108,6 +143,8 @@ class View:
     models: tuple[str, ...]
     skipped: tuple[Skipped, ...]
     notes: tuple[str, ...]
+    curves: tuple[Curve, ...]
+    more_curves: int
 
 
 def view_of(outcome: Outcome) -> View:
@@ -155,8 +192,30 @@ def view_of(outcome: Outcome) -> View:
             Skipped(clean(each.name), clean(each.reason), clean(each.option) if each.option else "")
             for each in outcome.skipped
         ),
-        notes=_notes(outcome.notes),
+        notes=_notes((*([waiting(outcome.waiting)] if outcome.waiting.total else []), *outcome.notes)),
+        curves=tuple(_curve(series, previous) for series in outcome.series[: VISIBLE + FOLDED]),
+        more_curves=max(0, len(outcome.series) - VISIBLE - FOLDED),
     )
+
+
+def _curve(series: Series, previous: Mapping[str, float]) -> Curve:
+    return Curve(
+        name=clean(series.name),
+        values=series.sample,
+        first=number(series.first, 4),
+        last=number(series.last),
+        least=number(series.min, 4),
+        most=number(series.max, 4),
+        points=_points(series),
+        change=change(series.last, previous.get(series.name)),
+        why=clean(series.why) if series.why else "",
+    )
+
+
+def _points(series: Series) -> str:
+    if series.thinned > 1:
+        return f"every {ordinal(series.thinned)} of {series.count:,} points kept"
+    return f"{series.count:,} point{'' if series.count == 1 else 's'}"
 
 
 def _notes(notes: Sequence[str]) -> tuple[str, ...]:

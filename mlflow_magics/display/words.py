@@ -6,6 +6,8 @@ import math
 import re
 import unicodedata
 
+from ..records import Waiting
+
 LIMIT = 120
 """The characters of a value that are shown; the whole of it is in MLflow."""
 
@@ -160,3 +162,44 @@ def count(many: int, noun: str) -> str:
         The number and the noun.
     """
     return f"{many} {noun}" if many == 1 else f"{many} {noun}s"
+
+
+def ordinal(many: int) -> str:
+    """Write a number as a place in a row.
+
+    Parameters
+    ----------
+    many : int
+        Which.
+
+    Returns
+    -------
+    str
+        ``"2nd"``, ``"8th"``, ``"11th"``.
+    """
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(many % 10, "th")
+    return f"{many:,}{'th' if many % 100 in (11, 12, 13) else ending}"
+
+
+def waiting(what: Waiting) -> str:
+    """Say what the store has not taken yet, and why.
+
+    Parameters
+    ----------
+    what : Waiting
+        With something in it, or a state that is not "sending".
+
+    Returns
+    -------
+    str
+        ``"214 points and 3 other writes wait: the server does not answer; they are sent when it does"``.
+    """
+    parts = [count(what.points, "point")] if what.points else []
+    parts += [count(what.others, "other write" if what.points else "write")] if what.others else []
+    many = " and ".join(parts) or "nothing"
+    waits = "waits" if what.total <= 1 else "wait"
+    if what.state == "offline":
+        return f"{many} {waits}, offline; %mlflow_sync sends"
+    if what.state == "waiting":
+        return f"{many} {waits}, and {'is' if what.total <= 1 else 'are'} sent when the store answers: {what.why}"
+    return f"{many} {waits}: being sent"

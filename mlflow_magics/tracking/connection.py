@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -16,12 +16,14 @@ import mlflow
 
 from ..errors import MlflowMagicsError
 from ..records import Connection
-from . import discover, footprint, limits, localstore, probe
-from .experiments import Experiment, find_or_create
+from . import discover, footprint, limits, localstore, probe, store
+from .diagnosis import ReachError
+from .experiments import Experiment, find_or_create, unasked
 from .footprint import Footprint, State
 from .links import experiment_url, run_url
 from .masking import mask, mask_text
 from .uris import Target
+from .waiting import within
 
 __all__ = [
     "chosen_experiment",
@@ -50,6 +52,8 @@ class _Held:
 
 _held: _Held | None = None
 
+_OFFLINE = "offline: nothing is sent until %mlflow_sync"
+
 
 def connect(
     uri: str | None = None,
@@ -57,6 +61,8 @@ def connect(
     experiment: str | None = None,
     registry_uri: str | None = None,
     folder: str | None = None,
+    offline: bool = False,
+    within_seconds: float | None = None,
 ) -> Connection:
     """Track to a store from now on: our runs, autolog's, and the user's own MLflow calls.
 
@@ -72,6 +78,11 @@ def connect(
         The model registry, where it is not in the tracking store.
     folder : str, optional
         The notebook's folder; the working directory if None.
+    offline : bool, optional
+        Whether to ask the store nothing, and to send only when told to.
+    within_seconds : float, optional
+        How long a server may take to be reached; then the connection is made all the same, and what is written waits.
+        Without it, an unreachable server is an error.
 
     Returns
     -------
@@ -86,10 +97,10 @@ def connect(
     global _held
     here, before = footprint.take(), unconnected()
     choice = choose(uri, experiment, folder)
-    probe.reach(choice.target, before)
+    trouble = "" if offline else _reach(choice.target, before, within_seconds)
     placed = localstore.roots()
     try:
-        found, ours = _put_in_place(choice, before, registry_uri)
+        found, ours = _put_in_place(choice, before, registry_uri, asking=not (offline or trouble))
     except BaseException:
         # An interrupt too: half a connection would send the user's next run to a place nobody chose.
         localstore.place(placed)
@@ -97,7 +108,17 @@ def connect(
         raise
     discover.repair()
     _held = _Held(choice.target, Footprint(before, ours))
-    return _record(choice, found)
+    outbox = store.install(choice.target.uri, mask(choice.target.uri), offline=offline)
+    if trouble:
+        outbox.sender.unreachable(trouble)
+    if found.experiment_id:
+        outbox.know_experiment(found.experiment_id, found.name)
+    else:
+        found = replace(found, experiment_id=outbox.local_experiment(found.name))
+        footprint.put({footprint.EXPERIMENT: found.experiment_id})
+        _held.footprint = Footprint(before, {**ours, footprint.EXPERIMENT: found.experiment_id})
+    notes = [f"{trouble}: what is logged is kept, and sent when it answers"] if trouble else []
+    return _record(choice, found, (_OFFLINE,) if offline else tuple(notes))
 
 
 def disconnect() -> None:
@@ -105,6 +126,8 @@ def disconnect() -> None:
     global _held
     if _held is None:
         return
+    # First: what is waiting is sent with the limits and to the place of this connection.
+    store.remove()
     footprint.put(unconnected())
     localstore.place({})
     _held = None
@@ -254,20 +277,37 @@ def unconnected() -> State:
     return here if _held is None else _held.footprint.without(here)
 
 
-def _put_in_place(choice: discover.Choice, before: State, registry_uri: str | None) -> tuple[Experiment, State]:
+def _reach(target: Target, before: State, seconds: float | None) -> str:
+    """See whether the store is there; return why not, where that is no error."""
+    if seconds is None:
+        probe.reach(target, before)
+        return ""
+    try:
+        within(seconds, lambda: probe.reach(target, before))
+    except ReachError as error:
+        return f"{error.where}: {error.reason}"
+    except TimeoutError:
+        return f"{target.where}: no answer within {seconds:g} s"
+    return ""
+
+
+def _put_in_place(
+    choice: discover.Choice, before: State, registry_uri: str | None, *, asking: bool
+) -> tuple[Experiment, State]:
     target = choice.target
     patience = limits.absent(before)
     footprint.put(patience)
     localstore.place({target.uri: str(target.artifacts)} if target.artifacts else {})
-    found = find_or_create(target, choice.wanted)
+    found = find_or_create(target, choice.wanted) if asking else unasked(choice.wanted)
+    known = found.experiment_id or None
     ours: State = {
         **before,
         **patience,
         footprint.TRACKING_URI: target.uri,
-        footprint.EXPERIMENT: found.experiment_id,
+        footprint.EXPERIMENT: known,
         # For child processes.
         "MLFLOW_TRACKING_URI": target.uri,
-        "MLFLOW_EXPERIMENT_ID": found.experiment_id,
+        "MLFLOW_EXPERIMENT_ID": known,
     }
     if before["MLFLOW_EXPERIMENT_NAME"] is not None:
         # A child process refuses an id and a name that disagree.
@@ -278,7 +318,7 @@ def _put_in_place(choice: discover.Choice, before: State, registry_uri: str | No
     return found, ours
 
 
-def _record(choice: discover.Choice, found: Experiment) -> Connection:
+def _record(choice: discover.Choice, found: Experiment, notes: tuple[str, ...] = ()) -> Connection:
     target = choice.target
     created = (f"created the experiment {found.name!r}",) if found.created else ()
     return Connection(
@@ -290,7 +330,7 @@ def _record(choice: discover.Choice, found: Experiment) -> Connection:
         experiment_name=found.name,
         experiment_url=experiment_url(target.uri, found.experiment_id),
         mlflow_version=mlflow.__version__,
-        notes=choice.notes + created,
+        notes=choice.notes + created + notes,
     )
 
 

@@ -66,6 +66,24 @@ def find_or_create(target: Target, wanted: Wanted) -> Experiment:
         raise explained(error, target, wanted) from error
 
 
+def unasked(wanted: Wanted) -> Experiment:
+    """Return the experiment as far as it is known without asking the store.
+
+    Parameters
+    ----------
+    wanted : Wanted
+        The experiment, by name or id.
+
+    Returns
+    -------
+    Experiment
+        With an empty id where only its name is known.
+    """
+    if wanted.experiment_id is not None and wanted.name is None:
+        return Experiment(wanted.experiment_id, f"experiment {wanted.experiment_id}")
+    return Experiment("", wanted.name or "Default")
+
+
 def _find_or_create(client: MlflowClient, target: Target, wanted: Wanted) -> Experiment:
     if wanted.experiment_id is not None:
         try:

@@ -65,4 +65,9 @@ def as_tracking_error() -> Iterator[None]:
     except Exception as error:
         # Whatever a store, an artifact repository or a plugin below MLflow raises, the cell must not see it: it
         # becomes one line, and the caller decides what is kept.
-        raise TrackingError(reason(error), timed_out=_WAITED.search(str(error)) is not None) from error
+        raise TrackingError(reason(error), timed_out=timed_out(error)) from error
+
+
+def timed_out(error: BaseException) -> bool:
+    """Return whether an error says that a store was waited for in vain."""
+    return _WAITED.search(str(error)) is not None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from urllib.parse import urlsplit, urlunsplit
 
+from .ledger import LOCAL
+
 
 def experiment_url(uri: str, experiment_id: str) -> str:
     """Link to an experiment.
@@ -22,7 +24,7 @@ def experiment_url(uri: str, experiment_id: str) -> str:
         The page's address, without credentials; empty where the store has no page, or none that is known.
     """
     base = _pages(uri)
-    return f"{base}/experiments/{experiment_id}" if base else ""
+    return f"{base}/experiments/{experiment_id}" if base and not experiment_id.startswith(LOCAL) else ""
 
 
 def run_url(uri: str, experiment_id: str, run_id: str) -> str:
@@ -38,10 +40,11 @@ def run_url(uri: str, experiment_id: str, run_id: str) -> str:
     Returns
     -------
     str
-        The page's address, without credentials; empty where the store has no page, or none that is known.
+        The page's address, without credentials; empty where the store has no page, or none that is known, and for
+        a run that the store does not know yet.
     """
     base = experiment_url(uri, experiment_id)
-    return f"{base}/runs/{run_id}" if base else ""
+    return f"{base}/runs/{run_id}" if base and not run_id.startswith(LOCAL) else ""
 
 
 def _pages(uri: str) -> str:

@@ -1,4 +1,4 @@
-"""Open a run, write to it, close it: as few requests as MLflow's protocol allows, and never a lost neighbour."""
+"""Open a run, write to it, close it, and wait for what it wrote; all through the outbox."""
 
 from __future__ import annotations
 
@@ -10,20 +10,24 @@ from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.entities import Run, RunStatus
+from mlflow.entities import Metric as MlflowMetric
+from mlflow.entities import Param as MlflowParam
+from mlflow.entities import Run, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from mlflow.tracking._tracking_service.utils import _get_store
 from mlflow.utils import validation
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 from mlflow.utils.uri import add_databricks_profile_info_to_artifact_uri
 
 from ..errors import MlflowMagicsError, TrackingError, UnknownNameError
-from ..records import Metric, Param, Status
-from .batches import send
+from ..records import Metric, Param, Status, Waiting
+from . import store
 from .guards import as_tracking_error, reason
 from .names import mend_metrics, mend_params, mend_tags
+from .outbox import Outbox, SeriesSink
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,29 @@ class Written:
     auto_params: Mapping[str, str] = field(default_factory=dict)
     auto_metrics: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What became of a run's writes.
+
+    Attributes
+    ----------
+    run_id, experiment_id : str
+        As the store knows them, if it does by now.
+    refused : frozenset of str
+        What the store refused: ``"param lr"``.
+    waiting : Waiting
+        What it has not taken yet.
+    notes : tuple of str
+        One line for each refusal, and for what the user must know of the outbox.
+    """
+
+    run_id: str
+    experiment_id: str
+    refused: frozenset[str]
+    waiting: Waiting
+    notes: tuple[str, ...]
 
 
 def open_run(
@@ -138,6 +165,7 @@ def resume_run(
             raise MlflowMagicsError(
                 f"run {run_id} was deleted; bring it back with MlflowClient().restore_run({run_id!r})"
             )
+        _outbox().begin_account(run)
         _get_store().update_run_info(run_id, RunStatus.RUNNING, None, name or None)
         wanted = dict(tags or {}) | ({MLFLOW_RUN_NOTE: description} if description else {})
         if wanted:
@@ -150,8 +178,8 @@ def resume_run(
 def write(run: Run, params: Sequence[Param], metrics: Sequence[Metric]) -> Written:
     """Add what a cell captured to its run, next to what others wrote there meanwhile.
 
-    What autolog or the user already logged under the same name stays as it is. A name MLflow refuses is mended, and a
-    value the store refuses is left out, each with a note; neither takes a neighbour with it.
+    What autolog or the user already logged under the same name stays as it is. A name MLflow refuses is mended, with
+    a note. What the store refuses is told by :func:`settle`.
 
     Parameters
     ----------
@@ -168,37 +196,33 @@ def write(run: Run, params: Sequence[Param], metrics: Sequence[Metric]) -> Writt
     Raises
     ------
     TrackingError
-        The store could not be reached.
+        The store could not be used.
     """
     notes: list[str] = []
     wanted_params = mend_params(params, notes)
     wanted_metrics = mend_metrics(metrics, notes)
     with as_tracking_error():
-        now = MlflowClient().get_run(run.info.run_id).data
-        others_params = {k: v for k, v in now.params.items() if k not in run.data.params}
-        # By text, because NaN is not equal to itself.
-        others_metrics = {k: v for k, v in now.metrics.items() if repr(run.data.metrics.get(k)) != repr(v)}
+        account = _outbox().account(run.info.run_id)
+        others_params, others_metrics = dict(account.params), dict(account.metrics)
+        there = {**run.data.params, **others_params}
         for key, value in wanted_params.items():
-            if now.params.get(key, value) != value:
-                notes.append(
-                    f"param {key} stays {now.params[key]!r}, as already logged; the cell's {value!r} was not added"
-                )
-        refused = send(
+            if there.get(key, value) != value:
+                notes.append(f"param {key} stays {there[key]!r}, as already logged; the cell's {value!r} was not added")
+        _send(
             run.info.run_id,
-            params={k: v for k, v in wanted_params.items() if k not in now.params},
+            params={k: v for k, v in wanted_params.items() if k not in there},
             metrics={k: v for k, v in wanted_metrics.items() if k not in others_metrics},
         )
-    notes += refused.values()
     # What somebody else logged under the same name and value is the cell's own all the same.
     shown_params = tuple(
         Param(key, value, param.why)
         for (key, value), param in zip(wanted_params.items(), params, strict=True)
-        if now.params.get(key, value) == value and ("param", key) not in refused
+        if there.get(key, value) == value
     )
     shown_metrics = tuple(
         Metric(key, value, metric.why)
         for (key, value), metric in zip(wanted_metrics.items(), metrics, strict=True)
-        if (key not in others_metrics or others_metrics[key] == value) and ("metric", key) not in refused
+        if key not in others_metrics or others_metrics[key] == value
     )
     own_params = {param.name for param in shown_params}
     own_metrics = {metric.name for metric in shown_metrics}
@@ -211,12 +235,12 @@ def write(run: Run, params: Sequence[Param], metrics: Sequence[Metric]) -> Writt
     )
 
 
-def write_one(run_id: str, *, params: Sequence[Param] = (), metrics: Sequence[Metric] = (), step: int = 0) -> list[str]:
+def write_one(run: Run, *, params: Sequence[Param] = (), metrics: Sequence[Metric] = (), step: int = 0) -> list[str]:
     """Add params or metrics to a run that is open, at once.
 
     Parameters
     ----------
-    run_id : str
+    run : mlflow.entities.Run
         The run.
     params, metrics : sequence
         What to add.
@@ -226,17 +250,26 @@ def write_one(run_id: str, *, params: Sequence[Param] = (), metrics: Sequence[Me
     Returns
     -------
     list of str
-        A note for each mend and for each value the store refused.
+        A note for each mend, and for each param that has another value already.
 
     Raises
     ------
     TrackingError
-        The store could not be reached.
+        The store could not be used.
     """
     notes: list[str] = []
     with as_tracking_error():
-        refused = send(run_id, params=mend_params(params, notes), metrics=mend_metrics(metrics, notes), step=step)
-    return notes + list(refused.values())
+        wanted = mend_params(params, notes)
+        there = {**run.data.params, **_outbox().account(run.info.run_id).params}
+        changed = [key for key, value in wanted.items() if there.get(key, value) != value]
+        notes += [f"param {key} was refused: it is {there[key]!r} already, and params do not change" for key in changed]
+        _send(
+            run.info.run_id,
+            params={key: value for key, value in wanted.items() if key not in changed},
+            metrics=mend_metrics(metrics, notes),
+            step=step,
+        )
+    return notes
 
 
 def write_tags(run: Run, tags: Mapping[str, str]) -> list[str]:
@@ -252,21 +285,66 @@ def write_tags(run: Run, tags: Mapping[str, str]) -> list[str]:
     Returns
     -------
     list of str
-        A note for each mend and refusal.
+        A note for each mend.
 
     Raises
     ------
     TrackingError
-        The store could not be reached.
+        The store could not be used.
     """
     notes: list[str] = []
     with as_tracking_error():
-        refused = send(run.info.run_id, tags=mend_tags(tags, notes))
-    return notes + list(refused.values())
+        _send(run.info.run_id, tags=mend_tags(tags, notes))
+    return notes
+
+
+def settle(run: Run) -> Settled:
+    """Send what a run has waiting, and wait for it, but not for a store that does not answer.
+
+    Parameters
+    ----------
+    run : mlflow.entities.Run
+        The run.
+
+    Returns
+    -------
+    Settled
+        What is left, and what the store refused.
+    """
+    outbox = _outbox()
+    outbox.flush()
+    refused = outbox.refusals(run.info.run_id)
+    notes = [f"{what} was refused: {why}" for what, why in refused] + outbox.warnings()
+    return Settled(
+        run_id=outbox.ids.get(run.info.run_id, run.info.run_id),
+        experiment_id=outbox.ids.get(run.info.experiment_id, run.info.experiment_id),
+        refused=frozenset(what for what, _ in refused),
+        waiting=outbox.waiting(),
+        notes=tuple(notes),
+    )
+
+
+def series_sink(run: Run, name: str) -> SeriesSink:
+    """Return where the points of a series go.
+
+    Parameters
+    ----------
+    run : mlflow.entities.Run
+        The run.
+    name : str
+        The variable.
+
+    Returns
+    -------
+    SeriesSink
+        Each point is durable when it returns.
+    """
+    (mended,) = mend_metrics([Metric(name, 0.0, "")], [])
+    return _outbox().sink(run.info.run_id, mended)
 
 
 def upload(run: Run, folder: Path) -> None:
-    """Upload all that is in `folder` as the run's artifacts; one request a file.
+    """Hand all that is in `folder` over as the run's artifacts; one request a file, later.
 
     Parameters
     ----------
@@ -287,7 +365,7 @@ def upload(run: Run, folder: Path) -> None:
 
 
 def artifact_names(run: Run) -> list[str]:
-    """Return the names at the top of a run's artifacts; one request.
+    """Return the names at the top of a run's artifacts, as far as this kernel wrote them; no request.
 
     Parameters
     ----------
@@ -302,11 +380,14 @@ def artifact_names(run: Run) -> list[str]:
     Raises
     ------
     TrackingError
-        The artifact store could not be reached.
+        The folder of a local store could not be read.
     """
     with as_tracking_error():
-        found = _artifacts_of(run).list_artifacts()
-    return [file.path + "/" * file.is_dir for file in found]
+        repository = _artifacts_of(run)
+        if isinstance(repository, LocalArtifactRepository):
+            return [file.path + "/" * file.is_dir for file in repository.list_artifacts()]
+        paths = _outbox().account(run.info.run_id).artifacts
+        return sorted({path.partition("/")[0] + "/" * ("/" in path) for path in paths})
 
 
 def close_run(run: Run, status: Status) -> None:
@@ -395,6 +476,30 @@ def start_system_metrics(run_id: str) -> Any:
         raise TrackingError(f"no system metrics: {reason(error)}; pip install psutil") from error
     monitor.start()
     return monitor
+
+
+def _send(
+    run_id: str,
+    *,
+    params: Mapping[str, str] | None = None,
+    metrics: Mapping[str, float] | None = None,
+    tags: Mapping[str, str] | None = None,
+    step: int = 0,
+) -> None:
+    now = int(time.time() * 1000)
+    _get_store().log_batch(
+        run_id,
+        metrics=[MlflowMetric(key, value, now, step) for key, value in (metrics or {}).items()],
+        params=[MlflowParam(key, value) for key, value in (params or {}).items()],
+        tags=[RunTag(key, value) for key, value in (tags or {}).items()],
+    )
+
+
+def _outbox() -> Outbox:
+    outbox = store.current()
+    if outbox is None:
+        raise TrackingError("not connected; type %mlflow_connect")
+    return outbox
 
 
 def _artifacts_of(run: Run) -> ArtifactRepository:

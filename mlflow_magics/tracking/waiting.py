@@ -40,7 +40,7 @@ def within(seconds: float, job: Callable[[], T]) -> T:
         except BaseException as error:  # noqa: BLE001 - carried to the waiting thread, and raised there
             errors.append(error)
 
-    thread = threading.Thread(target=work, name="mlflow_magics probe", daemon=True)
+    thread = threading.Thread(target=work, name="mlflow_magics wait", daemon=True)
     thread.start()
     thread.join(seconds)
     if errors:

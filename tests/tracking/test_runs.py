@@ -7,18 +7,22 @@ import shutil
 import mlflow
 import pytest
 from mlflow import MlflowClient
-from mlflow.tracking._tracking_service.utils import _get_store
+from mlflow.entities import Param as MlflowParam
 
 from mlflow_magics.errors import MlflowMagicsError
 from mlflow_magics.records import Metric, Param
 from mlflow_magics.tracking import runs
+from mlflow_magics.tracking import store as outbox
 
 
 @pytest.fixture
 def run(folder, _store, monkeypatch):
     shutil.copy(_store, folder / "mlflow.db")
-    mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    mlflow.set_tracking_uri(uri)
+    outbox.install(uri, uri)
     yield runs.open_run("0", name="written")
+    outbox.remove()
     mlflow.set_tracking_uri(None)
 
 
@@ -28,7 +32,7 @@ def data(run):
 
 def test_many_values_go_in_few_batches(run, monkeypatch):
     sizes = []
-    store = _get_store()
+    store = outbox.current().store
     plain = store.log_batch
 
     def counted(run_id, metrics, params, tags):
@@ -44,16 +48,21 @@ def test_many_values_go_in_few_batches(run, monkeypatch):
     assert all(m + p + t <= 1000 and p <= 100 and t <= 100 for m, p, t in sizes)
     assert len(sizes) <= 5
     sizes.clear()
+    runs.settle(run)
     runs.write(run, [Param("one", "1", "")], [Metric("two", 2.0, "")])
+    assert data(run).params["one"] == "1"
     assert sizes == [(1, 1, 0)]
 
 
 def test_a_refused_value_stands_alone(run):
-    MlflowClient().log_param(run.info.run_id, "p3", "first")
-    # Written behind the back of `write`, which looks before it sends: as by a thread, in between.
-    notes = runs.write_one(run.info.run_id, params=[Param(f"p{i}", str(i), "") for i in range(8)])
-    (note,) = notes
+    # Written by another process: this one learns of it from the store's refusal.
+    outbox.current().store.log_param(run.info.run_id, MlflowParam("p3", "first"))
+    assert runs.write_one(run, params=[Param(f"p{i}", str(i), "") for i in range(8)]) == []
+    settled = runs.settle(run)
+    (note,) = settled.notes
     assert note.startswith("param p3 was refused")
+    assert settled.refused == {"param p3"}
+    assert "param p3" in data(run).tags["mlflow_magics.rejected"]
     assert data(run).params == {f"p{i}": "first" if i == 3 else str(i) for i in range(8)}
 
 

@@ -1,0 +1,344 @@
+"""Calls of a recorder after the assignments of a cell, put into its syntax tree. Reads code, never values.
+
+After ``loss = f()`` stands, in the place of the name that was assigned, so that no line number changes::
+
+    try:
+        if __mlflow_magics__.<key>(loss): pass
+    except (NameError, RecursionError): pass        # in a process that knows no recorder; where no call fits any more
+    except:
+        if __mlflow_magics__.escapes(): raise __mlflow_magics__.escaped()     # Ctrl-C, without a frame of ours
+
+An ``if``, because the value of an expression statement would be displayed at the top of a cell. A walrus is an
+expression, so it becomes the argument of a call that returns it. A tracer or debugger sees the same lines in the same
+order; where more code follows on the line of an assignment, Python may report that line to it once more.
+"""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from .hook import NAME
+
+Node = TypeVar("Node", bound=ast.AST)
+Loop = (ast.For, ast.AsyncFor, ast.While)
+
+COMPILERS = frozenset({"njit", "jit", "vectorize", "guvectorize", "stencil", "script", "kernel", "compile"})
+"""Decorators that compile a function themselves: they would not understand what is put into it."""
+
+DEEPEST = 17
+"""Blocks within blocks, up to which one more can be put in: Python compiles no more than 20."""
+
+_numbers = itertools.count()
+
+
+@dataclass
+class Plan:
+    """What is to be followed in the code of one run.
+
+    Attributes
+    ----------
+    watch : frozenset of str
+        Names to follow wherever the code assigns them.
+    metrics : frozenset of str
+        Names to follow in loops, loop variables and literals included.
+    leave : frozenset of str
+        Names not to follow.
+    infer : bool
+        Whether to follow, in loops, what the code computes.
+    followed : set of str
+        Names whose assignments have been found so far.
+    number : int
+        Tells the recorders of one run from those of another.
+    """
+
+    watch: frozenset[str] = frozenset()
+    metrics: frozenset[str] = frozenset()
+    leave: frozenset[str] = frozenset()
+    infer: bool = True
+    followed: set[str] = field(default_factory=set)
+    number: int = field(default_factory=lambda: next(_numbers))
+
+    def key(self, name: str) -> str:
+        """Return the attribute under which the recorder of `name` is found; ``pass_`` before it, for a walrus."""
+        return f"at_{self.number}_{name}"
+
+    def wants(self, name: str, *, in_loop: bool, literal: bool = False, turn: bool = False) -> bool:
+        """Tell whether an assignment may be a point of a series.
+
+        Parameters
+        ----------
+        name : str
+            What is assigned.
+        in_loop : bool
+            Whether in a loop that is no part of a function.
+        literal, turn : bool, optional
+            Whether to a literal, or by a ``for``.
+
+        Returns
+        -------
+        bool
+            False for what the code alone rules out. The value, and where it comes from, are asked later.
+        """
+        if name in self.watch:
+            return True
+        if not in_loop or name in self.leave:
+            return False
+        return name in self.metrics or (self.infer and not (literal or turn or name.startswith("_")))
+
+
+def instrument(body: list[ast.stmt], plan: Plan) -> list[ast.stmt]:
+    """Put the calls into the code of a run, in place.
+
+    Parameters
+    ----------
+    body : list of ast.stmt
+        Statements at the top of a cell.
+    plan : Plan
+        What to follow; learns which names were found.
+
+    Returns
+    -------
+    list of ast.stmt
+        The statements, with those that were put in.
+    """
+    return _Instrumenter(plan).block(body)
+
+
+def assigned_names(tree: ast.AST) -> set[str]:
+    """List the names that a piece of code assigns anywhere, in functions and comprehensions too.
+
+    Parameters
+    ----------
+    tree : ast.AST
+        The code.
+
+    Returns
+    -------
+    set of str
+        What ``--watch`` can follow.
+    """
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+
+
+def logged_names(tree: ast.AST) -> set[str]:
+    """List the metrics that a piece of code logs itself: ``mlflow.log_metric("loss", loss, step=epoch)``.
+
+    Parameters
+    ----------
+    tree : ast.AST
+        The code.
+
+    Returns
+    -------
+    set of str
+        What would be logged twice if it were followed, too.
+    """
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        match name, [*node.args, *(keyword.value for keyword in node.keywords)]:
+            case "log_metric", [ast.Constant(value=str(metric)), *_]:
+                found.add(metric)
+            case "log_metrics", [ast.Dict(keys=keys), *_]:
+                found |= {key.value for key in keys if isinstance(key, ast.Constant) and isinstance(key.value, str)}
+            case "run_line_magic", [ast.Constant(value="mlflow_log"), ast.Constant(value=str(line))]:
+                found |= set(re.findall(r"[^\W\d]\w*", line))
+    return found
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a statement stands."""
+
+    in_loop: bool = False
+    in_function: bool = False
+    depth: int = 0
+
+
+class _Instrumenter:
+    """Walks the code once, in its order."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._looped: set[str] = set()
+
+    def block(self, body: list[ast.stmt], place: _Place = _Place()) -> list[ast.stmt]:
+        done: list[ast.stmt] = []
+        for statement in body:
+            done += self._statement(statement, place)
+        return done
+
+    def _statement(self, node: ast.stmt, place: _Place) -> list[ast.stmt]:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            self._definition(node)
+            return [node]
+        self._walruses(node, place)
+        self._inside(node, place)
+        if isinstance(node, ast.Assign):
+            return [node, *self._calls(node.targets, place, literal=_is_literal(node.value))]
+        if isinstance(node, ast.AnnAssign) and node.value is not None:
+            return [node, *self._calls([node.target], place, literal=_is_literal(node.value))]
+        if isinstance(node, ast.AugAssign):
+            return [node, *self._calls([node.target], place)]
+        return [node]
+
+    def _definition(self, node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        if not self.plan.watch or any(_is_compiler(each) for each in node.decorator_list):
+            return
+        node.body = self.block(node.body, _Place(in_function=True))
+
+    def _inside(self, node: ast.stmt, place: _Place) -> None:
+        """Go through the blocks of a compound statement; what it binds itself is recorded as its block begins."""
+        outer = _Place(place.in_loop, place.in_function, place.depth + _blocks(node))
+        inner = _Place(_loops(node, place), place.in_function, outer.depth)
+        bound: list[ast.stmt] = []
+        if isinstance(node, ast.For | ast.AsyncFor):
+            bound = self._calls([node.target], inner, turn=True)
+        elif isinstance(node, ast.With | ast.AsyncWith):
+            bound = self._calls([item.optional_vars for item in node.items if item.optional_vars], inner)
+        for name in ("body", "orelse", "finalbody"):
+            if block := getattr(node, name, None):
+                # The ``else`` of a loop is run once, after it.
+                done = self.block(block, inner if name == "body" else outer)
+                setattr(node, name, [*bound, *done] if name == "body" else done)
+        for part in (*getattr(node, "handlers", ()), *getattr(node, "cases", ())):
+            part.body = self.block(part.body, outer)
+
+    def _walruses(self, node: ast.stmt, place: _Place) -> None:
+        """Wrap the walruses in a statement's own expressions."""
+        inner = _Place(_loops(node, place) if isinstance(node, ast.While) else place.in_loop, place.in_function)
+        wrap = _Walruses(self, inner).visit
+        for name, value in ast.iter_fields(node):
+            if isinstance(value, ast.expr):
+                setattr(node, name, wrap(value) if _has_walrus(value) else value)
+            elif isinstance(value, list):
+                own = (ast.expr, ast.withitem)
+                setattr(node, name, [wrap(one) if isinstance(one, own) and _has_walrus(one) else one for one in value])
+        for case in getattr(node, "cases", ()):
+            if case.guard is not None:
+                case.guard = wrap(case.guard)
+
+    def wants(self, name: str, place: _Place, *, literal: bool = False, turn: bool = False) -> bool:
+        if place.depth > DEEPEST:
+            return False
+        # After its loop, a name that is bound again is one point more: the last one is the metric's value.
+        again = name in self._looped and not place.in_function
+        if not self.plan.wants(name, in_loop=place.in_loop or again, literal=literal, turn=turn):
+            return False
+        if place.in_loop:
+            self._looped.add(name)
+        self.plan.followed.add(name)
+        return True
+
+    def _calls(
+        self, targets: Iterable[ast.expr], place: _Place, *, literal: bool = False, turn: bool = False
+    ) -> list[ast.stmt]:
+        names = [name for target in targets for name in _names(target)]
+        wanted = [name for name in names if self.wants(name.id, place, literal=literal, turn=turn)]
+        return [_record(wanted, self.plan)] if wanted else []
+
+
+class _Walruses(ast.NodeTransformer):
+    """Wraps each walrus whose value may be a point."""
+
+    def __init__(self, instrumenter: _Instrumenter, place: _Place) -> None:
+        self.instrumenter = instrumenter
+        self.place = place
+
+    def visit_Lambda(self, node: ast.Lambda) -> ast.AST:
+        outer, self.place = self.place, _Place(in_function=True)
+        self.generic_visit(node)
+        self.place = outer
+        return node
+
+    def visit_NamedExpr(self, node: ast.NamedExpr) -> ast.AST:
+        self.generic_visit(node)
+        if not self.instrumenter.wants(node.target.id, self.place, literal=_is_literal(node.value)):
+            return node
+        hook: ast.expr = ast.Name(NAME, ast.Load())
+        passing: ast.expr = ast.Attribute(hook, "pass_" + self.instrumenter.plan.key(node.target.id), ast.Load())
+        if self.place.in_function:
+            passing = _where_known(passing)
+        call = _located(ast.Call(passing, [ast.Pass()], []), node)  # type: ignore[list-item]  # filled in below
+        call.args = [node]
+        return call
+
+
+def _record(names: list[ast.Name], plan: Plan) -> ast.stmt:
+    """Write the statement that the module's docstring shows, for all names that one assignment binds."""
+
+    def hook(attribute: str, *args: ast.expr) -> ast.Call:
+        return ast.Call(ast.Attribute(ast.Name(NAME, ast.Load()), attribute, ast.Load()), list(args), [])
+
+    calls = [hook(plan.key(name.id), ast.Name(name.id, ast.Load())) for name in names]
+    quiet = ast.Tuple([ast.Name(error, ast.Load()) for error in ("NameError", "RecursionError")], ast.Load())
+    handlers = [
+        ast.ExceptHandler(quiet, None, [ast.Pass()]),
+        ast.ExceptHandler(None, None, [ast.If(hook("escapes"), [ast.Raise(hook("escaped"), None)], [])]),
+    ]
+    body: list[ast.stmt] = [ast.If(call, [ast.Pass()], []) for call in calls]
+    return _located(ast.Try(body=body, handlers=handlers, orelse=[], finalbody=[]), names[0])
+
+
+def _where_known(passing: ast.expr) -> ast.expr:
+    """Ask before calling, as an expression cannot catch: ``passing if NAME in builtins else lambda value: value``."""
+    builtins = ast.Call(ast.Name("__import__", ast.Load()), [ast.Constant("builtins")], [])
+    known = ast.Compare(ast.Constant(NAME), [ast.In()], [ast.Attribute(builtins, "__dict__", ast.Load())])
+    only = ast.arguments(posonlyargs=[], args=[ast.arg("value")], kwonlyargs=[], kw_defaults=[], defaults=[])
+    return ast.IfExp(known, passing, ast.Lambda(only, ast.Name("value", ast.Load())))
+
+
+def _located(node: Node, place: ast.expr) -> Node:
+    for part in ast.walk(node):
+        ast.copy_location(part, place)
+    return node
+
+
+def _names(target: ast.expr) -> Iterable[ast.Name]:
+    """List the names of a target, in the order in which they are bound."""
+    if isinstance(target, ast.Name):
+        yield target
+    elif isinstance(target, ast.Starred):
+        yield from _names(target.value)
+    elif isinstance(target, ast.Tuple | ast.List):
+        for part in target.elts:
+            yield from _names(part)
+
+
+def _loops(node: ast.stmt, place: _Place) -> bool:
+    """Tell whether what is inside a statement is in a loop of the cell."""
+    return place.in_loop or (isinstance(node, Loop) and not place.in_function)
+
+
+def _blocks(node: ast.stmt) -> int:
+    """Count the blocks that Python makes of a statement; of ``if`` and ``match`` it makes none."""
+    if isinstance(node, ast.With | ast.AsyncWith):
+        return len(node.items)
+    return 3 if hasattr(node, "handlers") else int(isinstance(node, Loop))
+
+
+def _has_walrus(node: ast.AST) -> bool:
+    return any(isinstance(part, ast.NamedExpr) for part in ast.walk(node))
+
+
+def _is_literal(value: ast.expr) -> bool:
+    """Whether a value is written out: ``total = 0.0`` begins anew, and is no result."""
+    try:
+        ast.literal_eval(value)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return False
+    return True
+
+
+def _is_compiler(decorator: ast.expr) -> bool:
+    while isinstance(decorator, ast.Call):
+        decorator = decorator.func
+    name = decorator.attr if isinstance(decorator, ast.Attribute) else getattr(decorator, "id", "")
+    return name in COMPILERS

@@ -1,0 +1,359 @@
+"""What lies in a journal, brought to a store: in order, in few requests, a refused write without its neighbours."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.utils import validation
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+from . import replay
+from .guards import reason, timed_out
+from .journal import Journal, Key, Row, RunEntry
+from .patience import patience, retry_after
+from .points import Point, PointLog
+from .verdicts import UnavailableError, explain, verdict
+
+ORIGIN_TAG = "mlflow_magics.origin"
+"""A tag, unique to a run, by which it is found again where the answer to its creation was lost."""
+
+REJECTED_TAG = "mlflow_magics.rejected"
+"""The tag in which a run keeps what the store refused of it."""
+
+WINDOW = 10_000
+"""How many points are taken up at a time; after each, what was sent is forgotten."""
+
+SECONDS = 30.0
+"""How long one request may take. Nobody waits for it but the sender."""
+
+_FEWEST = 50
+_TRIES = 6
+_FILES_SECONDS = 60.0
+
+
+class Delivery:
+    """The way from one journal to one store. One thread at a time.
+
+    Parameters
+    ----------
+    journal : Journal
+        Owned by us.
+    points : PointLog
+        Of the same folder.
+    store : mlflow.store.tracking.AbstractStore
+        MLflow's own.
+    tracking_uri : str
+        Its URI.
+    spilled : list of Point, optional
+        Points that found no room in the journal; emptied as they are sent.
+
+    Attributes
+    ----------
+    sent : int
+        Writes that the store has taken.
+    tries : int
+        How often in a row it took nothing; the caller counts.
+    files_trouble : str
+        Why files are not taken although the rest is; empty while they are.
+    refused : dict of str to list
+        By run, what the store refused, and why.
+    """
+
+    def __init__(
+        self, journal: Journal, points: PointLog, store: Any, tracking_uri: str, spilled: list[Point] | None = None
+    ) -> None:
+        self.journal = journal
+        self.points = points
+        self.store = store
+        self.tracking_uri = tracking_uri
+        self.spilled = spilled if spilled is not None else []
+        self.position = int(journal.fact("position") or 0)
+        self.remotes = {run.id: run.remote for run in journal.runs() if run.remote}
+        self.renamed = journal.renamed()
+        self.sent = 0
+        self.refused: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        self.tries = 0
+        self.files_trouble = ""
+        self._files_again = 0.0
+        self._files_tries = 0
+        self._keys: dict[int, Key] = {}
+        self._doubtful: set[str] = set()
+        self._most = validation.MAX_METRICS_PER_BATCH
+
+    def round(self, *, settled: bool = False, full_batches_only: bool = False) -> bool:
+        """Send one window of what is waiting.
+
+        Parameters
+        ----------
+        settled : bool
+            Whether nobody writes to the journal any more.
+        full_batches_only : bool
+            Whether to leave what would not fill a request for later.
+
+        Returns
+        -------
+        bool
+            Whether there was anything.
+
+        Raises
+        ------
+        UnavailableError
+            The store does not take writes now. What it has taken so far is taken.
+        """
+        rows = [] if full_batches_only else self.journal.rows()
+        if time.monotonic() < self._files_again:
+            rows = [row for row in rows if row.op != "artifact"]
+        most = WINDOW
+        if full_batches_only:
+            most = min(WINDOW, self.points.count(self.position) // self._most * self._most)
+        points, end = self.points.read(self.position, most, settled=settled)
+        self.spilled += self.points.late()
+        extra = self.spilled[:]
+        if not (rows or points or extra):
+            return False
+        rows_of: dict[str, list[Row]] = defaultdict(list)
+        points_of: dict[str, list[Metric]] = defaultdict(list)
+        written: dict[str, int] = defaultdict(int)
+        for row in rows:
+            rows_of[row.run].append(row)
+            written[row.run] = max(written[row.run], row.at)
+        for point in (*points, *extra):
+            key = self._key(point.key)
+            points_of[key.run].append(_metric(key, point))
+            written[key.run] = max(written[key.run], round(point.when * 1000))
+        more = self.points.count(end) > 0
+        for run in dict.fromkeys((*rows_of, *points_of)):
+            done = self._deliver(run, rows_of[run], points_of[run], more)
+            self.journal.done(done, None, {run: written[run]})
+        self.journal.done((), end, {})
+        self.position = end
+        del self.spilled[: len(extra)]
+        self.points.drop(end)
+        return True
+
+    def remote(self, run_id: str) -> str:
+        """Return a run's id in the store; create the run there if need be.
+
+        Raises
+        ------
+        Exception
+            Whatever the store raises.
+        """
+        if run_id in self.remotes:
+            return self.remotes[run_id]
+        entry = next((run for run in self.journal.runs() if run.id == run_id), None)
+        if entry is None or entry.remote:
+            return entry.remote if entry is not None else run_id  # somebody else's run: the id is the store's own
+        remote = self._create(entry)
+        self.journal.set_remote(run_id, remote)
+        self.remotes[run_id] = remote
+        return remote
+
+    # -- one run ----------------------------------------------------------------------------------------------
+
+    def _deliver(self, run: str, rows: Sequence[Row], metrics: list[Metric], more: bool) -> list[int]:
+        """Send what one run has waiting; return the numbers of the rows that are done."""
+        try:
+            with self._asking():
+                remote = self.remote(run) if run else ""
+        except _RefusedError as error:
+            self._refuse(run, "the run", error.why)
+            return [row.id for row in rows]
+        done: list[int] = []
+        batch: list[int] = []
+        params: dict[str, str] = {}
+        tags: dict[str, str] = {}
+
+        def flush() -> None:
+            entries = [*(Param(k, v) for k, v in params.items()), *(RunTag(k, v) for k, v in tags.items()), *metrics]
+            for part in _batches(entries, self._most):
+                self._send(run, remote, part)
+            self.sent += len(metrics) + len(batch)
+            done.extend(batch)
+            for used in (params, tags, metrics, batch):
+                used.clear()
+
+        for row in rows:
+            if row.op == "values":
+                if any(params.get(key, value) != value for key, value in row.data["params"].items()):
+                    flush()  # a changed param: the store refuses it, and only it
+                params.update(row.data["params"])
+                tags.update(row.data["tags"])
+                batch.append(row.id)
+                continue
+            flush()
+            if more and replay.ends_run(row.op, row.data):
+                break  # points of it may lie behind this window
+            if self._do(run, remote, row):
+                done.append(row.id)
+                self.sent += 1
+        else:
+            flush()
+        if self.refused[run]:
+            self._tell(run, remote)
+        return done
+
+    def _do(self, run: str, remote: str, row: Row) -> bool:
+        """Do one write; return whether it is done with."""
+        try:
+            # A server may hand a large file on to somebody else before it answers: MLflow's own patience.
+            with self._asking(None if row.op == "artifact" else SECONDS):
+                if row.op == "experiment":
+                    self._experiment(row.data)
+                elif row.op != "create":  # which the lookup of `remote` has done
+                    replay.do(row.op, self.store, remote, {"tracking_uri": self.tracking_uri, **row.data})
+        except UnavailableError as error:
+            if row.op == "artifact" and self._alive(remote):
+                # Files have a store of their own: a bucket that nobody may write to must not hold up the rest.
+                self._files_tries += 1
+                self._files_again = time.monotonic() + min(2.0**self._files_tries, _FILES_SECONDS)
+                self.files_trouble = f"files: {error.why}"
+                return False
+            if self.tries < _TRIES or not self._alive(remote):
+                raise
+            self._refuse(run, row.op, error.why)
+        except _RefusedError as error:
+            self._refuse(run, f"{row.op} {row.data.get('path') or row.data.get('key') or ''}".strip(), error.why)
+        if row.op == "artifact":
+            self.journal.unstage(row.data["staged"])
+            self.files_trouble, self._files_tries = "", 0
+        return True
+
+    def _alive(self, remote: str) -> bool:
+        """Tell whether the store answers for a run, so that the trouble is with one write only."""
+        try:
+            with self._asking():
+                self.store.get_run(remote)
+        except (UnavailableError, _RefusedError):
+            return False
+        return True
+
+    def _send(self, run: str, remote: str, entries: list[Any]) -> None:
+        """Send one batch; where it is refused, halve it until what is refused stands alone."""
+        try:
+            with self._asking():
+                self.store.log_batch(
+                    remote,
+                    metrics=[e for e in entries if isinstance(e, Metric)],
+                    params=[e for e in entries if isinstance(e, Param)],
+                    tags=[e for e in entries if isinstance(e, RunTag)],
+                )
+        except _RefusedError as error:
+            self._split(run, remote, entries, error.why)
+        except UnavailableError as error:
+            # A store that is only slow gets less at a time.
+            if error.timed_out and len(entries) > _FEWEST:
+                self._most = max(_FEWEST, self._most // 2)
+            # One that answers all but this, time and again, cannot take it: a character its database does not know.
+            if error.timed_out or self.tries < _TRIES or not self._alive(remote):
+                raise
+            self._split(run, remote, entries, error.why)
+
+    def _split(self, run: str, remote: str, entries: list[Any], why: str) -> None:
+        if len(entries) > 1:
+            middle = len(entries) // 2
+            self._send(run, remote, entries[:middle])
+            self._send(run, remote, entries[middle:])
+            return
+        (entry,) = entries
+        kind = {Param: "param", Metric: "metric", RunTag: "tag"}[type(entry)]
+        self._refuse(run, f"{kind} {entry.key}", why)
+
+    def _refuse(self, run: str, what: str, why: str) -> None:
+        self.refused[run].append((what, why))
+        self.journal.reject(run, what, why)
+
+    def _tell(self, run: str, remote: str) -> None:
+        """Keep in the run itself what was refused of it."""
+        text = json.dumps([{"what": what, "why": why} for what, why in self.journal.rejected(run)])
+        try:
+            with self._asking():
+                self.store.set_tag(remote, RunTag(REJECTED_TAG, text[: validation.MAX_TAG_VAL_LENGTH]))
+        except _RefusedError:
+            return  # the run itself is gone; the journal and the block still tell
+
+    # -- creating ---------------------------------------------------------------------------------------------
+
+    def _create(self, entry: RunEntry) -> str:
+        experiment = self.renamed.get(entry.experiment, entry.experiment)
+        creation = entry.creation
+        tags = dict(creation["tags"])
+        parent = tags.get(MLFLOW_PARENT_RUN_ID)
+        if parent is not None:
+            tags[MLFLOW_PARENT_RUN_ID] = self.remote(parent)
+        if creation.get("doubtful") or entry.id in self._doubtful:
+            found = self.find(experiment, tags[ORIGIN_TAG])
+            if found:
+                return found
+        self._doubtful.add(entry.id)
+        run = self.store.create_run(
+            experiment, creation["user"], creation["started"], [RunTag(k, v) for k, v in tags.items()], creation["name"]
+        )
+        return str(run.info.run_id)
+
+    def find(self, experiment: str, origin: str) -> str:
+        """Return the id of the run that an earlier try has created; empty if there is none."""
+        from mlflow.entities import ViewType
+
+        found = self.store.search_runs([experiment], f"tags.`{ORIGIN_TAG}` = '{origin}'", ViewType.ALL, 1, None, None)
+        return str(found[0].info.run_id) if found else ""
+
+    def _experiment(self, data: Mapping[str, Any]) -> None:
+        found = self.store.get_experiment_by_name(data["name"])
+        if found is not None:
+            remote = found.experiment_id
+        else:
+            remote = self.store.create_experiment(data["name"], data.get("artifact_location"), [])
+        self.renamed[data["local"]] = str(remote)
+        self.journal.rename(data["local"], str(remote))
+
+    # -- small ------------------------------------------------------------------------------------------------
+
+    def _key(self, number: int) -> Key:
+        if number not in self._keys:
+            self._keys = self.journal.keys()
+        return self._keys[number]
+
+    @contextmanager
+    def _asking(self, seconds: float | None = SECONDS) -> Iterator[None]:
+        """Turn what a request raises into what it means."""
+        try:
+            with patience(seconds):
+                yield
+        except (UnavailableError, _RefusedError):
+            raise
+        except Exception as error:
+            # Stores and plugins raise what they like; nothing of it may end the sender, or be lost.
+            if verdict(error) == "refused":
+                raise _RefusedError(reason(error)) from error
+            raise UnavailableError(explain(error), retry_after(), timed_out=timed_out(error)) from error
+
+
+class _RefusedError(Exception):
+    """The store will never take this write."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+def _metric(key: Key, point: Point) -> Metric:
+    return Metric(key.name, point.value, round(point.when * 1000), point.step, **key.rest)
+
+
+def _batches(entries: Sequence[Any], most: int) -> Iterable[list[Any]]:
+    """Cut entries into batches that keep MLflow's limits: `most` in all, of them 100 params and 100 tags."""
+    params = [e for e in entries if isinstance(e, Param)]
+    tags = [e for e in entries if isinstance(e, RunTag)]
+    metrics = [e for e in entries if isinstance(e, Metric)]
+    small = validation.MAX_PARAMS_TAGS_PER_BATCH
+    while params or tags or metrics:
+        room = most - len(params[:small]) - len(tags[:small])
+        yield [*params[:small], *tags[:small], *metrics[:room]]
+        del params[:small], tags[:small], metrics[:room]

@@ -1,0 +1,474 @@
+"""What a kernel has written and the store has not acknowledged yet, on disk.
+
+A journal is a folder, private to the user: ``journal.db`` (SQLite: all writes but points), ``points-*.bin`` (see
+:mod:`.points`), ``files/`` (artifacts on their way), and ``lock``, held by the kernel that owns it for as long as it
+lives. Nothing here knows MLflow; credentials are never written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import sqlite3
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from platformdirs import user_state_path
+
+from ..errors import MlflowMagicsError
+from .points import SEGMENT, SIZE
+
+FORMAT = 1
+"""Of the folder's layout; a journal of a higher one is left alone."""
+
+LIMIT_BYTES = 2 << 30
+"""How much one journal may hold before writes are refused."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS runs (
+    id TEXT PRIMARY KEY, remote TEXT NOT NULL, experiment TEXT NOT NULL, creation TEXT NOT NULL,
+    open INTEGER NOT NULL, written INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS keys (id INTEGER PRIMARY KEY, run TEXT NOT NULL, name TEXT NOT NULL, rest TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS rows (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, run TEXT NOT NULL, op TEXT NOT NULL, data TEXT NOT NULL, at INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS rejected (run TEXT NOT NULL, what TEXT NOT NULL, reason TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS renamed (local TEXT PRIMARY KEY, remote TEXT NOT NULL);
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A write that is no point.
+
+    Attributes
+    ----------
+    id : int
+        Its place in the order of writes.
+    run : str
+        The run, by the id that the kernel knows.
+    op : str
+        What to do; a name in :mod:`.replay`.
+    data : mapping
+        With what.
+    at : int
+        When, in milliseconds since 1970.
+    """
+
+    id: int
+    run: str
+    op: str
+    data: Mapping[str, Any]
+    at: int
+
+
+@dataclass(frozen=True)
+class RunEntry:
+    """A run that was opened through this journal.
+
+    Attributes
+    ----------
+    id : str
+        As the kernel knows it.
+    remote : str
+        As the store knows it; empty until it is created there.
+    experiment : str
+        Id of its experiment, as the kernel knows it.
+    creation : mapping
+        Name, start time, tags and user, to create it with.
+    open : bool
+        Whether nobody has ended it yet.
+    written : int
+        When something was written to it last, in milliseconds since 1970.
+    """
+
+    id: str
+    remote: str
+    experiment: str
+    creation: Mapping[str, Any]
+    open: bool
+    written: int
+
+
+@dataclass(frozen=True)
+class Key:
+    """A series of points: a run's metric.
+
+    Attributes
+    ----------
+    run, name : str
+        Whose, and which.
+    rest : mapping
+        What MLflow 3 knows of a metric besides: its model and its dataset.
+    """
+
+    run: str
+    name: str
+    rest: Mapping[str, str]
+
+
+class JournalError(MlflowMagicsError):
+    """The journal cannot be made or written: a full disk, a home that is read-only."""
+
+
+class Journal:
+    """One journal. Threads may share it.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Its folder, which exists.
+    lock : filelock.BaseFileLock or None
+        Held.
+    trouble : str, optional
+        Why it is kept in memory only.
+
+    Attributes
+    ----------
+    trouble : str
+        Why writes are kept in memory only, since the disk took no more of them; empty while all is well.
+    """
+
+    def __init__(self, folder: Path, lock: Any, trouble: str = "") -> None:
+        self.folder = folder
+        self.trouble = trouble
+        self._lock = lock
+        self._mutex = threading.RLock()
+        try:
+            if trouble:
+                self._db = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+                self._db.executescript(_SCHEMA)
+                return
+            self._db = sqlite3.connect(folder / "journal.db", check_same_thread=False, isolation_level=None)
+            # A killed process loses nothing with these; a power cut may lose the last moments.
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = OFF")
+            self._db.executescript(_SCHEMA)
+        except sqlite3.Error as error:
+            raise JournalError(f"the outbox in {folder} cannot be used: {error}") from error
+
+    # -- facts ------------------------------------------------------------------------------------------------
+
+    def fact(self, name: str) -> str:
+        """Return a fact about the journal; empty if it is not known."""
+        with self._mutex:
+            row = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return str(row[0]) if row else ""
+
+    def note(self, name: str, value: str) -> None:
+        """Keep a fact about the journal."""
+        self._write("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+
+    # -- runs -------------------------------------------------------------------------------------------------
+
+    def add_run(self, run: RunEntry) -> None:
+        """Keep a run that was opened."""
+        self._write(
+            "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?)",
+            (run.id, run.remote, run.experiment, json.dumps(run.creation), int(run.open), run.written),
+        )
+
+    def set_remote(self, run_id: str, remote: str) -> None:
+        """Note under which id the store knows a run."""
+        self._write("UPDATE runs SET remote = ? WHERE id = ?", (remote, run_id))
+
+    def set_open(self, run_id: str, is_open: bool) -> None:
+        """Note whether a run has been ended."""
+        self._write("UPDATE runs SET open = ? WHERE id = ?", (int(is_open), run_id))
+
+    def runs(self) -> list[RunEntry]:
+        """Return the runs, in the order in which they were opened."""
+        with self._mutex:
+            rows = self._db.execute("SELECT id, remote, experiment, creation, open, written FROM runs ORDER BY rowid")
+            return [RunEntry(r[0], r[1], r[2], json.loads(r[3]), bool(r[4]), r[5]) for r in rows]
+
+    def rename(self, local: str, remote: str) -> None:
+        """Note under which id the store knows an experiment or a model that was made offline."""
+        self._write("INSERT OR REPLACE INTO renamed VALUES (?, ?)", (local, remote))
+
+    def renamed(self) -> dict[str, str]:
+        """Return what :meth:`rename` noted."""
+        with self._mutex:
+            return dict(self._db.execute("SELECT local, remote FROM renamed").fetchall())
+
+    # -- writes -----------------------------------------------------------------------------------------------
+
+    def add_key(self, key: Key) -> int:
+        """Return a new number for a series."""
+        return self._write(
+            "INSERT INTO keys (run, name, rest) VALUES (?, ?, ?)", (key.run, key.name, json.dumps(key.rest))
+        )
+
+    def keys(self) -> dict[int, Key]:
+        """Return the series by their numbers."""
+        with self._mutex:
+            rows = self._db.execute("SELECT id, run, name, rest FROM keys").fetchall()
+        return {r[0]: Key(r[1], r[2], json.loads(r[3])) for r in rows}
+
+    def add(self, run: str, op: str, data: Mapping[str, Any]) -> int:
+        """Keep a write.
+
+        Parameters
+        ----------
+        run, op, data
+            As in :class:`Row`.
+
+        Returns
+        -------
+        int
+            Its number.
+        """
+        at = int(time.time() * 1000)
+        return self._write("INSERT INTO rows (run, op, data, at) VALUES (?, ?, ?, ?)", (run, op, json.dumps(data), at))
+
+    def rows(self) -> list[Row]:
+        """Return the writes that are not done yet, in order."""
+        with self._mutex:
+            found = self._db.execute("SELECT id, run, op, data, at FROM rows ORDER BY id").fetchall()
+        return [Row(r[0], r[1], r[2], json.loads(r[3]), r[4]) for r in found]
+
+    def any_until(self, last: int, *, files: bool) -> bool:
+        """Tell whether a write up to a number is not done yet.
+
+        Parameters
+        ----------
+        last : int
+            The number.
+        files : bool
+            Whether files count.
+        """
+        query = "SELECT 1 FROM rows WHERE id <= ? AND (? OR op != 'artifact') LIMIT 1"
+        with self._mutex:
+            return self._db.execute(query, (last, files)).fetchone() is not None
+
+    def last(self) -> int:
+        """Return the number of the last write that is not done yet; 0 if there is none."""
+        with self._mutex:
+            row = self._db.execute("SELECT max(id) FROM rows").fetchone()
+        return row[0] or 0
+
+    def oldest(self) -> int | None:
+        """Return when the oldest write was made that is not done yet, in milliseconds since 1970."""
+        with self._mutex:
+            row = self._db.execute("SELECT at FROM rows ORDER BY id LIMIT 1").fetchone()
+        return int(row[0]) if row else None
+
+    def waiting(self) -> dict[str, int]:
+        """Return how many writes are not done yet, by run."""
+        with self._mutex:
+            return dict(self._db.execute("SELECT run, count(*) FROM rows GROUP BY run").fetchall())
+
+    def done(self, rows: Sequence[int], position: int | None, written: Mapping[str, int]) -> None:
+        """Forget what the store has acknowledged.
+
+        Parameters
+        ----------
+        rows : sequence of int
+            Numbers of the writes.
+        position : int or None
+            The points up to here.
+        written : mapping of str to int
+            By run, when the newest of it was written, in milliseconds since 1970.
+        """
+        with self._mutex:
+            try:
+                self._done(rows, position, written)
+            except sqlite3.OperationalError as error:
+                self._go_on_in_memory(error)
+                self._done(rows, position, written)
+
+    def _done(self, rows: Sequence[int], position: int | None, written: Mapping[str, int]) -> None:
+        with self._transaction():
+            self._db.executemany("DELETE FROM rows WHERE id = ?", [(row,) for row in rows])
+            if position is not None:
+                self._db.execute("INSERT OR REPLACE INTO facts VALUES ('position', ?)", (str(position),))
+            self._db.executemany(
+                "UPDATE runs SET written = max(written, ?) WHERE id = ?", [(at, run) for run, at in written.items()]
+            )
+
+    def reject(self, run: str, what: str, reason: str) -> None:
+        """Keep what the store refused."""
+        self._write("INSERT INTO rejected VALUES (?, ?, ?)", (run, what, reason))
+
+    def rejected(self, run: str) -> list[tuple[str, str]]:
+        """Return what the store refused of a run: what, and why."""
+        with self._mutex:
+            return self._db.execute("SELECT what, reason FROM rejected WHERE run = ? ORDER BY rowid", (run,)).fetchall()
+
+    def staged(self) -> Path:
+        """Return a new path for a file or folder on its way."""
+        place = self.folder / "files" / uuid.uuid4().hex
+        place.mkdir(parents=True)
+        return place
+
+    def unstage(self, path: str) -> None:
+        """Delete a staged file or folder."""
+        shutil.rmtree(path, ignore_errors=True)
+
+    # -- its end ----------------------------------------------------------------------------------------------
+
+    def close(self, *, remove: bool) -> None:
+        """Let go of the journal.
+
+        Parameters
+        ----------
+        remove : bool
+            Whether nothing in it is needed any more.
+        """
+        with self._mutex:
+            self._db.close()
+        if remove:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        if self._lock is not None:
+            self._lock.release()
+
+    def forget_lock(self) -> None:
+        """Close the lock's handle in a forked child, without unlocking: it is the parent's."""
+        context: Any = getattr(self._lock, "_context", None)
+        handle = getattr(context, "lock_file_fd", None)
+        if handle is not None:
+            with contextlib.suppress(OSError):
+                os.close(handle)
+            context.lock_file_fd = None
+
+    def _write(self, statement: str, values: Sequence[Any]) -> int:
+        with self._mutex:
+            try:
+                return int(self._db.execute(statement, values).lastrowid or 0)
+            except sqlite3.OperationalError as error:
+                self._go_on_in_memory(error)
+                return int(self._db.execute(statement, values).lastrowid or 0)
+
+    def _go_on_in_memory(self, error: sqlite3.Error) -> None:
+        """Leave a disk that takes no more. What it holds is sent as ever; should we be killed, it is sent twice."""
+        if self.trouble:
+            raise error
+        memory = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+        self._db.backup(memory)
+        self._db.close()
+        self._db = memory
+        self.trouble = f"{self.folder.parent} cannot be written ({error})"
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+
+def root() -> Path:
+    """Return the folder that holds the user's journals: on this machine, whatever the notebook's folder."""
+    return Path(user_state_path("mlflow_magics")) / "outbox"
+
+
+def create(uri: str) -> Journal:
+    """Make a journal for a store.
+
+    Parameters
+    ----------
+    uri : str
+        The tracking URI, without credentials.
+
+    Returns
+    -------
+    Journal
+        Empty, and locked; in memory, with its `trouble`, where the home is read-only or the disk full.
+    """
+    folder = root() / f"{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    lock = None
+    try:
+        folder.mkdir(parents=True, mode=0o700)
+        # mkdir's mode does not reach the parents.
+        root().chmod(0o700)
+        lock = FileLock(folder / "lock", thread_local=False)
+        lock.acquire(blocking=False)
+        journal = Journal(folder, lock)
+        journal.note("uri", uri)
+        (folder / "format").write_text(str(FORMAT))
+    except (OSError, Timeout, JournalError) as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        if lock is not None:
+            lock.release()
+        return Journal(folder, None, trouble=f"{root()} cannot be written ({error})")
+    return journal
+
+
+def left_behind() -> list[Path]:
+    """Return the folders of journals that no living kernel owns. Cheap; a race is decided by :func:`take_over`."""
+    try:
+        folders = sorted(path for path in root().iterdir() if path.is_dir())
+    except OSError:
+        return []
+    return [folder for folder in folders if not _owned(folder)]
+
+
+def take_over(folder: Path) -> Journal | None:
+    """Open a journal that was left behind.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        One of :func:`left_behind`.
+
+    Returns
+    -------
+    Journal or None
+        Locked; None if somebody else was faster, or a living kernel owns it.
+
+    Raises
+    ------
+    JournalError
+        It is of a newer format, or broken.
+    """
+    lock = FileLock(folder / "lock", thread_local=False)
+    try:
+        lock.acquire(blocking=False)
+    except (Timeout, OSError):
+        return None
+    try:
+        if not (folder / "format").exists():
+            # Its maker died, or lives, between two lines of `create`: there is nothing in it yet.
+            if time.time() - folder.stat().st_mtime > 60:
+                shutil.rmtree(folder, ignore_errors=True)
+            lock.release()
+            return None
+        written = (folder / "format").read_text().strip()
+        if written and int(written) > FORMAT:
+            raise JournalError(
+                f"the outbox {folder.name} was written by a newer mlflow_magics; "
+                "pip install --upgrade mlflow_magics to send it"
+            )
+        return Journal(folder, lock)
+    except OSError:
+        lock.release()
+        return None
+    except JournalError:
+        lock.release()
+        raise
+
+
+def _owned(folder: Path) -> bool:
+    lock = FileLock(folder / "lock", thread_local=False)
+    try:
+        lock.acquire(blocking=False)
+    except (Timeout, OSError):
+        return True
+    lock.release()
+    return False
+
+
+def segments_allowed() -> int:
+    """Return how many segments of points :data:`LIMIT_BYTES` allows."""
+    return max(1, LIMIT_BYTES // (SEGMENT * SIZE))

@@ -1,0 +1,589 @@
+"""The write-behind side of a connection: every write goes to disk first, and is sent in the background.
+
+One outbox belongs to one connection of one kernel. What it takes in is in its journal before the call returns; its
+sender brings it to the store; what it knows of the runs (:mod:`.ledger`) answers without asking the store.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import threading
+import uuid
+import weakref
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from mlflow.entities import Metric, Run, RunInfo, RunStatus, RunTag
+from mlflow.utils import validation
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+from ..records import Sync, Waiting
+from . import artifacts, journal
+from .delivery import ORIGIN_TAG, Delivery
+from .guards import unseeded
+from .journal import Key, RunEntry
+from .ledger import LOCAL, Account, account_of, new_account
+from .patience import patience
+from .points import Append, Point, PointLog
+from .sender import Sender
+from .verdicts import explain, verdict
+from .waiting import within
+
+CREATE_SECONDS = 2.5
+"""How long a cell waits for its run to be created, before it goes on with a local id."""
+
+CLOSE_SECONDS = 5.0
+"""How long the end of a cell, or of the kernel, waits for what is on its way."""
+
+STRAIGHT_BYTES = 1 << 30
+"""Files larger than this are not staged, but go to the store at once."""
+
+_SPILL = 200_000
+_LATER = 1000
+
+
+class Outbox:
+    """Takes in every tracking write of this kernel.
+
+    Parameters
+    ----------
+    store : mlflow.store.tracking.AbstractStore
+        MLflow's own store, which the writes are for.
+    tracking_uri : str
+        Its URI.
+    address : str
+        The URI without credentials, which is what the journal keeps.
+    offline : bool
+        Whether to send only when :meth:`sync` is called.
+    """
+
+    def __init__(self, store: Any, tracking_uri: str, address: str, *, offline: bool = False) -> None:
+        self.store = store
+        self.tracking_uri = tracking_uri
+        self.journal = journal.create(address)
+        self.lost = 0
+        self._spilled: list[Point] = []
+        self._later: deque[tuple[Append, int, float, Callable[[], float]]] = deque()
+        self.points = PointLog(self.journal.folder, self._segments(), self._spill)
+        self.delivery = Delivery(self.journal, self.points, store, tracking_uri, self._spilled)
+        self.accounts: dict[str, Account] = {}
+        self._appends: dict[Any, Append] = {}
+        self._experiments: dict[str, str] = {}
+        self._lock = threading.RLock()
+        self._warned = False
+        self._told: Counter[str] = Counter()
+        self._forked = False
+        self.sender = Sender(self.delivery, offline=offline, before=self._read_devices)
+        _living.add(self)
+
+    def _segments(self) -> int:
+        return 0 if self.journal.trouble else journal.segments_allowed()
+
+    # -- runs -------------------------------------------------------------------------------------------------
+
+    def create_run(self, experiment_id: str, user: str, started: int, tags: Sequence[RunTag], name: str | None) -> Run:
+        """Create a run: in the store if it answers in time, else here, to be created later.
+
+        Parameters
+        ----------
+        experiment_id, user, started, tags, name
+            As MLflow's stores take them; `started` in milliseconds since 1970.
+
+        Returns
+        -------
+        mlflow.entities.Run
+            With an id that begins with ``offline-`` if the store does not know it yet.
+
+        Raises
+        ------
+        mlflow.exceptions.MlflowException
+            The store refuses it.
+        """
+        origin = uuid.uuid4().hex
+        given = {tag.key: tag.value for tag in tags} | {ORIGIN_TAG: origin}
+        if (parent := given.get(MLFLOW_PARENT_RUN_ID)) is not None:
+            given[MLFLOW_PARENT_RUN_ID] = self.ids.get(parent, parent)
+        experiment = self.delivery.renamed.get(experiment_id, experiment_id)
+        reachable = self.sender.state == "sending" and not self._is_local(
+            given.get(MLFLOW_PARENT_RUN_ID, ""), experiment
+        )
+        if reachable:
+            try:
+                run = within(CREATE_SECONDS, lambda: self._create(experiment, user, started, given, name))
+                account = account_of(run)
+                account.tags.update(given)
+                self._open(account, run.info.run_id, given)
+                return run
+            except Exception as error:
+                # Whatever a store raises: only what it will never take is the caller's business.
+                if verdict(error) == "refused" and not isinstance(error, TimeoutError):
+                    raise
+                self.sender.unreachable(explain(error))
+        run_id = LOCAL + origin
+        account = new_account(
+            run_id, experiment_id, user, started, given, name or _made_up_name(), artifacts.uri(run_id)
+        )
+        self._open(account, "", given, doubtful=reachable)
+        self.journal.add(run_id, "create", {})
+        return account.run()
+
+    def _create(self, experiment: str, user: str, started: int, tags: Mapping[str, str], name: str | None) -> Run:
+        with patience(CREATE_SECONDS):
+            entities = [RunTag(key, value) for key, value in tags.items()]
+            return cast(Run, self.store.create_run(experiment, user, started, entities, name))
+
+    def _open(self, account: Account, remote: str, tags: Mapping[str, str], *, doubtful: bool = False) -> None:
+        creation = {
+            "name": account.name,
+            "started": account.started,
+            "user": account.user,
+            "tags": dict(tags),
+            "doubtful": doubtful,
+        }
+        entry = RunEntry(account.run_id, remote, account.experiment_id, creation, True, account.started)
+        self.journal.add_run(entry)
+        self.accounts[account.run_id] = account
+        if remote:
+            self.delivery.remotes[account.run_id] = remote
+
+    def begin_account(self, run: Run) -> None:
+        """Forget what was written to a run before: it is opened again."""
+        self.accounts[run.info.run_id] = account_of(run)
+
+    def account(self, run_id: str) -> Account:
+        """Return what is known of a run; a new account if nobody has written to it yet."""
+        with self._lock:
+            if run_id not in self.accounts:
+                self.accounts[run_id] = Account(run_id)
+            return self.accounts[run_id]
+
+    def _is_local(self, run_id: str, experiment_id: str = "") -> bool:
+        return any(each.startswith(LOCAL) and each not in self.ids for each in (run_id, experiment_id))
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """The store's ids of what was made here while it could not be reached: local id to remote id."""
+        made = {local: remote for local, remote in self.delivery.remotes.items() if local.startswith(LOCAL)}
+        return made | self.delivery.renamed
+
+    def is_local(self, run_id: str) -> bool:
+        """Tell whether the store does not know a run, or an experiment, yet."""
+        return self._is_local(run_id)
+
+    def update(self, run_id: str, status: int | None, ended: int | None, name: str | None) -> RunInfo:
+        """Take in a change of a run's state.
+
+        Parameters
+        ----------
+        run_id, status, ended, name
+            As MLflow's stores take them; `ended` in milliseconds since 1970.
+
+        Returns
+        -------
+        mlflow.entities.RunInfo
+            As it will be.
+        """
+        account = self.account(run_id)
+        word = RunStatus.to_string(status) if status is not None else None
+        account.status = word or account.status
+        account.ended = ended if ended is not None else account.ended
+        account.name = name or account.name
+        if word is not None:
+            self._note_state(account, word == "RUNNING")
+        self.journal.add(run_id, "update", {"status": word, "end_time": ended, "name": name})
+        return account.info()
+
+    def _note_state(self, account: Account, is_open: bool) -> None:
+        if is_open and not any(run.id == account.run_id for run in self.journal.runs()):
+            # Somebody else's run, gone on with here: should we be killed, it is ours to close.
+            self.journal.add_run(RunEntry(account.run_id, account.run_id, "", {}, True, account.started))
+        self.journal.set_open(account.run_id, is_open)
+
+    # -- values -----------------------------------------------------------------------------------------------
+
+    def metric(self, run_id: str, metric: Metric) -> None:
+        """Take in a point.
+
+        Parameters
+        ----------
+        run_id : str
+            The run.
+        metric : mlflow.entities.Metric
+            MLflow's own, with its time in milliseconds since 1970.
+
+        Raises
+        ------
+        mlflow.exceptions.MlflowException
+            It is no number: MLflow's own words.
+        """
+        rest = _rest(metric)
+        append = self._appends.get((run_id, metric.key, *rest.values())) if not rest else None
+        if append is None:
+            append = self.appender(run_id, metric.key, rest)
+        try:
+            step, when, value = int(metric.step), metric.timestamp / 1000, float(metric.value)
+            fits = -(1 << 63) <= step < 1 << 63
+        except (TypeError, ValueError, OverflowError):
+            fits = False
+        if not fits:
+            validation._validate_metric(metric.key, metric.value, metric.timestamp, metric.step)
+            raise TypeError(f"metric {metric.key} cannot be kept: step {metric.step!r}, value {metric.value!r}")
+        append(step, when, value)
+        self.account(run_id).metrics[metric.key] = value
+
+    def appender(self, run_id: str, name: str, rest: Mapping[str, str] | None = None) -> Append:
+        """Return the function that takes in the points of one metric.
+
+        Parameters
+        ----------
+        run_id, name : str
+            The run and its metric.
+        rest : mapping, optional
+            The model and the dataset that it is of.
+
+        Returns
+        -------
+        callable
+            Takes step, seconds since 1970, and value; durable before it returns, and raises nothing.
+        """
+        rest = rest or {}
+        index = (run_id, name, *rest.values())
+        with self._lock:
+            if index not in self._appends:
+                self._appends[index] = self.points.appender(self.journal.add_key(Key(run_id, name, rest)))
+            return self._appends[index]
+
+    def sink(self, run_id: str, name: str) -> SeriesSink:
+        """Return where the points of a series go.
+
+        Parameters
+        ----------
+        run_id, name : str
+            The run and its metric.
+
+        Returns
+        -------
+        SeriesSink
+            What :mod:`..capture.series` asks for.
+        """
+        number = self.journal.add_key(Key(run_id, name, {}))
+        hold, release = self.points.holder(number)
+        return SeriesSink(self.points.appender(number), hold, release, self.read_later)
+
+    def values(self, run_id: str, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
+        """Take in params and tags.
+
+        Parameters
+        ----------
+        run_id : str
+            The run.
+        params, tags : mapping of str to str
+            Either may be empty.
+        """
+        if not (params or tags):
+            return
+        self.journal.add(run_id, "values", {"params": dict(params), "tags": dict(tags)})
+        account = self.account(run_id)
+        for key, value in params.items():
+            account.params.setdefault(key, value)  # the store keeps the first too
+        account.tags.update(tags)
+
+    def write(self, run_id: str, op: str, data: Mapping[str, Any]) -> None:
+        """Take in any other write; see :mod:`.replay`."""
+        self.journal.add(run_id, op, data)
+
+    # -- files ------------------------------------------------------------------------------------------------
+
+    def stage(self, run_id: str, uri: str, source: Path, path: str | None) -> bool:
+        """Take in a file or a folder: a copy, which nobody will change.
+
+        Parameters
+        ----------
+        run_id : str
+            The run, where it is known; else empty.
+        uri : str
+            The artifact URI; empty for a run that is not created yet.
+        source : pathlib.Path
+            What to copy.
+        path : str or None
+            The folder in the run.
+
+        Returns
+        -------
+        bool
+            False if it should go to the store at once: too large, or no room for it here.
+        """
+        size = _size(source)
+        if self.journal.trouble or size > STRAIGHT_BYTES or size + _size(self.journal.folder) > journal.LIMIT_BYTES:
+            return False
+        staged: Path | None = None
+        try:
+            staged = self.journal.staged()
+            if source.is_dir():
+                shutil.copytree(source, staged, dirs_exist_ok=True)
+            else:
+                shutil.copy2(source, staged / source.name)
+        except (OSError, shutil.Error):
+            if staged is not None:
+                shutil.rmtree(staged, ignore_errors=True)
+            return False
+        data = {"uri": uri, "path": path, "staged": str(staged), "folder": source.is_dir()}
+        self.journal.add(run_id, "artifact", data)
+        if run_id:
+            self.note_files(run_id, source, path)
+        self.sender.nudge()
+        return True
+
+    def note_files(self, run_id: str, source: Path, path: str | None) -> None:
+        """Remember which files a run got."""
+        prefix = f"{path.strip('/')}/" if path else ""
+        names = (
+            [file.relative_to(source).as_posix() for file in sorted(source.rglob("*")) if file.is_file()]
+            if source.is_dir()
+            else [source.name]
+        )
+        self.account(run_id).artifacts.extend(prefix + name for name in names)
+
+    # -- experiments --------------------------------------------------------------------------------------------
+
+    def know_experiment(self, experiment_id: str, name: str) -> None:
+        """Remember an experiment, so that it can be named in an outage too."""
+        self._experiments[name] = experiment_id
+
+    def local_experiment(self, name: str) -> str:
+        """Return the id of an experiment that the store cannot be asked for; made there later if it is new.
+
+        Parameters
+        ----------
+        name : str
+            Its name.
+
+        Returns
+        -------
+        str
+            The store's id if it was ever known here, else one that begins with ``offline-``.
+        """
+        if name not in self._experiments:
+            local = LOCAL + uuid.uuid4().hex
+            self.journal.add("", "experiment", {"local": local, "name": name})
+            self._experiments[name] = local
+        return self.ids.get(self._experiments[name], self._experiments[name])
+
+    def experiment_named(self, experiment_id: str) -> str:
+        """Return the name of an experiment that was seen here; empty if it was not."""
+        return next((name for name, found in self._experiments.items() if found == experiment_id), "")
+
+    # -- sending ------------------------------------------------------------------------------------------------
+
+    def flush(self, seconds: float = CLOSE_SECONDS) -> bool:
+        """Send what is waiting now, and wait for it, but not for a store that does not answer.
+
+        Parameters
+        ----------
+        seconds : float
+            How long to wait at most.
+
+        Returns
+        -------
+        bool
+            Whether all of it was sent.
+        """
+        return self.sender.flush(self._all_sent(), seconds)
+
+    def _all_sent(self) -> Callable[[], bool]:
+        """Return a test for whether what is waiting at this moment has been sent."""
+        last_row = self.journal.last()
+        end = self.points.end()
+
+        def sent() -> bool:
+            # Files that their own store does not take keep nobody waiting.
+            left = self.journal.any_until(last_row, files=not self.delivery.files_trouble)
+            return not left and self.delivery.position >= end and not self._spilled and not self._later
+
+        return sent
+
+    def sync(self, progress: Callable[[int, int], None], seconds: float = 3600.0) -> Sync:
+        """Send all that is waiting, however long it takes, for as long as the store takes it.
+
+        Parameters
+        ----------
+        progress : callable
+            Called with how many writes were sent, and how many are left.
+        seconds : float
+            How long to go on at most.
+
+        Returns
+        -------
+        Sync
+            What came of it.
+        """
+        before, known = self.delivery.sent, set(self.ids)
+        is_sent = self._all_sent()
+
+        def done() -> bool:
+            progress(self.delivery.sent - before, self.waiting().total)
+            return is_sent()
+
+        self.sender.flush(done, seconds, patient=True)
+        created = {local: remote for local, remote in self.ids.items() if local not in known}
+        runs = {local: remote for local, remote in created.items() if local in self.accounts}
+        return Sync(self.delivery.sent - before, runs, self.waiting())
+
+    def waiting(self) -> Waiting:
+        """Count what the store has not taken yet."""
+        runs: Counter[str] = Counter(self.journal.waiting())
+        others = sum(runs.values())
+        points = self.points.count(self.delivery.position) + len(self._spilled) + len(self._later)
+        keys = self.journal.keys() if points else {}
+        for number, count in self.points.tally(self.delivery.position).items() if points else ():
+            runs[keys[number].run] += count
+        state, why = self.sender.state, self.sender.trouble or self.delivery.files_trouble
+        names = {run: self.accounts[run].name or run if run in self.accounts else run for run in runs if run}
+        return Waiting(
+            points=points,
+            others=others,
+            runs=tuple((names[run], count) for run, count in runs.items() if run),
+            state="waiting" if why and state == "sending" else state,
+            why=why,
+        )
+
+    def refusals(self, run_id: str) -> list[tuple[str, str]]:
+        """Return what the store has refused of a run since the last call: what, and why."""
+        found = self.delivery.refused[run_id][self._told[run_id] :]
+        self._told[run_id] += len(found)
+        return found
+
+    def warnings(self) -> list[str]:
+        """Return what the user must know of the journal itself; each thing once."""
+        said = []
+        if self.journal.trouble and not self._warned:
+            self._warned = True
+            said.append(f"the outbox is kept in memory only, and would not survive the kernel: {self.journal.trouble}")
+        lost, self.lost = self.lost, 0
+        if lost:
+            said.append(f"{lost} points were lost: the outbox is full, and the store takes nothing")
+        return said
+
+    def close(self, seconds: float = CLOSE_SECONDS) -> None:
+        """Send what can be sent, and leave the rest for the next kernel.
+
+        Parameters
+        ----------
+        seconds : float
+            How long to wait at most.
+        """
+        _living.discard(self)
+        if self._forked:
+            return
+        sent = self.flush(seconds) and not self.waiting().total
+        self.sender.stop()
+        self.points.close()
+        for run in self.journal.runs():
+            # Whatever is still open is somebody's who goes on with it: MLflow's own functions, another client.
+            self.journal.set_open(run.id, False)
+        self.journal.close(remove=sent)
+
+    def leave_to_parent(self) -> None:
+        """Let go of everything in a forked child: journal, sender and lock are the parent's."""
+        self._forked = True
+        self.points.leave_to_parent()
+        self.journal.forget_lock()
+
+    @property
+    def foreign(self) -> bool:
+        """Whether this is a forked child's copy, whose writes go to the store at once."""
+        return self._forked
+
+    # -- helpers ----------------------------------------------------------------------------------------------
+
+    def _spill(self, key: int, step: int, when: float, value: float) -> None:
+        if len(self._spilled) < _SPILL and not self._forked:
+            self._spilled.append(Point(step, when, value, key))
+        else:
+            self.lost += 1
+
+    def read_later(self, append: Append, step: int, when: float, read: Callable[[], float]) -> None:
+        """Take in a point whose value is still on a device; the sender's thread reads it."""
+        self._later.append((append, step, when, read))
+        if len(self._later) > _LATER:
+            self._read_devices(1)
+
+    def _read_devices(self, most: int | None = None) -> None:
+        for _ in range(most if most is not None else len(self._later)):
+            with contextlib.suppress(IndexError):  # another thread was faster
+                append, step, when, read = self._later.popleft()
+                append(step, when, read())
+
+
+@dataclass(frozen=True)
+class SeriesSink:
+    """Where the points of one series go.
+
+    Attributes
+    ----------
+    append, hold, release : callable
+        As :class:`..points.PointLog` makes them.
+    """
+
+    append: Append
+    hold: Callable[[int, int, float, float], None]
+    release: Callable[[], None]
+    read_later: Callable[[Append, int, float, Callable[[], float]], None]
+
+    def later(self, step: int, when: float, read: Callable[[], float]) -> None:
+        """Append a point whose value `read` returns, in the sender's thread."""
+        self.read_later(self.append, step, when, read)
+
+
+def _rest(metric: Metric) -> dict[str, str]:
+    """Return what MLflow 3 knows of a metric besides."""
+    names = ("model_id", "dataset_name", "dataset_digest")
+    return {name: value for name in names if (value := getattr(metric, name, None)) is not None}
+
+
+def _made_up_name() -> str:
+    from mlflow.utils.name_utils import _generate_random_name
+
+    with unseeded():
+        return str(_generate_random_name())
+
+
+def _size(path: Path) -> int:
+    if path.is_file():
+        return path.stat().st_size
+    total = 0
+    for folder, _, files in os.walk(path):
+        for name in files:
+            with contextlib.suppress(OSError):
+                total += os.stat(os.path.join(folder, name)).st_size
+    return total
+
+
+_living: weakref.WeakSet[Outbox] = weakref.WeakSet()
+
+
+def _before_fork() -> None:
+    for outbox in list(_living):
+        # A child must not inherit a request on its way; a store that does not answer must not stop the fork either.
+        outbox.sender.busy.acquire(timeout=1.0)
+
+
+def _after_fork_in_parent() -> None:
+    for outbox in list(_living):
+        with contextlib.suppress(RuntimeError):  # it was not acquired in time
+            outbox.sender.busy.release()
+
+
+def _after_fork_in_child() -> None:
+    for outbox in list(_living):
+        outbox.leave_to_parent()
+    _living.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

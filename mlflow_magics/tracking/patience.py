@@ -1,0 +1,83 @@
+"""How long one thread's requests wait, and what a refusing server said of when to come back.
+
+MLflow reads its patience from the environment, for all threads alike. The sender must not retry inside a request (the
+replay is its own job, and a create that is sent twice is two runs) and must see the status and ``Retry-After`` of a
+refusal, which MLflow's retries swallow. So the one function that all of MLflow's requests pass is replaced while a
+session is connected; threads that ask for nothing get what they always got.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+from mlflow.utils import request_utils, rest_utils
+
+_local = threading.local()
+_original: Callable[..., Any] | None = None
+
+
+@contextlib.contextmanager
+def patience(seconds: float | None = None) -> Iterator[None]:
+    """Let this thread's requests go out once, and wait for each answer no longer than this.
+
+    Parameters
+    ----------
+    seconds : float, optional
+        None leaves MLflow's own limit.
+    """
+    before = getattr(_local, "asked", None)
+    _local.asked = (seconds,)
+    _local.retry_after = None
+    try:
+        yield
+    finally:
+        _local.asked = before
+
+
+def retry_after() -> float | None:
+    """Return the seconds that the last refusal in this thread asked to wait; None if it did not say."""
+    found: float | None = getattr(_local, "retry_after", None)
+    return found
+
+
+def install() -> None:
+    """Put the function in place. Installing twice is harmless."""
+    global _original
+    if _original is not None:
+        return
+    _original = original = cast(Callable[..., Any], request_utils._get_http_response_with_retries)
+
+    def request(method: str, url: str, max_retries: int, *rest: Any, **options: Any) -> Any:
+        asked = getattr(_local, "asked", None)
+        if asked is None:
+            return original(method, url, max_retries, *rest, **options)
+        if len(rest) > 3:
+            rest = (*rest[:3], False, *rest[4:])
+        else:
+            options["raise_on_status"] = False
+        if asked[0] is not None:
+            options["timeout"] = asked[0]
+        response = original(method, url, 0, *rest, **options)
+        _local.retry_after = _seconds(response.headers.get("Retry-After"))
+        return response
+
+    rest_utils._get_http_response_with_retries = request  # type: ignore[attr-defined]  # imported there
+
+
+def remove() -> None:
+    """Put MLflow's own function back."""
+    global _original
+    if _original is not None:
+        rest_utils._get_http_response_with_retries = _original  # type: ignore[attr-defined]
+        _original = None
+
+
+def _seconds(header: str | None) -> float | None:
+    # The other form, a date, is for a clock that may be wrong on either side: our own backoff does better.
+    try:
+        return max(0.0, float(header)) if header else None
+    except ValueError:
+        return None

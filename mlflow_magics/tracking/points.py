@@ -1,0 +1,348 @@
+"""The journal's fast lane: points as fixed binary records in memory-mapped segments.
+
+A record is written in one call, its mark last, into pages that belong to the file: what is marked survives ``kill
+-9``, and costs a fifth of an unbuffered ``write`` (measured: 0.19 against 1.0 us). Each segment is allocated before it
+is used, so that a full disk is an error at that moment and not a crash later.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from struct import Struct
+from typing import NamedTuple
+
+RECORD = Struct("@qddII")
+"""step, seconds since 1970, value, key, mark. The mark is written last: a record without it was never finished."""
+
+SIZE = RECORD.size
+_MARK = 0x4D4C464D
+_MARK_BYTES = _MARK.to_bytes(4, sys.byteorder)
+_MARK_AT = SIZE - 4
+_KEY_AT = SIZE - 8
+SEGMENT = 1 << 17
+"""Records in a segment (4 MiB)."""
+
+_PLACES = 3
+_SLOT = _PLACES * 2 * SIZE
+_SLOTS = 512
+_HOLE_SECONDS = 1.0
+
+Append = Callable[[int, float, float], None]
+"""step, seconds since 1970, value."""
+
+
+class Point(NamedTuple):
+    """A point as the journal has it."""
+
+    step: int
+    when: float
+    value: float
+    key: int
+
+
+class _Segment:
+    """A file of :data:`SEGMENT` records, mapped."""
+
+    def __init__(self, path: Path, number: int, *, create: bool) -> None:
+        self.path = path
+        self.number = number
+        flags = os.O_RDWR | (os.O_CREAT | os.O_EXCL if create else 0)
+        handle = os.open(path, flags, 0o600)
+        try:
+            if create:
+                _allocate(handle, SEGMENT * SIZE)
+            self.map = mmap.mmap(handle, os.fstat(handle).st_size // SIZE * SIZE)
+        except BaseException:
+            if create:
+                path.unlink()
+            raise
+        finally:
+            os.close(handle)
+        # Taking a number from it is atomic, so that threads need no lock to share a segment.
+        self.offsets = count(0, SIZE)
+
+    def marked(self, index: int) -> bool:
+        at = index * SIZE + _MARK_AT
+        return self.map[at : at + 4] == _MARK_BYTES
+
+    def point(self, index: int) -> Point:
+        return Point(*RECORD.unpack_from(self.map, index * SIZE)[:4])
+
+    def end(self, start: int = 0) -> int:
+        """Return the index behind the last record that was begun, searched from `start`."""
+        length = len(self.map) // SIZE
+        # Records fill up in order, but for the few that threads are writing at this moment.
+        low, high = start, length
+        while low < high:
+            middle = (low + high) // 2
+            if any(self.marked(i) for i in range(middle, min(middle + 64, length))):
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+
+class PointLog:
+    """The points of one journal, in the order in which they were made.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The journal's folder; segments that lie there are taken up.
+    limit : int
+        How many segments it may hold.
+    overflow : callable
+        Called with ``(key, step, when, value)`` for each point that has no room: disk full, or the limit reached.
+    """
+
+    def __init__(self, folder: Path, limit: int, overflow: Callable[[int, int, float, float], None]) -> None:
+        self.folder = folder
+        self.limit = limit
+        self.overflow = overflow
+        self._lock = threading.Lock()
+        self._segments: dict[int, _Segment] = {}
+        for path in sorted(folder.glob("points-*.bin")):
+            number = int(path.stem.partition("-")[2])
+            if path.stat().st_size >= SIZE:  # a smaller one was cut off before its first record
+                self._segments[number] = _Segment(path, number, create=False)
+        self._current: _Segment | None = None
+        self._holes: dict[tuple[int, int], float] = {}
+        self._holds: mmap.mmap | None = None
+        self._free = list(range(_SLOTS))[::-1]
+        self._closed = False
+
+    # -- writing ----------------------------------------------------------------------------------------------
+
+    def appender(self, key: int) -> Append:
+        """Return the function that appends a point of one series. It does not raise, and threads may share it.
+
+        Parameters
+        ----------
+        key : int
+            The series' number in the journal.
+
+        Returns
+        -------
+        callable
+            Takes step, seconds since 1970, and value.
+        """
+        pack_into, size = RECORD.pack_into, SEGMENT * SIZE
+
+        def append(step: int, when: float, value: float) -> None:
+            segment = self._current
+            if segment is not None and (offset := next(segment.offsets)) < size:
+                pack_into(segment.map, offset, step, when, value, key, _MARK)
+                return
+            self._append_to_next(segment, key, step, when, value)
+
+        return append
+
+    def _append_to_next(self, full: _Segment | None, key: int, step: int, when: float, value: float) -> None:
+        try:
+            with self._lock:
+                if self._current is full:
+                    self._current = self._new_segment()
+        except OSError:
+            self.overflow(key, step, when, value)
+            return
+        self.appender(key)(step, when, value)
+
+    def _new_segment(self) -> _Segment:
+        if self._closed or len(self._segments) >= self.limit:
+            raise OSError("the journal is full")
+        number = max(self._segments, default=-1) + 1
+        if self._current is not None:
+            number = max(number, self._current.number + 1)
+        segment = _Segment(self.folder / f"points-{number:08d}.bin", number, create=True)
+        self._segments[number] = segment
+        return segment
+
+    def holder(self, key: int) -> tuple[Callable[[int, int, float, float], None], Callable[[], None]]:
+        """Return two functions: one overwrites one of three durable places of a series, the other gives them up.
+
+        Parameters
+        ----------
+        key : int
+            The series' number in the journal.
+
+        Returns
+        -------
+        tuple of callable
+            ``hold(place, step, when, value)`` and ``release()``. Where there is no room, they do nothing.
+        """
+        slot = self._slot()
+        if slot is None or self._holds is None:
+            return lambda place, step, when, value: None, lambda: None
+        pack_into, held, base, turn = RECORD.pack_into, self._holds, slot * _SLOT, [0] * _PLACES
+
+        def hold(place: int, step: int, when: float, value: float) -> None:
+            # Two copies in turn: a kill while one is written leaves the other.
+            turn[place] ^= SIZE
+            pack_into(held, base + place * 2 * SIZE + turn[place], step, when, value, key, _MARK)
+
+        def release() -> None:
+            held[base : base + _SLOT] = bytes(_SLOT)
+            self._free.append(slot)
+
+        return hold, release
+
+    def _slot(self) -> int | None:
+        with self._lock:
+            try:
+                if self._holds is None:
+                    handle = os.open(self.folder / "held.bin", os.O_RDWR | os.O_CREAT, 0o600)
+                    try:
+                        _allocate(handle, _SLOTS * _SLOT)
+                        self._holds = mmap.mmap(handle, _SLOTS * _SLOT)
+                    finally:
+                        os.close(handle)
+                return self._free.pop() if self._free else None
+            except OSError:
+                return None
+
+    # -- reading ----------------------------------------------------------------------------------------------
+
+    def read(self, position: int, most: int, *, settled: bool = False) -> tuple[list[Point], int]:
+        """Return points from a position on.
+
+        Parameters
+        ----------
+        position : int
+            Where to begin: 0, or what an earlier call returned.
+        most : int
+            How many to return at most.
+        settled : bool
+            Whether nobody writes any more, so that what is unfinished stays so.
+
+        Returns
+        -------
+        tuple of (list of Point, int)
+            The points, and the position behind them.
+        """
+        points: list[Point] = []
+        numbers = sorted(self._segments)
+        if not numbers:
+            return points, position
+        position = max(position, numbers[0] * SEGMENT)
+        while len(points) < most:
+            number, index = divmod(position, SEGMENT)
+            segment = self._segments.get(number)
+            if segment is None:
+                break
+            end = min(segment.end(index), index + most - len(points))
+            for at in range(index, end):
+                if segment.marked(at):
+                    points.append(segment.point(at))
+                elif not settled and not self._given_up(number, at):
+                    return points, number * SEGMENT + at
+            position = number * SEGMENT + end
+            if end < len(segment.map) // SIZE:
+                break
+            position = (number + 1) * SEGMENT
+        return points, position
+
+    def _given_up(self, number: int, index: int) -> bool:
+        """Tell whether a record that was begun stays unfinished: an interrupt fell between its number and its bytes."""
+        now = time.monotonic()
+        return now - self._holes.setdefault((number, index), now) > _HOLE_SECONDS
+
+    def late(self) -> list[Point]:
+        """Return points that were given up as unfinished, and were finished after all."""
+        found = []
+        for number, index in list(self._holes):
+            segment = self._segments.get(number)
+            if segment is None:
+                del self._holes[number, index]
+            elif segment.marked(index):
+                del self._holes[number, index]
+                found.append(segment.point(index))
+        return found
+
+    def count(self, position: int) -> int:
+        """Return how many records lie behind a position."""
+        total = 0
+        for number, segment in list(self._segments.items()):
+            start = max(0, position - number * SEGMENT)
+            if start < SEGMENT:
+                total += segment.end(start) - start
+        return total
+
+    def end(self) -> int:
+        """Return the position behind the last record."""
+        with self._lock:
+            newest = max(self._segments, default=None)
+            return 0 if newest is None else newest * SEGMENT + self._segments[newest].end()
+
+    def tally(self, position: int) -> Counter[int]:
+        """Return how many points of each key lie behind a position."""
+        counts: Counter[int] = Counter()
+        for number, segment in list(self._segments.items()):
+            start = min(max(0, position - number * SEGMENT), SEGMENT)
+            end = segment.end(start) if start < SEGMENT else start
+            if end > start:
+                counts.update(memoryview(segment.map)[start * SIZE : end * SIZE].cast("I")[_KEY_AT // 4 :: SIZE // 4])
+        del counts[0]  # begun, not finished
+        return counts
+
+    def held(self) -> list[Point]:
+        """Return the points in the durable places, each place's newest."""
+        path = self.folder / "held.bin"
+        try:
+            content = path.read_bytes()
+        except OSError:
+            return []
+        found = []
+        for base in range(0, len(content) - 2 * SIZE + 1, 2 * SIZE):
+            both = [RECORD.unpack_from(content, base), RECORD.unpack_from(content, base + SIZE)]
+            whole = [Point(*fields[:4]) for fields in both if fields[4] == _MARK]
+            if whole:
+                found.append(max(whole))
+        return found
+
+    def drop(self, position: int) -> None:
+        """Delete the segments that lie wholly before a position."""
+        with self._lock:
+            for number in [n for n in self._segments if (n + 1) * SEGMENT <= position]:
+                if any(hole[0] == number for hole in self._holes):
+                    continue  # a thread may still finish its record there
+                segment = self._segments.pop(number)
+                with contextlib.suppress(OSError):
+                    segment.path.unlink()
+
+    def close(self) -> None:
+        """Take no more points here: writers that are still held hand theirs to `overflow`."""
+        with self._lock:
+            self._closed = True
+            self._current = None
+
+    def leave_to_parent(self) -> None:
+        """Take no more points in a forked child, where another thread of the parent may have held the lock."""
+        self._lock = threading.Lock()
+        self.close()
+
+    def __iter__(self) -> Iterator[Point]:
+        """Yield every point that is there."""
+        position = min(self._segments, default=0) * SEGMENT
+        while True:
+            points, position = self.read(position, 10_000, settled=True)
+            if not points:
+                return
+            yield from points
+
+
+def _allocate(handle: int, size: int) -> None:
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(handle, 0, size)
+        return
+    # macOS and Windows: zeros are written, so that the room is really there.
+    while size > 0:
+        size -= os.write(handle, bytes(min(size, 1 << 20)))

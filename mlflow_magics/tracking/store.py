@@ -1,0 +1,343 @@
+"""An MLflow store that writes through the outbox, in place of the connected one.
+
+MLflow's registry of stores, the place that plugins register in, hands it to everybody who asks for the connected
+tracking URI: the magics, autologging, the user's own ``mlflow.log_metric`` and clients. Writes go to the outbox and
+return; reads first send what is pending, so that everybody reads what they wrote. What is neither (traces, datasets
+for evaluation, scorers) passes through.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from mlflow.entities import Experiment, ExperimentTag, Metric, Param, Run, RunInfo, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.tracking._tracking_service import utils
+from mlflow.tracking._tracking_service.utils import _tracking_store_registry as registry
+from mlflow.utils.async_logging.run_operations import RunOperations
+from mlflow.utils.uri import get_uri_scheme
+
+from . import artifacts, patience, replay
+from .ledger import LOCAL
+from .outbox import CREATE_SECONDS, Outbox
+from .verdicts import explain, verdict
+from .waiting import within
+
+# Reads, and writes that make no sense before what is pending has arrived.
+_AFTER_ALL = frozenset(
+    {
+        "get_run",
+        "search_runs",
+        "_search_runs",
+        "get_metric_history",
+        "get_metric_history_bulk",
+        "get_metric_history_bulk_interval",
+        "get_metric_history_bulk_interval_from_steps",
+        "delete_run",
+        "restore_run",
+        "delete_experiment",
+        "restore_experiment",
+        "link_traces_to_run",
+    }
+)
+
+_READ_SECONDS = 5.0
+
+
+class OutboxStore:
+    """MLflow's store for everybody, with the outbox before it.
+
+    Parameters
+    ----------
+    store : mlflow.store.tracking.AbstractStore
+        What it stands for. ``isinstance`` takes it for one of the same class.
+    outbox : Outbox
+        Where writes go.
+    """
+
+    def __init__(self, store: Any, outbox: Outbox) -> None:
+        self._wrapped = store
+        self._outbox = outbox
+
+    # MLflow asks in a few places whether a store is a RestStore.
+    @property
+    def __class__(self) -> type:
+        return type(self._wrapped)
+
+    @__class__.setter
+    def __class__(self, value: type) -> None:
+        raise TypeError("a store's class cannot be changed")
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._wrapped, name)
+        if name not in _AFTER_ALL or self._outbox.foreign:
+            return found
+
+        @functools.wraps(found)
+        def after_all(*args: Any, **kwargs: Any) -> Any:
+            self._outbox.flush(_READ_SECONDS)
+            ids = self._outbox.ids
+            return found(*(_known(each, ids) for each in args), **{k: _known(v, ids) for k, v in kwargs.items()})
+
+        return after_all
+
+    # -- runs -------------------------------------------------------------------------------------------------
+
+    def create_run(
+        self, experiment_id: str, user_id: str, start_time: int, tags: Sequence[RunTag], run_name: str | None
+    ) -> Run:
+        """Create a run, here if the store does not answer."""
+        if self._outbox.foreign:
+            return cast(Run, self._wrapped.create_run(experiment_id, user_id, start_time, tags, run_name))
+        return self._outbox.create_run(experiment_id, user_id, start_time, tags, run_name)
+
+    def update_run_info(
+        self, run_id: str, run_status: int | None, end_time: int | None, run_name: str | None
+    ) -> RunInfo:
+        """Take in a new state, end or name of a run."""
+        if self._outbox.foreign:
+            return cast(RunInfo, self._wrapped.update_run_info(run_id, run_status, end_time, run_name))
+        return self._outbox.update(run_id, run_status, end_time, run_name)
+
+    def get_run(self, run_id: str) -> Run:
+        """Return a run: from the store if it knows it, else from what is waiting here."""
+        if not self._outbox.foreign and self._outbox.is_local(run_id):
+            self._outbox.flush(_READ_SECONDS)
+            if self._outbox.is_local(run_id) and run_id in self._outbox.accounts:
+                return self._outbox.accounts[run_id].run()
+        return cast(Run, self.__getattr__("get_run")(run_id))
+
+    # -- values -----------------------------------------------------------------------------------------------
+
+    def log_metric(self, run_id: str, metric: Metric) -> None:
+        """Take in a point."""
+        if self._outbox.foreign:
+            self._wrapped.log_metric(run_id, metric)
+            return
+        self._outbox.metric(run_id, metric)
+
+    def log_param(self, run_id: str, param: Param) -> None:
+        """Take in a param."""
+        self.log_batch(run_id, (), (param,), ())
+
+    def set_tag(self, run_id: str, tag: RunTag) -> None:
+        """Take in a tag."""
+        self.log_batch(run_id, (), (), (tag,))
+
+    def delete_tag(self, run_id: str, key: str) -> None:
+        """Take in that a tag goes."""
+        if self._outbox.foreign:
+            self._wrapped.delete_tag(run_id, key)
+            return
+        self._outbox.account(run_id).tags.pop(key, None)
+        self._outbox.write(run_id, "untag", {"key": key})
+
+    def log_batch(
+        self, run_id: str, metrics: Sequence[Metric], params: Sequence[Param], tags: Sequence[RunTag]
+    ) -> None:
+        """Take in points, params and tags."""
+        if self._outbox.foreign:
+            self._wrapped.log_batch(run_id, list(metrics), list(params), list(tags))
+            return
+        for metric in metrics:
+            self._outbox.metric(run_id, metric)
+        self._outbox.values(run_id, {p.key: str(p.value) for p in params}, {t.key: str(t.value) for t in tags})
+
+    # What is in the journal needs no second queue, one that forgets.
+
+    def log_batch_async(
+        self, run_id: str, metrics: Sequence[Metric], params: Sequence[Param], tags: Sequence[RunTag]
+    ) -> RunOperations:
+        """As :meth:`log_batch`."""
+        self.log_batch(run_id, metrics, params, tags)
+        return RunOperations([])
+
+    def log_metric_async(self, run_id: str, metric: Metric) -> RunOperations:
+        """As :meth:`log_metric`."""
+        return self.log_batch_async(run_id, (metric,), (), ())
+
+    def log_param_async(self, run_id: str, param: Param) -> RunOperations:
+        """As :meth:`log_param`."""
+        return self.log_batch_async(run_id, (), (param,), ())
+
+    def set_tag_async(self, run_id: str, tag: RunTag) -> RunOperations:
+        """As :meth:`set_tag`."""
+        return self.log_batch_async(run_id, (), (), (tag,))
+
+    def flush_async_logging(self) -> None:
+        """Send what is waiting."""
+        self._outbox.flush()
+
+    # -- data and models --------------------------------------------------------------------------------------
+
+    def log_inputs(self, run_id: str, datasets: Any = None, models: Any = None) -> None:
+        """Take in what a run was given."""
+        if self._outbox.foreign:
+            self._wrapped.log_inputs(run_id, **_given(datasets=datasets, models=models))
+            return
+        data = {"datasets": replay.packed(datasets or ()), "models": [model.model_id for model in models or ()]}
+        self._outbox.write(run_id, "inputs", data)
+
+    def log_outputs(self, run_id: str, models: Any) -> None:
+        """Take in the models that a run has made (MLflow 3)."""
+        if self._outbox.foreign:
+            self._wrapped.log_outputs(run_id, models)
+            return
+        data = {"models": [(model.model_id, model.step) for model in models]}
+        self._outbox.write(run_id, "outputs", data)
+
+    def record_logged_model(self, run_id: str, mlflow_model: Any) -> None:
+        """Take in a model's record in the run (MLflow 2)."""
+        if self._outbox.foreign:
+            self._wrapped.record_logged_model(run_id, mlflow_model)
+            return
+        self._outbox.write(run_id, "model", {"model": mlflow_model.to_dict()})
+
+    # -- experiments ------------------------------------------------------------------------------------------
+
+    def get_experiment_by_name(self, experiment_name: str) -> Experiment | None:
+        """Return an experiment: from the store if it answers, else as it is known here."""
+
+        def known() -> Experiment:
+            return _experiment(self._outbox.local_experiment(experiment_name), experiment_name)
+
+        found = self._ask(lambda: self._wrapped.get_experiment_by_name(experiment_name), known)
+        if found is not None:
+            self._outbox.know_experiment(found.experiment_id, experiment_name)
+        return found  # type: ignore[no-any-return]
+
+    def get_experiment(self, experiment_id: str) -> Experiment:
+        """Return an experiment: from the store if it answers, else as it is known here."""
+        name = self._outbox.experiment_named(experiment_id)
+        remote = self._outbox.ids.get(experiment_id, experiment_id)
+        if remote.startswith(LOCAL):
+            return _experiment(remote, name)
+        return self._ask(  # type: ignore[no-any-return]
+            lambda: self._wrapped.get_experiment(remote), (lambda: _experiment(experiment_id, name)) if name else None
+        )
+
+    def create_experiment(self, name: str, artifact_location: str | None = None, tags: Any = None) -> str:
+        """Create an experiment: in the store if it answers, else when it does."""
+        made = self._ask(
+            lambda: self._wrapped.create_experiment(name, artifact_location, tags),
+            lambda: self._outbox.local_experiment(name),
+        )
+        self._outbox.know_experiment(str(made), name)
+        return str(made)
+
+    def set_experiment_tag(self, experiment_id: str, tag: ExperimentTag) -> None:
+        """Set a tag of an experiment; where the store cannot be reached, MLflow's own error says so."""
+        self._wrapped.set_experiment_tag(self._outbox.ids.get(experiment_id, experiment_id), tag)
+
+    def _ask(self, question: Callable[[], Any], known: Callable[[], Any] | None) -> Any:
+        """Ask the store, but no longer than a cell may wait; in an outage answer from what is known."""
+        if self._outbox.foreign or known is None:
+            return question()
+        sender = self._outbox.sender
+        if sender.state == "sending":
+
+            def asked() -> Any:
+                with patience.patience(CREATE_SECONDS):
+                    return question()
+
+            try:
+                return within(CREATE_SECONDS, asked)
+            except (MlflowException, OSError) as error:  # TimeoutError is an OSError
+                if verdict(error) == "refused":
+                    raise
+                sender.unreachable(explain(error))
+        return known()
+
+
+_placed: tuple[str, Callable[..., Any], Callable[..., Any]] | None = None
+_outbox: Outbox | None = None
+
+
+def install(tracking_uri: str, address: str, *, offline: bool = False) -> Outbox:
+    """Put an outbox before a store, for all who ask MLflow for its tracking URI.
+
+    Parameters
+    ----------
+    tracking_uri : str
+        As MLflow has it.
+    address : str
+        The same without credentials.
+    offline : bool
+        Whether to send only when asked.
+
+    Returns
+    -------
+    Outbox
+        To be taken out with :func:`remove`.
+    """
+    global _placed, _outbox
+    remove()
+    patience.install()
+    store = registry.get_store(tracking_uri)
+    outbox = Outbox(store, tracking_uri, address, offline=offline)
+    front = OutboxStore(store, outbox)
+    scheme = _registered(tracking_uri)
+    previous = registry._registry[scheme]
+
+    # wraps: MLflow reads the builder's module to tell its own stores from foreign ones.
+    @functools.wraps(previous)
+    def build(store_uri: str, artifact_uri: str | None = None, **rest: Any) -> Any:
+        if store_uri == tracking_uri and _outbox is outbox:
+            return front
+        return previous(store_uri=store_uri, artifact_uri=artifact_uri, **rest)
+
+    registry.register(scheme, build)
+    _placed, _outbox = (scheme, build, previous), outbox
+    artifacts.install(outbox)
+    _forget_caches()
+    return outbox
+
+
+def remove() -> None:
+    """Take the outbox out: what can be sent is sent, what cannot stays for the next kernel. Harmless without one."""
+    global _placed, _outbox
+    if _outbox is None or _placed is None:
+        return
+    outbox, (scheme, ours, previous) = _outbox, _placed
+    outbox.close()
+    _outbox = _placed = None
+    artifacts.remove()
+    # If somebody has wrapped our builder since, it must stay below theirs; it only passes on now.
+    if registry._registry.get(scheme) is ours:
+        registry.register(scheme, previous)
+    _forget_caches()
+    patience.remove()
+
+
+def current() -> Outbox | None:
+    """Return the outbox of the connected store; None without one."""
+    return _outbox
+
+
+def _registered(tracking_uri: str) -> str:
+    return "databricks" if tracking_uri == "databricks" else str(get_uri_scheme(tracking_uri))
+
+
+def _forget_caches() -> None:
+    # MLflow keeps the stores it built, and the repository of each run.
+    registry._get_store_with_resolved_uri.cache_clear()
+    utils._artifact_repos_cache.clear()
+
+
+def _known(value: Any, ids: dict[str, str]) -> Any:
+    """Put the store's ids in place of local ones."""
+    if isinstance(value, str):
+        return ids.get(value, value)
+    if isinstance(value, (list, tuple)) and all(isinstance(each, str) for each in value):
+        return type(value)(ids.get(each, each) for each in value)
+    return value
+
+
+def _given(**kwargs: Any) -> dict[str, Any]:
+    return {name: value for name, value in kwargs.items() if value is not None}
+
+
+def _experiment(experiment_id: str, name: str) -> Experiment:
+    return Experiment(experiment_id, name, artifact_location="", lifecycle_stage="active")
