@@ -245,7 +245,7 @@ class MlflowMagics(Magics):
         with self._one_line():
             if line.strip():
                 raise OptionError("%mlflow_sync takes no arguments")
-            with tqdm(unit=" writes", desc="sending", leave=False) as bar:
+            with tqdm(unit=" writes", desc="sending", leave=False, delay=1) as bar:
 
                 def progress(sent: int, left: int) -> None:
                     bar.total = sent + left

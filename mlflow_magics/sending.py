@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import TrackingError
@@ -25,19 +30,31 @@ def recover(session: Session) -> None:
 
 
 def _recover(session: Session) -> None:
-    from .tracking import journal
-
-    # MLflow is imported only where there is something to send.
-    if journal.left_behind():
-        session.news += _recovered(session)
+    session.news += _recovered(session)
 
 
 def _recovered(session: Session) -> list[str]:
-    from .tracking import recovery
+    """Send what dead kernels left, in a process of its own; see :mod:`.tracking.recovery` for why."""
+    from .tracking import journal
     from .tracking.masking import mask
 
+    if not journal.left_behind():
+        return []
     uri = session.connection.uri if session.connection is not None else ""
-    return recovery.recover(uri, mask(uri))
+    package = str(Path(__file__).parent.parent)
+    done = subprocess.run(
+        [sys.executable, "-m", "mlflow_magics.tracking.recovery"],
+        input=json.dumps({"tracking_uri": uri, "address": mask(uri)}),
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))},
+        capture_output=True,
+        text=True,
+        start_new_session=True,  # a Ctrl-C is meant for the cell
+    )
+    try:
+        said: list[str] = json.loads(done.stdout.splitlines()[-1])
+    except (ValueError, IndexError):
+        return [f"what an earlier kernel left was not sent: {''.join(done.stderr.splitlines()[-1:])}"]
+    return said
 
 
 def sync(session: Session, progress: Callable[[int, int], None]) -> Sync:

@@ -458,8 +458,20 @@ class Session:
         opened.series.follow(plan.followed)
 
     def _end_following(self, opened: OpenRun) -> tuple[Series, ...]:
+        """Stop recording; what went wrong in it is a note."""
         following, opened.series = opened.series, None
-        found = following.finish() if following is not None else ()
+        if following is None:
+            return ()
+        from .capture import hook
+
+        try:
+            found = following.finish()
+            trouble = hook.take_trouble()
+        except Exception as error:  # noqa: BLE001
+            # A mistake of ours must not leave the run open for ever.
+            found, trouble = (), repr(error)
+        if trouble:
+            opened.notes.append(f"some points of series were lost ({trouble}); please report this")
         missed = [name for name in opened.options.watch if name not in {one.name for one in found}]
         opened.notes += [f"{name} was not followed: no number was assigned to it" for name in missed]
         return found

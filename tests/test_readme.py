@@ -12,17 +12,23 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"(?:<!-- (?P<marker>[\w-]+) -->\n)?```(?P<language>\w*)\n(?P<code>.*?)```", README, re.S)
 
 
-def test_python_blocks_run(bare_shell):
+def test_python_blocks_run(bare_shell, folder, capsys):
     for _, language, code in BLOCKS:
         if language == "python":
             result = bare_shell.run_cell(code, store_history=True)
             assert result.success, code
-    client = MlflowClient()
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
     experiment = client.get_experiment_by_name("breast-cancer")
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.data.params == {"reg": "0.1"}
     assert 0.8 < run.data.metrics["accuracy"] < 1
     assert run.info.status == "FINISHED"
+    default = client.get_experiment_by_name("Default")
+    others = {run.info.run_name: run for run in client.search_runs([default.experiment_id])}
+    assert set(others) == {"forest", "late", "descent"}
+    assert len(client.get_metric_history(others["descent"].info.run_id, "loss")) == 100
+    # The last cell had no server.
+    assert "wait, offline; %mlflow_sync sends" in " ".join(capsys.readouterr().out.split())
 
 
 def test_shell_blocks_are_run_by_ci():

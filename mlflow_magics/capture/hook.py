@@ -45,7 +45,10 @@ class Hook:
             return True
         if isinstance(error, MemoryError):
             return False  # the user's own next object meets the same, where the bare cell would
-        return type(error).__module__ != "builtins" or _first_foreign(error.__traceback__) is not None
+        if type(error).__module__ != "builtins" or _first_foreign(error.__traceback__) is not None:
+            return True
+        _troubles[:] = [repr(error)]
+        return False
 
     def escaped(self) -> BaseException:
         """Return the exception being handled as if the recorder had never been called.
@@ -66,6 +69,14 @@ def _first_foreign(traceback: TracebackType | None) -> TracebackType | None:
     while traceback is not None and str(traceback.tb_frame.f_globals.get("__name__")).partition(".")[0] == _HERE:
         traceback = traceback.tb_next
     return traceback
+
+
+_troubles: list[str] = []
+
+
+def take_trouble() -> str:
+    """Give, once, what last went wrong in a recorder; empty where nothing did."""
+    return _troubles.pop() if _troubles else ""
 
 
 HOOK = Hook()

@@ -118,17 +118,25 @@ def _reader_of(kind: type, value: object) -> Reader:
 
 def _tensor_reader(kind: type, roots: set[str]) -> Reader:
     """Read arrays of no dimensions, the device's in another thread."""
-    dimensions, copied = _getter(kind, "shape"), _copier(kind, roots)
+    shape, item, copied = _getter(kind, "shape"), _getter(kind, "item"), _copier(kind, roots)
+
+    def number(value: object) -> float | None:
+        try:
+            found = item(value)()
+        # No `item` (tensorflow), or a value that is freed, traced or lost with its device: `number_of` tells.
+        except Exception:  # noqa: BLE001
+            found = value
+        return found if type(found) is float else number_of(found)
 
     def read(value: object) -> float | Deferred | None:
         try:
-            if len(dimensions(value)) != 0:
+            if len(shape(value)) != 0:
                 return None
             kept = copied(value)
-        # A tensor that is being traced or was freed has no value; whatever its library raises, there is no point.
+        # A tensor that is being traced has no value; whatever its library raises, there is no point.
         except Exception:  # noqa: BLE001
             return None
-        return number_of(value) if kept is None else Deferred(functools.partial(number_of, kept))
+        return number(value) if kept is None else Deferred(functools.partial(number, kept))
 
     return read
 

@@ -242,6 +242,8 @@ def track(
             high, high_at, high_when = value, step, when
         if step > last_at:
             last, last_at, last_when = value, step, when
+        if step >= turn:
+            turn = seldom(step, value)
         if step % stride:
             hold(0, step, when, value)
             if step >= full:
@@ -251,8 +253,6 @@ def track(
                     hold(2, step, when, value)
         else:
             append(step, when, value)
-        if step >= turn:
-            turn = seldom(step, value)
 
     def seldom(step: int, value: float | Deferred) -> int:
         """Sample, and thin; tell the next step at which either is due."""
@@ -264,10 +264,10 @@ def track(
                     del sample[1::2]
                     gap *= 2
                 sample_at = (step // gap + 1) * gap
-            while step + 1 >= limit:
+            while step >= limit:
                 stride *= 2
                 limit *= 2
-            return min(sample_at, limit - 1)
+            return min(sample_at, limit)
 
     def defer(value: Deferred) -> None:
         """Take a point whose value is not known yet."""
@@ -277,14 +277,14 @@ def track(
         value.tell = partial(learn, step, when)
         if step > last_at:
             last_deferred, last_at, last_when = value, step, when
+        if step >= turn:
+            turn = seldom(step, value)
         if not step % stride:
             to.later(step, when, value.read)
             while unread and unread[0].value is not None:
                 unread.popleft()
             if sink is not None:  # otherwise nobody reads it, and it would lie there for ever
                 unread.append(value)
-        if step >= turn:
-            turn = seldom(step, value)
 
     def learn(step: int, when: float, value: float) -> None:
         nonlocal low, low_at, low_when, high, high_at, high_when, last

@@ -74,6 +74,7 @@ class OutboxRepository:
         self._stage(local_dir, artifact_path, lambda: self._wrapped.log_artifacts(local_dir, artifact_path))
 
     def _stage(self, source: str, path: str | None, straight: Callable[[], None]) -> None:
+        self._outbox.delivery.repositories[self._uri] = self._wrapped
         run_id = _run_of(self._uri, self._outbox)
         if self._outbox.foreign or not self._outbox.stage(run_id, self._uri, Path(source), path):
             straight()
@@ -158,5 +159,5 @@ def _staging(previous: Callable[..., Any], outbox: Outbox) -> Callable[..., Any]
 
 def _run_of(artifact_uri: str, outbox: Outbox) -> str:
     """Return the run that files at an artifact URI belong to; empty where they are nobody's that we know."""
-    known = outbox.accounts.items()
+    known = list(outbox.accounts.items())
     return next((run for run, account in known if account.artifact_uri and artifact_uri == account.artifact_uri), "")

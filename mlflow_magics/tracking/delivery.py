@@ -61,6 +61,8 @@ class Delivery:
         How often in a row it took nothing; the caller counts.
     files_trouble : str
         Why files are not taken although the rest is; empty while they are.
+    repositories : dict of str to ArtifactRepository
+        MLflow's own, by artifact URI, as far as they are at hand.
     refused : dict of str to list
         By run, what the store refused, and why.
     """
@@ -78,6 +80,8 @@ class Delivery:
         self.renamed = journal.renamed()
         self.sent = 0
         self.refused: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        # Made by those who write: to make one imports modules, and two threads must not import MLflow's at a time.
+        self.repositories: dict[str, Any] = {}
         self.tries = 0
         self.files_trouble = ""
         self._files_again = 0.0
@@ -207,7 +211,7 @@ class Delivery:
                 if row.op == "experiment":
                     self._experiment(row.data)
                 elif row.op != "create":  # which the lookup of `remote` has done
-                    replay.do(row.op, self.store, remote, {"tracking_uri": self.tracking_uri, **row.data})
+                    replay.do(row.op, self.store, remote, {**self._context(), **row.data})
         except UnavailableError as error:
             if row.op == "artifact" and self._alive(remote):
                 # Files have a store of their own: a bucket that nobody may write to must not hold up the rest.
@@ -224,6 +228,9 @@ class Delivery:
             self.journal.unstage(row.data["staged"])
             self.files_trouble, self._files_tries = "", 0
         return True
+
+    def _context(self) -> dict[str, Any]:
+        return {"tracking_uri": self.tracking_uri, "repositories": self.repositories}
 
     def _alive(self, remote: str) -> bool:
         """Tell whether the store answers for a run, so that the trouble is with one write only."""

@@ -176,6 +176,10 @@ class Journal:
             (run.id, run.remote, run.experiment, json.dumps(run.creation), int(run.open), run.written),
         )
 
+    def drop_run(self, run_id: str) -> None:
+        """Forget a run that was opened under another id."""
+        self._write("DELETE FROM runs WHERE id = ?", (run_id,))
+
     def set_remote(self, run_id: str, remote: str) -> None:
         """Note under which id the store knows a run."""
         self._write("UPDATE runs SET remote = ? WHERE id = ?", (remote, run_id))

@@ -12,7 +12,7 @@ import shutil
 import threading
 import uuid
 import weakref
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,10 +74,12 @@ class Outbox:
         self.accounts: dict[str, Account] = {}
         self._appends: dict[Any, Append] = {}
         self._experiments: dict[str, str] = {}
+        self._releases: dict[str, list[Callable[[], None]]] = defaultdict(list)
         self._lock = threading.RLock()
         self._warned = False
         self._told: Counter[str] = Counter()
         self._forked = False
+        self._closed = False
         self.sender = Sender(self.delivery, offline=offline, before=self._read_devices)
         _living.add(self)
 
@@ -109,22 +111,27 @@ class Outbox:
         if (parent := given.get(MLFLOW_PARENT_RUN_ID)) is not None:
             given[MLFLOW_PARENT_RUN_ID] = self.ids.get(parent, parent)
         experiment = self.delivery.renamed.get(experiment_id, experiment_id)
+        run_id = LOCAL + origin
         reachable = self.sender.state == "sending" and not self._is_local(
             given.get(MLFLOW_PARENT_RUN_ID, ""), experiment
         )
         if reachable:
+            # First: a kernel that is killed between the store's doing and its answer has still left a trace.
+            asked = {"name": name or "", "started": started, "user": user, "tags": given, "asked": True}
+            self.journal.add_run(RunEntry(run_id, "", experiment, asked, True, started))
             try:
                 run = within(CREATE_SECONDS, lambda: self._create(experiment, user, started, given, name))
                 account = account_of(run)
                 account.tags.update(given)
                 self._open(account, run.info.run_id, given)
+                self.journal.drop_run(run_id)
                 return run
             except Exception as error:
                 # Whatever a store raises: only what it will never take is the caller's business.
                 if verdict(error) == "refused" and not isinstance(error, TimeoutError):
+                    self.journal.drop_run(run_id)
                     raise
                 self.sender.unreachable(explain(error))
-        run_id = LOCAL + origin
         account = new_account(
             run_id, experiment_id, user, started, given, name or _made_up_name(), artifacts.uri(run_id)
         )
@@ -168,7 +175,7 @@ class Outbox:
     @property
     def ids(self) -> dict[str, str]:
         """The store's ids of what was made here while it could not be reached: local id to remote id."""
-        made = {local: remote for local, remote in self.delivery.remotes.items() if local.startswith(LOCAL)}
+        made = {local: remote for local, remote in dict(self.delivery.remotes).items() if local.startswith(LOCAL)}
         return made | self.delivery.renamed
 
     def is_local(self, run_id: str) -> bool:
@@ -273,7 +280,13 @@ class Outbox:
         """
         number = self.journal.add_key(Key(run_id, name, {}))
         hold, release = self.points.holder(number)
-        return SeriesSink(self.points.appender(number), hold, release, self.read_later)
+        self._releases[run_id].append(release)
+        return SeriesSink(self.points.appender(number), hold, self.read_later)
+
+    def end_series(self, run_id: str) -> None:
+        """Give up what the series of a run held back: those that must be kept were appended."""
+        for release in self._releases.pop(run_id, ()):
+            release()
 
     def values(self, run_id: str, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
         """Take in params and tags.
@@ -481,6 +494,7 @@ class Outbox:
         if self._forked:
             return
         sent = self.flush(seconds) and not self.waiting().total
+        self._closed = True
         self.sender.stop()
         self.points.close()
         for run in self.journal.runs():
@@ -496,8 +510,8 @@ class Outbox:
 
     @property
     def foreign(self) -> bool:
-        """Whether this is a forked child's copy, whose writes go to the store at once."""
-        return self._forked
+        """Whether writes go to the store at once: in a forked child, and for who held on to it after :meth:`close`."""
+        return self._forked or self._closed
 
     # -- helpers ----------------------------------------------------------------------------------------------
 
@@ -526,13 +540,12 @@ class SeriesSink:
 
     Attributes
     ----------
-    append, hold, release : callable
-        As :class:`..points.PointLog` makes them.
+    append, hold, read_later : callable
+        As :class:`..points.PointLog` and the outbox make them.
     """
 
     append: Append
     hold: Callable[[int, int, float, float], None]
-    release: Callable[[], None]
     read_later: Callable[[Append, int, float, Callable[[], float]], None]
 
     def later(self, step: int, when: float, read: Callable[[], float]) -> None:

@@ -1,18 +1,24 @@
-"""What dead kernels have left behind: sent, and their open runs closed as KILLED."""
+"""What dead kernels have left behind: sent, and their open runs closed as KILLED.
+
+``python -m mlflow_magics.tracking.recovery`` does it in a process of its own: importing MLflow in a thread meets the
+user's own import of it half-way, and Python then breaks one of the two off as a deadlock.
+"""
 
 from __future__ import annotations
 
+import json
+import sys
+
 from mlflow.entities import RunStatus
 from mlflow.exceptions import MlflowException
-from mlflow.tracking._tracking_service.utils import _tracking_store_registry as registry
+from mlflow.tracking._tracking_service.utils import _get_store
 
-from . import journal
-from .delivery import Delivery
+from . import journal, patience
+from .delivery import ORIGIN_TAG, Delivery
 from .guards import reason
-from .journal import Journal, JournalError
-from .patience import patience
+from .journal import Journal, JournalError, RunEntry
+from .masking import mask
 from .points import PointLog
-from .store import OutboxStore
 from .verdicts import UnavailableError, verdict
 
 
@@ -30,6 +36,7 @@ def recover(tracking_uri: str = "", address: str = "") -> list[str]:
         A line for each journal that something was sent of, and for each that must wait.
     """
     said = []
+    patience.install()
     for folder in journal.left_behind():
         try:
             found = journal.take_over(folder)
@@ -50,27 +57,34 @@ def _recover(found: Journal, tracking_uri: str, address: str) -> list[str]:
         points.close()
         found.close(remove=True)
         return []
-    delivery = Delivery(found, points, _store(tracking_uri if uri == address else uri), uri)
-    delivery.spilled += points.held()
+    uri = tracking_uri if uri == address else uri
     try:
+        delivery = Delivery(found, points, _get_store(uri), uri)
+        delivery.spilled += points.held()
         while delivery.round(settled=True):
             pass
-        killed = [_kill(delivery, run.id, run.written) for run in found.runs() if run.open]
+        killed = [_kill(delivery, run) for run in found.runs() if run.open]
     except Exception as error:  # noqa: BLE001
         # The store is unavailable, mostly. Whatever else a store raises, what is left stays for the next kernel.
         points.close()
         found.close(remove=False)
-        return [f"an earlier kernel left {waiting} writes for {uri}, which cannot be sent now: {reason(error)}"]
+        return [f"an earlier kernel left {waiting} writes for {mask(uri)}, which cannot be sent now: {reason(error)}"]
     points.close()
     found.close(remove=True)
     said = [f"sent {delivery.sent} writes that an earlier kernel left"] if delivery.sent else []
     return said + [f"run {name} was open when its kernel died: closed as KILLED" for name in killed if name]
 
 
-def _kill(delivery: Delivery, run_id: str, written: int) -> str:
-    """Close a run with the time of its last write; return its name."""
-    with patience():
-        remote = delivery.remote(run_id)
+def _kill(delivery: Delivery, entry: RunEntry) -> str:
+    """Close a run with the time of its last write; return its name, or nothing where there is none to close."""
+    with patience.patience():
+        if entry.creation.get("asked"):
+            # Its kernel died while it was created: the store knows it, or nobody does.
+            remote = delivery.find(entry.experiment, entry.creation["tags"][ORIGIN_TAG])
+        else:
+            remote = delivery.remote(entry.id)
+        if not remote:
+            return ""
         try:
             run = delivery.store.get_run(remote)
         except MlflowException as error:
@@ -78,11 +92,11 @@ def _kill(delivery: Delivery, run_id: str, written: int) -> str:
                 return ""  # somebody has deleted it
             raise UnavailableError(reason(error)) from error
         if run.info.status == "RUNNING":
-            delivery.store.update_run_info(remote, RunStatus.from_string("KILLED"), written, None)
+            delivery.store.update_run_info(remote, RunStatus.from_string("KILLED"), entry.written, None)
             return str(run.info.run_name)
     return ""
 
 
-def _store(uri: str) -> OutboxStore:
-    found = registry.get_store(uri)
-    return getattr(found, "_wrapped", found) if type(found) is OutboxStore else found
+if __name__ == "__main__":
+    # Through a pipe, because it may hold credentials: a command line is seen by everybody.
+    sys.stdout.write(json.dumps(recover(**json.load(sys.stdin))) + "\n")

@@ -99,7 +99,7 @@ def _artifact(store: Any, run_id: str, data: Data) -> None:
     if not staged.exists():
         return  # an earlier try has sent it
     uri = data["uri"] or store.get_run(run_id).info.artifact_uri
-    repository = repository_at(uri, data["tracking_uri"])
+    repository = data["repositories"].get(uri) or repository_at(uri, data["tracking_uri"])
     if data["folder"]:
         repository.log_artifacts(str(staged), data["path"])
     else:

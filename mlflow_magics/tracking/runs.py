@@ -312,6 +312,7 @@ def settle(run: Run) -> Settled:
         What is left, and what the store refused.
     """
     outbox = _outbox()
+    outbox.end_series(run.info.run_id)
     outbox.flush()
     refused = outbox.refusals(run.info.run_id)
     notes = [f"{what} was refused: {why}" for what, why in refused] + outbox.warnings()

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
-from .delivery import Delivery
+from .delivery import SECONDS, Delivery
 from .verdicts import UnavailableError
 
 POLL_SECONDS = 0.25
@@ -74,7 +74,7 @@ class Sender:
     def nudge(self) -> None:
         """Try at once, without waiting for the outcome."""
         with self._changed:
-            self._asked = True
+            self._asked = not self.offline
             self._changed.notify_all()
 
     def flush(self, is_done: Callable[[], bool], seconds: float, *, patient: bool = False) -> bool:
@@ -100,7 +100,9 @@ class Sender:
         with self._changed:
             if is_done():
                 return True
-            was_down = bool(self.trouble) or (self.offline and not patient)
+            if self.offline and not patient:
+                return False
+            was_down = bool(self.trouble)
             tries = self._tries
             self._asked = True
             self._seen = time.monotonic()
@@ -110,7 +112,8 @@ class Sender:
                     return False
                 if self.trouble and self._tries > tries:
                     return False
-                left = min(deadline, self._seen + STALL_SECONDS) - time.monotonic()
+                stall = SECONDS if patient else STALL_SECONDS
+                left = min(deadline, self._seen + stall) - time.monotonic()
                 if left <= 0:
                     return False
                 self._changed.wait(min(left, POLL_SECONDS))
@@ -153,6 +156,9 @@ class Sender:
                     self._heard(self.delivery.sent - sent_before)
         except UnavailableError as error:
             return self._failed(error)
+        except Exception as error:  # noqa: BLE001
+            # A mistake of ours, a journal closed under our hands: the thread goes on, and the reason is shown.
+            return self._failed(UnavailableError(f"{type(error).__name__}: {error}"))
         self._heard(0)
         with self._changed:
             self.trouble, self._tries, self.delivery.tries = "", 0, 0
