@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.inputtransformer2 import cell_magic, leading_empty_lines, leading_indent
 
-from .rewriting import follow_body, follow_runs, is_code_of, is_magic
+from .rewriting import Follower, follow_body, follow_runs, is_code_of, is_magic
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from IPython.core.interactiveshell import InteractiveShell
 
-    from .capture.instrument import Plan
+    from .capture.plan import Plan
     from .openrun import OpenRun
     from .records import CellSource, Outcome, RunOptions, Status
     from .session import Session
@@ -75,22 +75,6 @@ class _Frame:
         self.plans: dict[int, Plan] = {}
 
 
-class _Follower(ast.NodeTransformer):
-    """Sees every tree that IPython is about to run."""
-
-    def __init__(self, follow: Callable[[ast.Module], None]) -> None:
-        self.follow = follow
-
-    def visit(self, node: ast.AST) -> ast.AST:
-        try:
-            if isinstance(node, ast.Module):
-                self.follow(node)
-        # IPython drops a transformer that raises. The tree stays good: some of it is only not followed.
-        except Exception:  # noqa: BLE001, S110
-            pass
-        return node
-
-
 class CellRuns:
     """Opens a run when a cell's magic says so, and closes it when the cell is over.
 
@@ -117,7 +101,7 @@ class CellRuns:
         self.show = show
         self._frames: list[_Frame] = []
         self._unframed = _Frame(None)
-        self._follower = _Follower(self._follow)
+        self._follower = Follower(self._follow)
 
     def register(self) -> None:
         """Put the transformer, the events and the figure watcher in place."""
@@ -131,6 +115,9 @@ class CellRuns:
 
     def unregister(self) -> None:
         """Take them out again. A run that is still open is closed by the session."""
+        from .capture import hook
+
+        hook.remove()
         if rewrite in self.shell.input_transformers_cleanup:
             self.shell.input_transformers_cleanup.remove(rewrite)
         if self._follower in self.shell.ast_transformers:

@@ -9,8 +9,42 @@ from typing import TYPE_CHECKING
 from .errors import MlflowMagicsError
 
 if TYPE_CHECKING:
-    from .capture.instrument import Plan
+    from .capture.plan import Plan
     from .records import RunOptions
+
+
+class Follower(ast.NodeTransformer):
+    """Sees every tree that IPython is about to run.
+
+    Parameters
+    ----------
+    follow : callable
+        Changes the tree of a cell in place, or leaves it.
+    """
+
+    def __init__(self, follow: Callable[[ast.Module], None]) -> None:
+        self.follow = follow
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        """Return the tree that IPython hands over, whatever happens.
+
+        Parameters
+        ----------
+        node : ast.AST
+            The tree.
+
+        Returns
+        -------
+        ast.AST
+            The same.
+        """
+        try:
+            if isinstance(node, ast.Module):
+                self.follow(node)
+        # IPython drops a transformer that raises. The tree stays good: some of it is only not followed.
+        except Exception:  # noqa: BLE001, S110
+            pass
+        return node
 
 
 def is_magic(node: ast.stmt) -> bool:
@@ -52,7 +86,7 @@ def plan_for(options: RunOptions, body: ast.AST | None = None) -> Plan:
     Plan
         Nothing found yet.
     """
-    from .capture.instrument import Plan, logged_names
+    from .capture.plan import Plan, logged_names
 
     choices = options.choices
     own = logged_names(body) if body is not None else set()

@@ -30,7 +30,12 @@ def recover(session: Session) -> None:
 
 
 def _recover(session: Session) -> None:
-    session.news += _recovered(session)
+    _tell(session, _recovered(session))
+
+
+def _tell(session: Session, lines: list[str]) -> None:
+    # What is found both on loading and on connecting is told once.
+    session.news += [line for line in lines if line not in session.news]
 
 
 def _recovered(session: Session) -> list[str]:
@@ -81,7 +86,7 @@ def sync(session: Session, progress: Callable[[int, int], None]) -> Sync:
         raise TrackingError("not connected; type %mlflow_connect")
     from .tracking import store
 
-    session.news += _recovered(session)
+    _tell(session, _recovered(session))
     outbox = store.current()
     if outbox is None:
         raise TrackingError("not connected; type %mlflow_connect")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import ConnectionFailedError, ExperimentError, MlflowMagicsError, TrackingError, UnknownNameError
 
 if TYPE_CHECKING:
-    from .capture.instrument import Plan
+    from .capture.plan import Plan
     from .openrun import OpenRun
     from .records import (
         Captured,
@@ -461,6 +461,8 @@ class Session:
         """Stop recording; what went wrong in it is a note."""
         following, opened.series = opened.series, None
         if following is None:
+            if opened.options.watch:
+                opened.notes.append("--watch found nothing to follow: %mlflow_run must stand at the top of its cell")
             return ()
         from .capture import hook
 
@@ -505,7 +507,7 @@ def _expect_assignments(opened: OpenRun) -> None:
         return
     import ast
 
-    from .capture.instrument import assigned_names
+    from .capture.plan import assigned_names
 
     known = assigned_names(ast.parse(opened.source.code if opened.source is not None else ""))
     for name in opened.options.watch:

@@ -20,6 +20,9 @@ from .values import figure_behind, figure_library, is_scalar, kind_of
 from .weighing import Before, Weigher, Weight
 from .writing import describe, number_of, text_of
 
+FOLLOWS_LOOP = "changes in the loop"
+"""Why a name is no result that only loop variables and inputs went into."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -87,7 +90,7 @@ def _simple(name: str, value: object, node: Node | None, cell: Cell) -> Record:
     if weight is not Weight.INPUT and is_counter(name, node, lambda one: cell.weigher.weigh(one) < Weight.COMPUTED):
         return Skipped(name, "a counter", f"--metrics {name}")
     if weight is Weight.LOOP:
-        return Skipped(name, "changes in the loop", f"--metrics {name}")
+        return Skipped(name, FOLLOWS_LOOP, f"--metrics {name}")
     if weight is Weight.INPUT:
         return _param(name, value, "written here" if isinstance(node, Const | Sequence) else "follows from inputs")
     return _computed(name, value)
@@ -165,7 +168,7 @@ def _leaf(name: str, leaf: Leaf, node: Node | None, cell: Cell) -> Iterator[Reco
         if isinstance(one, Metric) or node is not None:
             yield dataclasses.replace(one, option=f"--params {name}") if isinstance(one, Skipped) else one
     elif weight is Weight.LOOP:
-        yield Skipped(full, "changes in the loop", f"--metrics {name}")
+        yield Skipped(full, FOLLOWS_LOOP, f"--metrics {name}")
 
 
 def _leaf_weight(name: str, leaf: Leaf, node: Node | None, cell: Cell) -> Weight | None:

@@ -10,19 +10,18 @@ After ``loss = f()`` stands, in the place of the name that was assigned, so that
 
 An ``if``, because the value of an expression statement would be displayed at the top of a cell. A walrus is an
 expression, so it becomes the argument of a call that returns it. A tracer or debugger sees the same lines in the same
-order; where more code follows on the line of an assignment, Python may report that line to it once more.
+order; to it, Python 3.11 reports the line of an assignment that is followed twice.
 """
 
 from __future__ import annotations
 
 import ast
-import itertools
-import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
 from .hook import NAME
+from .plan import Plan
 
 Node = TypeVar("Node", bound=ast.AST)
 Loop = (ast.For, ast.AsyncFor, ast.While)
@@ -32,63 +31,6 @@ COMPILERS = frozenset({"njit", "jit", "vectorize", "guvectorize", "stencil", "sc
 
 DEEPEST = 17
 """Blocks within blocks, up to which one more can be put in: Python compiles no more than 20."""
-
-_numbers = itertools.count()
-
-
-@dataclass
-class Plan:
-    """What is to be followed in the code of one run.
-
-    Attributes
-    ----------
-    watch : frozenset of str
-        Names to follow wherever the code assigns them.
-    metrics : frozenset of str
-        Names to follow in loops, loop variables and literals included.
-    leave : frozenset of str
-        Names not to follow.
-    infer : bool
-        Whether to follow, in loops, what the code computes.
-    followed : set of str
-        Names whose assignments have been found so far.
-    number : int
-        Tells the recorders of one run from those of another.
-    """
-
-    watch: frozenset[str] = frozenset()
-    metrics: frozenset[str] = frozenset()
-    leave: frozenset[str] = frozenset()
-    infer: bool = True
-    followed: set[str] = field(default_factory=set)
-    number: int = field(default_factory=lambda: next(_numbers))
-
-    def key(self, name: str) -> str:
-        """Return the attribute under which the recorder of `name` is found; ``pass_`` before it, for a walrus."""
-        return f"at_{self.number}_{name}"
-
-    def wants(self, name: str, *, in_loop: bool, literal: bool = False, turn: bool = False) -> bool:
-        """Tell whether an assignment may be a point of a series.
-
-        Parameters
-        ----------
-        name : str
-            What is assigned.
-        in_loop : bool
-            Whether in a loop that is no part of a function.
-        literal, turn : bool, optional
-            Whether to a literal, or by a ``for``.
-
-        Returns
-        -------
-        bool
-            False for what the code alone rules out. The value, and where it comes from, are asked later.
-        """
-        if name in self.watch:
-            return True
-        if not in_loop or name in self.leave:
-            return False
-        return name in self.metrics or (self.infer and not (literal or turn or name.startswith("_")))
 
 
 def instrument(body: list[ast.stmt], plan: Plan) -> list[ast.stmt]:
@@ -107,50 +49,6 @@ def instrument(body: list[ast.stmt], plan: Plan) -> list[ast.stmt]:
         The statements, with those that were put in.
     """
     return _Instrumenter(plan).block(body)
-
-
-def assigned_names(tree: ast.AST) -> set[str]:
-    """List the names that a piece of code assigns anywhere, in functions and comprehensions too.
-
-    Parameters
-    ----------
-    tree : ast.AST
-        The code.
-
-    Returns
-    -------
-    set of str
-        What ``--watch`` can follow.
-    """
-    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-
-
-def logged_names(tree: ast.AST) -> set[str]:
-    """List the metrics that a piece of code logs itself: ``mlflow.log_metric("loss", loss, step=epoch)``.
-
-    Parameters
-    ----------
-    tree : ast.AST
-        The code.
-
-    Returns
-    -------
-    set of str
-        What would be logged twice if it were followed, too.
-    """
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Call):
-            continue
-        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        match name, [*node.args, *(keyword.value for keyword in node.keywords)]:
-            case "log_metric", [ast.Constant(value=str(metric)), *_]:
-                found.add(metric)
-            case "log_metrics", [ast.Dict(keys=keys), *_]:
-                found |= {key.value for key in keys if isinstance(key, ast.Constant) and isinstance(key.value, str)}
-            case "run_line_magic", [ast.Constant(value="mlflow_log"), ast.Constant(value=str(line))]:
-                found |= set(re.findall(r"[^\W\d]\w*", line))
-    return found
 
 
 @dataclass(frozen=True)
@@ -242,7 +140,8 @@ class _Instrumenter:
     ) -> list[ast.stmt]:
         names = [name for target in targets for name in _names(target)]
         wanted = [name for name in names if self.wants(name.id, place, literal=literal, turn=turn)]
-        return [_record(wanted, self.plan)] if wanted else []
+        # Behind a `try` Python jumps without a line number, and could not say where Ctrl-C met it: hence the `pass`.
+        return [_record(wanted, self.plan), _located(ast.Pass(), wanted[0])] if wanted else []
 
 
 class _Walruses(ast.NodeTransformer):

@@ -11,7 +11,7 @@ from typing import Literal
 from ..errors import UnknownNameError
 from ..records import Captured, Choices, Figure, Metric, Param, Series, Skipped
 from .dataflow import Dataflow, analyse
-from .deciding import Cell, inferred
+from .deciding import FOLLOWS_LOOP, Cell, inferred
 from .figures import Record, with_figures
 from .flatten import flatten
 from .forcing import forced
@@ -169,7 +169,13 @@ def series_reason(name: str, flow: Dataflow, namespace: Mapping[str, object], be
     seen = ChainMap({name: float("0.5")}, namespace)  # type: ignore[arg-type]  # only the first is written to
     weigher = Weigher(flow, seen, before.before)
     cell = Cell(flow, seen, before.before, weigher, _clocks(weigher), [])
-    return "computed in a loop" if any(isinstance(one, Metric) for one in _inferred(name, cell)) else ""
+    found = _inferred(name, cell)
+    if any(isinstance(one, Metric) for one in found):
+        return "computed in a loop"
+    # A schedule, ``lr = 0.1 * 0.9**epoch``: no result, and its last value alone says nothing, but a curve worth having.
+    # Whole numbers that follow from the loop are places in the data.
+    follows = any(isinstance(one, Skipped) and one.reason == FOLLOWS_LOOP for one in found)
+    return FOLLOWS_LOOP if follows and is_a(namespace.get(name), float) else ""
 
 
 def _without_copies(records: list[Record], namespace: Mapping[str, object]) -> list[Record]:

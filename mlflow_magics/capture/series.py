@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 from ..records import Series
 from . import hook
-from .instrument import Plan
+from .plan import Plan
 from .reading import Deferred, reader
 
 FULL: Final = 10_000

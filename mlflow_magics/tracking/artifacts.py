@@ -7,12 +7,14 @@ store are written straight: they are where they belong at once.
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import _artifact_repository_registry as registry
+from mlflow.utils.async_logging.run_operations import RunOperations
 
 if TYPE_CHECKING:
     from .outbox import Outbox
@@ -73,6 +75,10 @@ class OutboxRepository:
         """Take in all that is in a folder."""
         self._stage(local_dir, artifact_path, lambda: self._wrapped.log_artifacts(local_dir, artifact_path))
 
+    def _log_artifact_async(self, filename: str, artifact_path: str | None = None, artifact: Any = None) -> Any:
+        """Take in an image that is still in memory (``mlflow.log_image`` at a step)."""
+        return _log_image(self, filename, artifact_path, artifact)
+
     def _stage(self, source: str, path: str | None, straight: Callable[[], None]) -> None:
         self._outbox.delivery.repositories[self._uri] = self._wrapped
         run_id = _run_of(self._uri, self._outbox)
@@ -97,6 +103,10 @@ class WaitingRepository:
     def log_artifacts(self, local_dir: str, artifact_path: str | None = None) -> None:
         """Take in all that is in a folder."""
         self._stage(local_dir, artifact_path)
+
+    def _log_artifact_async(self, filename: str, artifact_path: str | None = None, artifact: Any = None) -> Any:
+        """Take in an image that is still in memory (``mlflow.log_image`` at a step)."""
+        return _log_image(self, filename, artifact_path, artifact)
 
     def _stage(self, source: str, path: str | None) -> None:
         if not self._outbox.stage(self._run_id, "", Path(source), path):
@@ -155,6 +165,15 @@ def _staging(previous: Callable[..., Any], outbox: Outbox) -> Callable[..., Any]
         return OutboxRepository(previous(artifact_uri, *args, **kwargs), artifact_uri, outbox)
 
     return build
+
+
+def _log_image(repository: Any, filename: str, path: str | None, image: Any) -> RunOperations:
+    # MLflow's own queue for these forgets what it could not send.
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / filename
+        image.save(place)
+        repository.log_artifact(str(place), path)
+    return RunOperations([])
 
 
 def _run_of(artifact_uri: str, outbox: Outbox) -> str:

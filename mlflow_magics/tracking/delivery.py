@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -14,11 +15,12 @@ from mlflow.utils import validation
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from . import replay
-from .guards import reason, timed_out
+from .guards import reason
 from .journal import Journal, Key, Row, RunEntry
+from .ledger import LOCAL
 from .patience import patience, retry_after
 from .points import Point, PointLog
-from .verdicts import UnavailableError, explain, verdict
+from .verdicts import UnavailableError, unavailable, verdict
 
 ORIGIN_TAG = "mlflow_magics.origin"
 """A tag, unique to a run, by which it is found again where the answer to its creation was lost."""
@@ -58,13 +60,15 @@ class Delivery:
     sent : int
         Writes that the store has taken.
     tries : int
-        How often in a row it took nothing; the caller counts.
+        How often in a row it failed over one write, and answered otherwise.
     files_trouble : str
         Why files are not taken although the rest is; empty while they are.
     repositories : dict of str to ArtifactRepository
         MLflow's own, by artifact URI, as far as they are at hand.
     refused : dict of str to list
         By run, what the store refused, and why.
+    models : dict of str to str
+        Logged models (MLflow 3), by the kernel's id and by the store's: the run that each comes from, or nothing.
     """
 
     def __init__(
@@ -77,6 +81,9 @@ class Delivery:
         self.spilled = spilled if spilled is not None else []
         self.position = int(journal.fact("position") or 0)
         self.remotes = {run.id: run.remote for run in journal.runs() if run.remote}
+        self.models: dict[str, str] = {}
+        for run in journal.runs():
+            self.note_model(run)
         self.renamed = journal.renamed()
         self.sent = 0
         self.refused: dict[str, list[tuple[str, str]]] = defaultdict(list)
@@ -87,7 +94,10 @@ class Delivery:
         self._files_again = 0.0
         self._files_tries = 0
         self._keys: dict[int, Key] = {}
-        self._doubtful: set[str] = set()
+        # A kernel that died may have died between the store's doing and the note of it.
+        self._doubtful = {run.id for run in journal.runs() if not run.remote}
+        self._broken: set[str] = set()
+        self._told: Counter[str] = Counter()
         self._most = validation.MAX_METRICS_PER_BATCH
 
     def round(self, *, settled: bool = False, full_batches_only: bool = False) -> bool:
@@ -112,14 +122,15 @@ class Delivery:
         """
         rows = [] if full_batches_only else self.journal.rows()
         if time.monotonic() < self._files_again:
-            rows = [row for row in rows if row.op != "artifact"]
+            rows = replay.before_files(rows)
         most = WINDOW
         if full_batches_only:
             most = min(WINDOW, self.points.count(self.position) // self._most * self._most)
         points, end = self.points.read(self.position, most, settled=settled)
-        self.spilled += self.points.late()
+        self.spilled += self.points.late(self.position)
         extra = self.spilled[:]
         if not (rows or points or extra):
+            self._go_on(end)
             return False
         rows_of: dict[str, list[Row]] = defaultdict(list)
         points_of: dict[str, list[Metric]] = defaultdict(list)
@@ -129,17 +140,41 @@ class Delivery:
             written[row.run] = max(written[row.run], row.at)
         for point in (*points, *extra):
             key = self._key(point.key)
+            if key is None:
+                continue  # its kernel could not write down whose it is, and said so
             points_of[key.run].append(_metric(key, point))
             written[key.run] = max(written[key.run], round(point.when * 1000))
         more = self.points.count(end) > 0
         for run in dict.fromkeys((*rows_of, *points_of)):
             done = self._deliver(run, rows_of[run], points_of[run], more)
             self.journal.done(done, None, {run: written[run]})
-        self.journal.done((), end, {})
-        self.position = end
+        self._go_on(end)
         del self.spilled[: len(extra)]
-        self.points.drop(end)
+        self.tries = 0
+        if len(points) >= self._most:
+            self._most = min(2 * self._most, validation.MAX_METRICS_PER_BATCH)
         return True
+
+    def _go_on(self, end: int) -> None:
+        """Forget the points up to a position."""
+        if end != self.position:
+            self.journal.done((), end, {})
+            self.position = end
+            self.points.drop(end)
+
+    def ask(self) -> None:
+        """Ask the store for next to nothing, to see whether it answers.
+
+        Raises
+        ------
+        UnavailableError
+            It does not.
+        """
+        try:
+            with self._asking():
+                self.store.search_experiments(max_results=1)
+        except _RefusedError:
+            return  # an answer too
 
     def remote(self, run_id: str) -> str:
         """Return a run's id in the store; create the run there if need be.
@@ -159,6 +194,33 @@ class Delivery:
         self.remotes[run_id] = remote
         return remote
 
+    def note_model(self, entry: RunEntry) -> None:
+        """Remember an entry that is a logged model's."""
+        if entry.creation.get("model"):
+            self.models[entry.id] = self.models[entry.remote or entry.id] = entry.creation["run"] or ""
+
+    def owner(self, run_id: str) -> str:
+        """Return the run that writes are shown with: for those of a model, the run that it comes from."""
+        return self.models.get(run_id) or run_id
+
+    def place(self, run_id: str) -> str:
+        """Return where the store keeps the files of a run or a model."""
+        remote = self.remote(run_id)
+        if run_id in self.models:
+            return str(self.store.get_logged_model(remote).artifact_location)
+        return str(self.store.get_run(remote).info.artifact_uri)
+
+    def waiting_metrics(self, run_id: str, name: str) -> list[Metric]:
+        """Return the points of a metric that the store has not taken yet."""
+        numbers = {number for number, key in self.journal.keys().items() if (key.run, key.name) == (run_id, name)}
+        found: list[Metric] = []
+        points, position = self.points.read(self.position, WINDOW)
+        while points:
+            keys = [(self._key(point.key), point) for point in points if point.key in numbers]
+            found += [_metric(key, point) for key, point in keys if key is not None]
+            points, position = self.points.read(position, WINDOW)
+        return found
+
     # -- one run ----------------------------------------------------------------------------------------------
 
     def _deliver(self, run: str, rows: Sequence[Row], metrics: list[Metric], more: bool) -> list[int]:
@@ -167,8 +229,9 @@ class Delivery:
             with self._asking():
                 remote = self.remote(run) if run else ""
         except _RefusedError as error:
-            self._refuse(run, "the run", error.why)
+            self._refuse(run, "the model" if run in self.models else "the run", error.why)
             return [row.id for row in rows]
+        metrics = self._of_models(metrics)
         done: list[int] = []
         batch: list[int] = []
         params: dict[str, str] = {}
@@ -191,17 +254,38 @@ class Delivery:
                 tags.update(row.data["tags"])
                 batch.append(row.id)
                 continue
+            if row.op == "create":
+                done.append(row.id)  # the lookup of `remote` has done it
+                continue
             flush()
             if more and replay.ends_run(row.op, row.data):
                 break  # points of it may lie behind this window
             if self._do(run, remote, row):
                 done.append(row.id)
                 self.sent += 1
+            elif run in self.models:
+                break  # it is not ready before its files have arrived
         else:
             flush()
-        if self.refused[run]:
-            self._tell(run, remote)
+        owner = self.owner(run)
+        if len(self.refused[owner]) > self._told[owner]:
+            self._tell(owner)
+            self._told[owner] = len(self.refused[owner])
         return done
+
+    def _of_models(self, metrics: list[Metric]) -> list[Metric]:
+        """Put the store's ids in place of those of models that were made here."""
+        ids: dict[str, str | None] = {}
+        for local in {getattr(metric, "model_id", None) for metric in metrics}:  # MLflow 2 knows none
+            if local and local.startswith(LOCAL):
+                try:
+                    with self._asking():
+                        ids[local] = self.remote(local)
+                except _RefusedError:
+                    ids[local] = None  # told with the model; the point is the run's all the same
+        if not ids:
+            return metrics
+        return [_renamed(each, ids[each.model_id]) if each.model_id in ids else each for each in metrics]
 
     def _do(self, run: str, remote: str, row: Row) -> bool:
         """Do one write; return whether it is done with."""
@@ -210,8 +294,8 @@ class Delivery:
             with self._asking(None if row.op == "artifact" else SECONDS):
                 if row.op == "experiment":
                     self._experiment(row.data)
-                elif row.op != "create":  # which the lookup of `remote` has done
-                    replay.do(row.op, self.store, remote, {**self._context(), **row.data})
+                else:
+                    replay.do(row.op, self.store, remote, {**self._context(), **self._data(run, row)})
         except UnavailableError as error:
             if row.op == "artifact" and self._alive(remote):
                 # Files have a store of their own: a bucket that nobody may write to must not hold up the rest.
@@ -219,7 +303,7 @@ class Delivery:
                 self._files_again = time.monotonic() + min(2.0**self._files_tries, _FILES_SECONDS)
                 self.files_trouble = f"files: {error.why}"
                 return False
-            if self.tries < _TRIES or not self._alive(remote):
+            if not self._hopeless(remote, error):
                 raise
             self._refuse(run, row.op, error.why)
         except _RefusedError as error:
@@ -230,13 +314,22 @@ class Delivery:
         return True
 
     def _context(self) -> dict[str, Any]:
-        return {"tracking_uri": self.tracking_uri, "repositories": self.repositories}
+        known = {"tracking_uri": self.tracking_uri, "repositories": self.repositories}
+        return known | {"remote": self.remote, "place": self.place}
+
+    def _data(self, run: str, row: Row) -> Mapping[str, Any]:
+        if row.op == "model status" and run in self._broken:
+            return {"status": "FAILED"}  # the store has refused files of it
+        return row.data
 
     def _alive(self, remote: str) -> bool:
         """Tell whether the store answers for a run, so that the trouble is with one write only."""
         try:
+            if not remote:
+                self.ask()
+                return True
             with self._asking():
-                self.store.get_run(remote)
+                self.store.get_logged_model(remote) if remote in self.models else self.store.get_run(remote)
         except (UnavailableError, _RefusedError):
             return False
         return True
@@ -252,15 +345,35 @@ class Delivery:
                     tags=[e for e in entries if isinstance(e, RunTag)],
                 )
         except _RefusedError as error:
-            self._split(run, remote, entries, error.why)
+            if len(entries) > 1 and self._is_deleted(remote):
+                # One by one they would be as many requests, all refused.
+                self._refuse(run, f"{len(entries)} values", error.why)
+            else:
+                self._split(run, remote, entries, error.why)
         except UnavailableError as error:
             # A store that is only slow gets less at a time.
             if error.timed_out and len(entries) > _FEWEST:
                 self._most = max(_FEWEST, self._most // 2)
-            # One that answers all but this, time and again, cannot take it: a character its database does not know.
-            if error.timed_out or self.tries < _TRIES or not self._alive(remote):
+            if not self._hopeless(remote, error):
                 raise
             self._split(run, remote, entries, error.why)
+
+    def _hopeless(self, remote: str, error: UnavailableError) -> bool:
+        """Tell whether a store answers all but one write, time and again: it cannot take it.
+
+        That is a character its database does not know, for example. What may pass later is waited for, however long.
+        """
+        if error.passing or not self._alive(remote):
+            return False
+        self.tries += 1
+        return self.tries > _TRIES
+
+    def _is_deleted(self, remote: str) -> bool:
+        try:
+            with self._asking():
+                return bool(self.store.get_run(remote).info.lifecycle_stage != "active")
+        except _RefusedError:
+            return True
 
     def _split(self, run: str, remote: str, entries: list[Any], why: str) -> None:
         if len(entries) > 1:
@@ -269,27 +382,41 @@ class Delivery:
             self._send(run, remote, entries[middle:])
             return
         (entry,) = entries
+        if isinstance(entry, Metric) and math.isnan(entry.value) and self._has_nan(remote, entry):
+            return
         kind = {Param: "param", Metric: "metric", RunTag: "tag"}[type(entry)]
         self._refuse(run, f"{kind} {entry.key}", why)
 
-    def _refuse(self, run: str, what: str, why: str) -> None:
-        self.refused[run].append((what, why))
-        self.journal.reject(run, what, why)
+    def _has_nan(self, remote: str, metric: Metric) -> bool:
+        """Tell whether a store holds a point already: MLflow 2's refuse a NaN that they are sent again."""
+        with self._asking():
+            history = self.store.get_metric_history(remote, metric.key)
+        return any((m.step, m.timestamp) == (metric.step, metric.timestamp) and math.isnan(m.value) for m in history)
 
-    def _tell(self, run: str, remote: str) -> None:
+    def _refuse(self, run: str, what: str, why: str) -> None:
+        if what.startswith("artifact"):
+            self._broken.add(run)
+        run = self.owner(run)
+        if (what, why) not in self.refused[run]:  # once, however often it was logged, and tried
+            self.refused[run].append((what, why))
+            self.journal.reject(run, what, why)
+
+    def _tell(self, run: str) -> None:
         """Keep in the run itself what was refused of it."""
         text = json.dumps([{"what": what, "why": why} for what, why in self.journal.rejected(run)])
         try:
             with self._asking():
-                self.store.set_tag(remote, RunTag(REJECTED_TAG, text[: validation.MAX_TAG_VAL_LENGTH]))
+                self.store.set_tag(self.remote(run), RunTag(REJECTED_TAG, text[: validation.MAX_TAG_VAL_LENGTH]))
         except _RefusedError:
             return  # the run itself is gone; the journal and the block still tell
 
     # -- creating ---------------------------------------------------------------------------------------------
 
     def _create(self, entry: RunEntry) -> str:
-        experiment = self.renamed.get(entry.experiment, entry.experiment)
+        experiment = self._experiment_of(entry)
         creation = entry.creation
+        if creation.get("model"):
+            return self._create_model(entry, experiment)
         tags = dict(creation["tags"])
         parent = tags.get(MLFLOW_PARENT_RUN_ID)
         if parent is not None:
@@ -304,12 +431,29 @@ class Delivery:
         )
         return str(run.info.run_id)
 
+    def _create_model(self, entry: RunEntry, experiment: str) -> str:
+        run = entry.creation["run"] and self.remote(entry.creation["run"])
+        tried = entry.creation["doubtful"] or entry.id in self._doubtful
+        self._doubtful.add(entry.id)
+        origin = (ORIGIN_TAG, entry.creation["tags"][ORIGIN_TAG]) if tried else None
+        remote = replay.create_model(self.store, experiment, run, entry.creation, origin)
+        self.models[remote] = self.models[entry.id]
+        return remote
+
     def find(self, experiment: str, origin: str) -> str:
         """Return the id of the run that an earlier try has created; empty if there is none."""
         from mlflow.entities import ViewType
 
         found = self.store.search_runs([experiment], f"tags.`{ORIGIN_TAG}` = '{origin}'", ViewType.ALL, 1, None, None)
         return str(found[0].info.run_id) if found else ""
+
+    def _experiment_of(self, entry: RunEntry) -> str:
+        """Return the store's id of a run's experiment; create it there if need be."""
+        if entry.experiment.startswith(LOCAL) and entry.experiment not in self.renamed:
+            for row in self.journal.rows():
+                if row.op == "experiment" and row.data["local"] == entry.experiment:
+                    self._experiment(row.data)
+        return self.renamed.get(entry.experiment, entry.experiment)
 
     def _experiment(self, data: Mapping[str, Any]) -> None:
         found = self.store.get_experiment_by_name(data["name"])
@@ -322,10 +466,10 @@ class Delivery:
 
     # -- small ------------------------------------------------------------------------------------------------
 
-    def _key(self, number: int) -> Key:
+    def _key(self, number: int) -> Key | None:
         if number not in self._keys:
             self._keys = self.journal.keys()
-        return self._keys[number]
+        return self._keys.get(number)
 
     @contextmanager
     def _asking(self, seconds: float | None = SECONDS) -> Iterator[None]:
@@ -339,7 +483,7 @@ class Delivery:
             # Stores and plugins raise what they like; nothing of it may end the sender, or be lost.
             if verdict(error) == "refused":
                 raise _RefusedError(reason(error)) from error
-            raise UnavailableError(explain(error), retry_after(), timed_out=timed_out(error)) from error
+            raise unavailable(error, retry_after()) from error
 
 
 class _RefusedError(Exception):
@@ -354,6 +498,11 @@ def _metric(key: Key, point: Point) -> Metric:
     return Metric(key.name, point.value, round(point.when * 1000), point.step, **key.rest)
 
 
+def _renamed(metric: Metric, model_id: str | None) -> Metric:
+    data = {"dataset_name": metric.dataset_name, "dataset_digest": metric.dataset_digest}
+    return Metric(metric.key, metric.value, metric.timestamp, metric.step, model_id=model_id, **data)
+
+
 def _batches(entries: Sequence[Any], most: int) -> Iterable[list[Any]]:
     """Cut entries into batches that keep MLflow's limits: `most` in all, of them 100 params and 100 tags."""
     params = [e for e in entries if isinstance(e, Param)]
@@ -361,6 +510,8 @@ def _batches(entries: Sequence[Any], most: int) -> Iterable[list[Any]]:
     metrics = [e for e in entries if isinstance(e, Metric)]
     small = validation.MAX_PARAMS_TAGS_PER_BATCH
     while params or tags or metrics:
-        room = most - len(params[:small]) - len(tags[:small])
-        yield [*params[:small], *tags[:small], *metrics[:room]]
-        del params[:small], tags[:small], metrics[:room]
+        some_params = params[: min(small, most)]
+        some_tags = tags[: min(small, most - len(some_params))]
+        room = most - len(some_params) - len(some_tags)
+        yield [*some_params, *some_tags, *metrics[:room]]
+        del params[: len(some_params)], tags[: len(some_tags)], metrics[:room]

@@ -32,6 +32,8 @@ FORMAT = 1
 LIMIT_BYTES = 2 << 30
 """How much one journal may hold before writes are refused."""
 
+_HALF_MADE_SECONDS = 60.0
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS runs (
@@ -330,6 +332,9 @@ class Journal:
         with self._mutex:
             self._db.close()
         if remove:
+            # First, so that a folder that is half deleted is taken for nobody's journal.
+            with contextlib.suppress(OSError):
+                (self.folder / "format").unlink()
             shutil.rmtree(self.folder, ignore_errors=True)
         if self._lock is not None:
             self._lock.release()
@@ -395,9 +400,11 @@ def create(uri: str) -> Journal:
     try:
         folder.mkdir(parents=True, mode=0o700)
         # mkdir's mode does not reach the parents.
-        root().chmod(0o700)
+        for place in (root().parent, root()):
+            place.chmod(0o700)
         lock = FileLock(folder / "lock", thread_local=False)
-        lock.acquire(blocking=False)
+        # Another kernel may be asking, this very moment, whether anybody owns it.
+        lock.acquire(timeout=1.0)
         journal = Journal(folder, lock)
         journal.note("uri", uri)
         (folder / "format").write_text(str(FORMAT))
@@ -415,7 +422,7 @@ def left_behind() -> list[Path]:
         folders = sorted(path for path in root().iterdir() if path.is_dir())
     except OSError:
         return []
-    return [folder for folder in folders if not _owned(folder)]
+    return [folder for folder in folders if (_is_made(folder) or _is_old(folder)) and not _owned(folder)]
 
 
 def take_over(folder: Path) -> Journal | None:
@@ -436,19 +443,24 @@ def take_over(folder: Path) -> Journal | None:
     JournalError
         It is of a newer format, or broken.
     """
+    if not folder.is_dir():
+        return None  # somebody has sent it; locking would make it again
+    was_old = _is_old(folder)
     lock = FileLock(folder / "lock", thread_local=False)
     try:
         lock.acquire(blocking=False)
     except (Timeout, OSError):
         return None
     try:
-        if not (folder / "format").exists():
+        if not _is_made(folder):
             # Its maker died, or lives, between two lines of `create`: there is nothing in it yet.
-            if time.time() - folder.stat().st_mtime > 60:
+            if was_old:
                 shutil.rmtree(folder, ignore_errors=True)
             lock.release()
             return None
-        written = (folder / "format").read_text().strip()
+        written = (folder / "format").read_text(errors="replace").strip()
+        if written and not written.isdecimal():
+            raise JournalError(f"the outbox {folder.name} is broken; delete {folder} if it is not needed")
         if written and int(written) > FORMAT:
             raise JournalError(
                 f"the outbox {folder.name} was written by a newer mlflow_magics; "
@@ -461,6 +473,16 @@ def take_over(folder: Path) -> Journal | None:
     except JournalError:
         lock.release()
         raise
+
+
+def _is_made(folder: Path) -> bool:
+    return (folder / "format").exists()
+
+
+def _is_old(folder: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return time.time() - folder.stat().st_mtime > _HALF_MADE_SECONDS
+    return False
 
 
 def _owned(folder: Path) -> bool:

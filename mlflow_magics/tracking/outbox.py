@@ -23,7 +23,7 @@ from mlflow.utils import validation
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from ..records import Sync, Waiting
-from . import artifacts, journal
+from . import artifacts, journal, replay
 from .delivery import ORIGIN_TAG, Delivery
 from .guards import unseeded
 from .journal import Key, RunEntry
@@ -72,6 +72,7 @@ class Outbox:
         self.points = PointLog(self.journal.folder, self._segments(), self._spill)
         self.delivery = Delivery(self.journal, self.points, store, tracking_uri, self._spilled)
         self.accounts: dict[str, Account] = {}
+        self.models: dict[str, Any] = {}
         self._appends: dict[Any, Append] = {}
         self._experiments: dict[str, str] = {}
         self._releases: dict[str, list[Callable[[], None]]] = defaultdict(list)
@@ -229,7 +230,7 @@ class Outbox:
             It is no number: MLflow's own words.
         """
         rest = _rest(metric)
-        append = self._appends.get((run_id, metric.key, *rest.values())) if not rest else None
+        append = self._appends.get((run_id, metric.key)) if not rest else None
         if append is None:
             append = self.appender(run_id, metric.key, rest)
         try:
@@ -259,7 +260,7 @@ class Outbox:
             Takes step, seconds since 1970, and value; durable before it returns, and raises nothing.
         """
         rest = rest or {}
-        index = (run_id, name, *rest.values())
+        index = (run_id, name, *rest.items())
         with self._lock:
             if index not in self._appends:
                 self._appends[index] = self.points.appender(self.journal.add_key(Key(run_id, name, rest)))
@@ -346,11 +347,39 @@ class Outbox:
                 shutil.rmtree(staged, ignore_errors=True)
             return False
         data = {"uri": uri, "path": path, "staged": str(staged), "folder": source.is_dir()}
-        self.journal.add(run_id, "artifact", data)
-        if run_id:
+        self.journal.add(run_id or self._model_at(uri), "artifact", data)
+        if run_id and run_id not in self.models:
             self.note_files(run_id, source, path)
         self.sender.nudge()
         return True
+
+    def _model_at(self, uri: str) -> str:
+        """Return the model whose files are at an artifact URI; empty where it is nobody's that we know."""
+        known = list(self.models.items())
+        return next((model_id for model_id, model in known if model.artifact_location == uri), "")
+
+    def add_model(self, model: Any, creation: Mapping[str, Any], remote: str) -> None:
+        """Take in a logged model (MLflow 3) that was made here, or that something is written to.
+
+        Parameters
+        ----------
+        model : mlflow.entities.LoggedModel
+            As it is.
+        creation : mapping
+            To create it with later; see :func:`.replay.create_model`.
+        remote : str
+            As the store knows it; empty until it is created there.
+        """
+        self.models[model.model_id] = model
+        entry = RunEntry(
+            model.model_id, remote, model.experiment_id, {"model": True, **creation}, False, model.creation_timestamp
+        )
+        self.journal.add_run(entry)
+        self.delivery.note_model(entry)
+        if remote:
+            self.delivery.remotes[model.model_id] = remote
+        else:
+            self.journal.add(model.model_id, "create", {})
 
     def note_files(self, run_id: str, source: Path, path: str | None) -> None:
         """Remember which files a run got."""
@@ -414,8 +443,10 @@ class Outbox:
         end = self.points.end()
 
         def sent() -> bool:
-            # Files that their own store does not take keep nobody waiting.
-            left = self.journal.any_until(last_row, files=not self.delivery.files_trouble)
+            left = self.journal.any_until(last_row, files=True)
+            if left and self.delivery.files_trouble:
+                # Files that their own store does not take keep nobody waiting.
+                left = any(row.id <= last_row for row in replay.before_files(self.journal.rows()))
             return not left and self.delivery.position >= end and not self._spilled and not self._later
 
         return sent
@@ -449,7 +480,9 @@ class Outbox:
 
     def waiting(self) -> Waiting:
         """Count what the store has not taken yet."""
-        runs: Counter[str] = Counter(self.journal.waiting())
+        runs: Counter[str] = Counter()
+        for run, count in self.journal.waiting().items():
+            runs[self.delivery.owner(run)] += count
         others = sum(runs.values())
         points = self.points.count(self.delivery.position) + len(self._spilled) + len(self._later)
         keys = self.journal.keys() if points else {}

@@ -4,19 +4,26 @@ MLflow reads its patience from the environment, for all threads alike. The sende
 replay is its own job, and a create that is sent twice is two runs) and must see the status and ``Retry-After`` of a
 refusal, which MLflow's retries swallow. So the one function that all of MLflow's requests pass is replaced while a
 session is connected; threads that ask for nothing get what they always got.
+
+MLflow also looks for a Spark session at every request, by an import that fails where there is no Spark. A Ctrl-C that
+falls into the user's thread there leaves the import's lock held, and the next thread to look waits for it for ever. A
+session cannot be active before Spark was imported, so then nobody looks.
 """
 
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
-from mlflow.utils import request_utils, rest_utils
+from mlflow.tracking._model_registry import utils as registry_utils
+from mlflow.utils import databricks_utils, request_utils, rest_utils
 
 _local = threading.local()
-_original: Callable[..., Any] | None = None
+_originals: list[tuple[Any, str, Callable[..., Any]]] = []
+_LOOK_FOR_SPARK = "_get_active_spark_session"
 
 
 @contextlib.contextmanager
@@ -44,11 +51,10 @@ def retry_after() -> float | None:
 
 
 def install() -> None:
-    """Put the function in place. Installing twice is harmless."""
-    global _original
-    if _original is not None:
+    """Put the functions in place. Installing twice is harmless."""
+    if _originals:
         return
-    _original = original = cast(Callable[..., Any], request_utils._get_http_response_with_retries)
+    original = cast(Callable[..., Any], request_utils._get_http_response_with_retries)
 
     def request(method: str, url: str, max_retries: int, *rest: Any, **options: Any) -> Any:
         asked = getattr(_local, "asked", None)
@@ -64,15 +70,26 @@ def install() -> None:
         _local.retry_after = _seconds(response.headers.get("Retry-After"))
         return response
 
-    rest_utils._get_http_response_with_retries = request  # type: ignore[attr-defined]  # imported there
+    look = cast(Callable[..., Any], getattr(databricks_utils, _LOOK_FOR_SPARK))
+
+    def look_where_spark_is() -> Any:
+        return look() if "pyspark.sql" in sys.modules else None
+
+    for owner, name, new in (
+        (rest_utils, "_get_http_response_with_retries", request),
+        (databricks_utils, _LOOK_FOR_SPARK, look_where_spark_is),
+        (registry_utils, _LOOK_FOR_SPARK, look_where_spark_is),
+    ):
+        if hasattr(owner, name):
+            _originals.append((owner, name, getattr(owner, name)))
+            setattr(owner, name, new)
 
 
 def remove() -> None:
-    """Put MLflow's own function back."""
-    global _original
-    if _original is not None:
-        rest_utils._get_http_response_with_retries = _original  # type: ignore[attr-defined]
-        _original = None
+    """Put MLflow's own functions back."""
+    while _originals:
+        owner, name, original = _originals.pop()
+        setattr(owner, name, original)
 
 
 def _seconds(header: str | None) -> float | None:

@@ -49,26 +49,45 @@ class Point(NamedTuple):
     key: int
 
 
-class _Segment:
-    """A file of :data:`SEGMENT` records, mapped."""
+class _Writing:
+    """The segment that points are appended to. Who appends holds on to it; nobody else does, once it is full.
 
-    def __init__(self, path: Path, number: int, *, create: bool) -> None:
-        self.path = path
+    Pages of a mapped file count as the kernel's memory, so no more segments are mapped than are in use.
+    """
+
+    def __init__(self, path: Path, number: int) -> None:
         self.number = number
-        flags = os.O_RDWR | (os.O_CREAT | os.O_EXCL if create else 0)
-        handle = os.open(path, flags, 0o600)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            if create:
-                _allocate(handle, SEGMENT * SIZE)
-            self.map = mmap.mmap(handle, os.fstat(handle).st_size // SIZE * SIZE)
+            _allocate(handle, SEGMENT * SIZE)
+            self.map = mmap.mmap(handle, SEGMENT * SIZE)
         except BaseException:
-            if create:
-                path.unlink()
+            path.unlink()
             raise
         finally:
             os.close(handle)
         # Taking a number from it is atomic, so that threads need no lock to share a segment.
         self.offsets = count(0, SIZE)
+
+
+class _Segment:
+    """A file of :data:`SEGMENT` records, mapped while it is read."""
+
+    def __init__(self, path: Path, number: int) -> None:
+        self.path = path
+        self.number = number
+        self.length = path.stat().st_size // SIZE
+        self._map: mmap.mmap | None = None
+
+    @property
+    def map(self) -> mmap.mmap:
+        if self._map is None:
+            with self.path.open("r+b") as file:
+                self._map = mmap.mmap(file.fileno(), self.length * SIZE)
+        return self._map
+
+    def unmap(self) -> None:
+        self._map = None
 
     def marked(self, index: int) -> bool:
         at = index * SIZE + _MARK_AT
@@ -79,7 +98,7 @@ class _Segment:
 
     def end(self, start: int = 0) -> int:
         """Return the index behind the last record that was begun, searched from `start`."""
-        length = len(self.map) // SIZE
+        length = self.length
         # Records fill up in order, but for the few that threads are writing at this moment.
         low, high = start, length
         while low < high:
@@ -108,13 +127,14 @@ class PointLog:
         self.folder = folder
         self.limit = limit
         self.overflow = overflow
-        self._lock = threading.Lock()
+        # Reentrant: a finalizer that runs while it is held may append, too.
+        self._lock = threading.RLock()
         self._segments: dict[int, _Segment] = {}
         for path in sorted(folder.glob("points-*.bin")):
-            number = int(path.stem.partition("-")[2])
-            if path.stat().st_size >= SIZE:  # a smaller one was cut off before its first record
-                self._segments[number] = _Segment(path, number, create=False)
-        self._current: _Segment | None = None
+            name = path.stem.partition("-")[2]
+            if name.isdecimal() and path.stat().st_size >= SIZE:  # a smaller one was cut off before its first record
+                self._segments[int(name)] = _Segment(path, int(name))
+        self._current: _Writing | None = None
         self._holes: dict[tuple[int, int], float] = {}
         self._holds: mmap.mmap | None = None
         self._free = list(range(_SLOTS))[::-1]
@@ -146,7 +166,7 @@ class PointLog:
 
         return append
 
-    def _append_to_next(self, full: _Segment | None, key: int, step: int, when: float, value: float) -> None:
+    def _append_to_next(self, full: _Writing | None, key: int, step: int, when: float, value: float) -> None:
         try:
             with self._lock:
                 if self._current is full:
@@ -156,15 +176,16 @@ class PointLog:
             return
         self.appender(key)(step, when, value)
 
-    def _new_segment(self) -> _Segment:
+    def _new_segment(self) -> _Writing:
         if self._closed or len(self._segments) >= self.limit:
             raise OSError("the journal is full")
         number = max(self._segments, default=-1) + 1
         if self._current is not None:
             number = max(number, self._current.number + 1)
-        segment = _Segment(self.folder / f"points-{number:08d}.bin", number, create=True)
-        self._segments[number] = segment
-        return segment
+        path = self.folder / f"points-{number:08d}.bin"
+        writing = _Writing(path, number)
+        self._segments[number] = _Segment(path, number)
+        return writing
 
     def holder(self, key: int) -> tuple[Callable[[int, int, float, float], None], Callable[[], None]]:
         """Return two functions: one overwrites one of three durable places of a series, the other gives them up.
@@ -183,15 +204,22 @@ class PointLog:
         if slot is None or self._holds is None:
             return lambda place, step, when, value: None, lambda: None
         pack_into, held, base, turn = RECORD.pack_into, self._holds, slot * _SLOT, [0] * _PLACES
+        ours = True
 
         def hold(place: int, step: int, when: float, value: float) -> None:
+            if self._closed or not ours:
+                return  # a forked child, or a function that is still called after its cell
             # Two copies in turn: a kill while one is written leaves the other.
             turn[place] ^= SIZE
             pack_into(held, base + place * 2 * SIZE + turn[place], step, when, value, key, _MARK)
 
         def release() -> None:
-            held[base : base + _SLOT] = bytes(_SLOT)
-            self._free.append(slot)
+            nonlocal ours
+            with self._lock:
+                if ours and not self._closed:
+                    ours = False
+                    held[base : base + _SLOT] = bytes(_SLOT)
+                    self._free.append(slot)
 
         return hold, release
 
@@ -228,25 +256,35 @@ class PointLog:
         tuple of (list of Point, int)
             The points, and the position behind them.
         """
+        with self._lock:
+            return self._read(position, most, settled)
+
+    def _read(self, position: int, most: int, settled: bool) -> tuple[list[Point], int]:
         points: list[Point] = []
-        numbers = sorted(self._segments)
-        if not numbers:
+        if not self._segments:
             return points, position
-        position = max(position, numbers[0] * SEGMENT)
+        position = max(position, min(self._segments) * SEGMENT)
         while len(points) < most:
             number, index = divmod(position, SEGMENT)
             segment = self._segments.get(number)
             if segment is None:
                 break
-            end = min(segment.end(index), index + most - len(points))
-            for at in range(index, end):
-                if segment.marked(at):
-                    points.append(segment.point(at))
+            begun = self._end_of(segment, index)
+            end = min(begun, index + most - len(points))
+            records = RECORD.iter_unpack(memoryview(segment.map)[index * SIZE : end * SIZE])
+            for at, (*fields, mark) in enumerate(records, index):
+                if mark == _MARK:
+                    points.append(Point(*fields))
+                    if self._holes:
+                        self._holes.pop((number, at), None)
                 elif not settled and not self._given_up(number, at):
                     return points, number * SEGMENT + at
             position = number * SEGMENT + end
-            if end < len(segment.map) // SIZE:
+            if end < begun:
+                continue
+            if begun < segment.length:
                 break
+            segment.unmap()
             position = (number + 1) * SEGMENT
         return points, position
 
@@ -255,25 +293,42 @@ class PointLog:
         now = time.monotonic()
         return now - self._holes.setdefault((number, index), now) > _HOLE_SECONDS
 
-    def late(self) -> list[Point]:
-        """Return points that were given up as unfinished, and were finished after all."""
+    def _end_of(self, segment: _Segment, start: int) -> int:
+        """Return the index behind a segment's last record that was begun."""
+        # Where a later segment was begun, this one is full, whichever of its last records are unfinished.
+        full = segment.number < max(self._segments)
+        return max(start, segment.length) if full else segment.end(start)
+
+    def late(self, position: int) -> list[Point]:
+        """Return points that were given up as unfinished, and were finished after all.
+
+        Parameters
+        ----------
+        position : int
+            How far the points have been read for good: only those before it are late.
+
+        Returns
+        -------
+        list of Point
+            Each of them once.
+        """
         found = []
-        for number, index in list(self._holes):
-            segment = self._segments.get(number)
-            if segment is None:
-                del self._holes[number, index]
-            elif segment.marked(index):
-                del self._holes[number, index]
-                found.append(segment.point(index))
+        with self._lock:
+            for number, index in list(self._holes):
+                segment = self._segments.get(number)
+                if segment is not None and number * SEGMENT + index < position and segment.marked(index):
+                    del self._holes[number, index]
+                    found.append(segment.point(index))
         return found
 
     def count(self, position: int) -> int:
         """Return how many records lie behind a position."""
         total = 0
-        for number, segment in list(self._segments.items()):
-            start = max(0, position - number * SEGMENT)
-            if start < SEGMENT:
-                total += segment.end(start) - start
+        with self._lock:
+            for number, segment in list(self._segments.items()):
+                start = max(0, position - number * SEGMENT)
+                if start < SEGMENT:
+                    total += self._end_of(segment, start) - start
         return total
 
     def end(self) -> int:
@@ -285,11 +340,15 @@ class PointLog:
     def tally(self, position: int) -> Counter[int]:
         """Return how many points of each key lie behind a position."""
         counts: Counter[int] = Counter()
-        for number, segment in list(self._segments.items()):
-            start = min(max(0, position - number * SEGMENT), SEGMENT)
-            end = segment.end(start) if start < SEGMENT else start
-            if end > start:
-                counts.update(memoryview(segment.map)[start * SIZE : end * SIZE].cast("I")[_KEY_AT // 4 :: SIZE // 4])
+        with self._lock:
+            for number, segment in list(self._segments.items()):
+                start = min(max(0, position - number * SEGMENT), SEGMENT)
+                end = self._end_of(segment, start) if start < SEGMENT else start
+                if end > start:
+                    words = memoryview(segment.map)[start * SIZE : end * SIZE].cast("I")
+                    counts.update(words[_KEY_AT // 4 :: SIZE // 4])
+                    if end == SEGMENT:
+                        segment.unmap()
         del counts[0]  # begun, not finished
         return counts
 
@@ -326,7 +385,7 @@ class PointLog:
 
     def leave_to_parent(self) -> None:
         """Take no more points in a forked child, where another thread of the parent may have held the lock."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self.close()
 
     def __iter__(self) -> Iterator[Point]:

@@ -49,30 +49,49 @@ def recover(tracking_uri: str = "", address: str = "") -> list[str]:
 
 
 def _recover(found: Journal, tracking_uri: str, address: str) -> list[str]:
+    everything = False
+    try:
+        said, everything = _bring(found, tracking_uri, address)
+    except Exception as error:  # noqa: BLE001
+        # A broken disk or database, mostly. Nothing of it may take the other journals with it, or be deleted.
+        said = [f"the outbox {found.folder} cannot be read ({reason(error)}); delete it if it is not needed"]
+    finally:
+        found.close(remove=everything)
+    return said
+
+
+def _bring(found: Journal, tracking_uri: str, address: str) -> tuple[list[str], bool]:
+    """Send what is in a journal; return what to tell, and whether nothing is left in it."""
     uri = found.fact("uri")
     points = PointLog(found.folder, 0, lambda *_: None)
-    rows, runs = found.rows(), [run for run in found.runs() if run.open]
-    waiting = len(rows) + points.count(int(found.fact("position") or 0))
+    runs = [run for run in found.runs() if run.open]
+    waiting = len(found.rows()) + points.count(int(found.fact("position") or 0))
     if not (waiting or runs):
-        points.close()
-        found.close(remove=True)
-        return []
+        return [], True
+    if uri != address and "***" in uri:  # without the credentials it would only be refused
+        return [f"an earlier kernel left {waiting} writes for {uri}; %mlflow_connect to it sends them"], False
     uri = tracking_uri if uri == address else uri
+    trouble, killed = "", []
     try:
         delivery = Delivery(found, points, _get_store(uri), uri)
         delivery.spilled += points.held()
         while delivery.round(settled=True):
             pass
         killed = [_kill(delivery, run) for run in found.runs() if run.open]
+        trouble = delivery.files_trouble if found.rows() else ""
     except Exception as error:  # noqa: BLE001
         # The store is unavailable, mostly. Whatever else a store raises, what is left stays for the next kernel.
+        trouble = reason(error)
+    finally:
         points.close()
-        found.close(remove=False)
-        return [f"an earlier kernel left {waiting} writes for {mask(uri)}, which cannot be sent now: {reason(error)}"]
-    points.close()
-    found.close(remove=True)
+    if trouble:
+        return [f"an earlier kernel left {waiting} writes for {mask(uri)}, which cannot be sent now: {trouble}"], False
     said = [f"sent {delivery.sent} writes that an earlier kernel left"] if delivery.sent else []
-    return said + [f"run {name} was open when its kernel died: closed as KILLED" for name in killed if name]
+    said += [f"run {name} was open when its kernel died: closed as KILLED" for name in killed if name]
+    refused = [what for found_of_run in delivery.refused.values() for what, _ in found_of_run]
+    if refused:
+        said.append(f"{mask(uri)} refused {len(refused)} of them ({', '.join(refused[:3])}); the runs' tags tell why")
+    return said, not found.rows()
 
 
 def _kill(delivery: Delivery, entry: RunEntry) -> str:

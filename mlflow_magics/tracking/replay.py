@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import base64
 import inspect
+import json
+import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +18,18 @@ from typing import Any
 from mlflow.entities import DatasetInput, RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.protos import service_pb2
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
+from .artifacts import SCHEME, unwrapped
+from .journal import Row
+from .ledger import LOCAL
+
 Data = Mapping[str, Any]
+LOCAL_ID = re.compile(rf"{LOCAL}[0-9a-f]{{32}}")
+"""An id that was given out while the store could not be reached."""
+
+_LOCAL_URI = re.compile(rf"{SCHEME}:/({LOCAL_ID.pattern})/artifacts")
 
 
 def packed(datasets: Sequence[DatasetInput]) -> list[str]:
@@ -48,7 +60,8 @@ def do(op: str, store: Any, run_id: str, data: Data) -> None:
     run_id : str
         The run, as the store knows it.
     data : mapping
-        With what.
+        With what, and what :class:`.delivery.Delivery` knows: ``remote`` turns an id into the store's, ``place`` into
+        the URI of its files.
     """
     _OPS[op](store, run_id, data)
 
@@ -77,34 +90,125 @@ def _inputs(store: Any, run_id: str, data: Data) -> None:
     if data["models"]:  # MLflow 3
         from mlflow.entities import LoggedModelInput
 
-        given["models"] = [LoggedModelInput(model_id) for model_id in data["models"]]
+        given["models"] = [LoggedModelInput(data["remote"](model_id)) for model_id in data["models"]]
     store.log_inputs(run_id, **given)
 
 
 def _outputs(store: Any, run_id: str, data: Data) -> None:
     from mlflow.entities import LoggedModelOutput
 
-    models = [LoggedModelOutput(model_id=model_id, step=step) for model_id, step in data["models"]]
+    models = [LoggedModelOutput(model_id=data["remote"](model_id), step=step) for model_id, step in data["models"]]
     store.log_outputs(run_id, models)
 
 
 def _model(store: Any, run_id: str, data: Data) -> None:
     from mlflow.models import Model
 
-    store.record_logged_model(run_id, Model.from_dict(dict(data["model"])))
+    store.record_logged_model(run_id, Model.from_dict(json.loads(_named(json.dumps(data["model"]), data))))
 
 
 def _artifact(store: Any, run_id: str, data: Data) -> None:
     staged = Path(data["staged"])
     if not staged.exists():
         return  # an earlier try has sent it
-    uri = data["uri"] or store.get_run(run_id).info.artifact_uri
+    _name_model(staged, data)
+    uri = data["uri"] or data["place"](run_id)
     repository = data["repositories"].get(uri) or repository_at(uri, data["tracking_uri"])
     if data["folder"]:
         repository.log_artifacts(str(staged), data["path"])
     else:
-        (file,) = staged.iterdir()
-        repository.log_artifact(str(file), data["path"])
+        for file in staged.iterdir():  # one, or none where an earlier try was killed while it tidied up
+            repository.log_artifact(str(file), data["path"])
+
+
+def _name_model(staged: Path, data: Data) -> None:
+    """Put the store's ids into the description of a model that was made while the store could not be reached."""
+    description = staged / "MLmodel"
+    if not description.is_file():
+        return
+    found = description.read_bytes().decode("utf-8", "surrogateescape")
+    if (named := _named(found, data)) != found:
+        # In one step: an interrupt must not leave half a file, and a reader may hold a link to the old one.
+        fresh = staged.with_suffix(".MLmodel")
+        fresh.write_bytes(named.encode("utf-8", "surrogateescape"))
+        os.replace(fresh, description)
+
+
+def _named(text: str, data: Data) -> str:
+    text = _LOCAL_URI.sub(lambda uri: data["place"](uri[1]), text)
+    return LOCAL_ID.sub(lambda local: data["remote"](local[0]), text)
+
+
+def create_model(
+    store: Any, experiment: str, run_id: str | None, creation: Data, origin: tuple[str, str] | None
+) -> str:
+    """Create a logged model (MLflow 3).
+
+    Parameters
+    ----------
+    store : mlflow.store.tracking.AbstractStore
+        Where.
+    experiment, run_id : str
+        The experiment and the run it comes from, as the store knows them.
+    creation : mapping
+        Name, type, tags and params.
+    origin : tuple of (str, str) or None
+        The tag and its value by which an earlier try's model is found; None if there was none.
+
+    Returns
+    -------
+    str
+        Its id.
+    """
+    from mlflow.entities import LoggedModelParameter, LoggedModelTag
+
+    if origin is not None:
+        found = store.search_logged_models([experiment], f"tags.`{origin[0]}` = '{origin[1]}'", max_results=1)
+        if found:
+            _model_params(store, found[0].model_id, creation)  # a long list of them is sent in several requests
+            return str(found[0].model_id)
+    tags = [LoggedModelTag(key, value) for key, value in creation["tags"].items()]
+    params = [LoggedModelParameter(key, value) for key, value in creation["params"].items()]
+    made = store.create_logged_model(experiment, creation["name"], run_id, tags, params, creation["type"])
+    return str(made.model_id)
+
+
+def before_files(rows: Sequence[Row]) -> list[Row]:
+    """Return what can be done while files are not taken: a model is not ready before its files have arrived."""
+    waiting = {row.run for row in rows if row.op == "artifact"}
+    return [row for row in rows if row.op != "artifact" and not (row.op == "model status" and row.run in waiting)]
+
+
+def _model_params(store: Any, model_id: str, data: Data) -> None:
+    from mlflow.entities import LoggedModelParameter
+
+    there = store.get_logged_model(model_id).params
+    for key, value in data["params"].items():
+        if there.get(key, value) != value:
+            raise MlflowException(f"param {key} is {there[key]!r} already", error_code=INVALID_PARAMETER_VALUE)
+    fresh = [LoggedModelParameter(key, value) for key, value in data["params"].items() if key not in there]
+    if fresh:
+        store.log_logged_model_params(model_id, fresh)
+
+
+def _model_tags(store: Any, model_id: str, data: Data) -> None:
+    from mlflow.entities import LoggedModelTag
+
+    store.set_logged_model_tags(model_id, [LoggedModelTag(key, value) for key, value in data["tags"].items()])
+
+
+def _model_untag(store: Any, model_id: str, data: Data) -> None:
+    try:
+        store.delete_logged_model_tag(model_id, data["key"])
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise  # otherwise an earlier try has done it
+
+
+def _model_status(store: Any, model_id: str, data: Data) -> None:
+    from mlflow.entities import LoggedModelStatus
+
+    store.finalize_logged_model(model_id, LoggedModelStatus(data["status"]))
 
 
 def repository_at(uri: str, tracking_uri: str) -> Any:
@@ -122,8 +226,6 @@ def repository_at(uri: str, tracking_uri: str) -> Any:
     mlflow.store.artifact.artifact_repo.ArtifactRepository
         Not ours.
     """
-    from .artifacts import unwrapped
-
     # MLflow 2 takes the tracking URI from its global; MLflow 3 takes it as an argument.
     known = "tracking_uri" in inspect.signature(get_artifact_repository).parameters
     return unwrapped(get_artifact_repository(uri, **({"tracking_uri": tracking_uri} if known else {})))
@@ -136,4 +238,8 @@ _OPS: Mapping[str, Callable[[Any, str, Data], None]] = {
     "outputs": _outputs,
     "model": _model,
     "artifact": _artifact,
+    "model params": _model_params,
+    "model tags": _model_tags,
+    "model untag": _model_untag,
+    "model status": _model_status,
 }

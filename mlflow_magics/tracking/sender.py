@@ -144,6 +144,7 @@ class Sender:
 
     def _try(self, everything: bool) -> float:
         """Send what is due; return the seconds until the next look."""
+        heard = False
         try:
             while not self._stopped:
                 self._before()
@@ -152,7 +153,10 @@ class Sender:
                     due = everything or self._overdue()
                     full = not due and self.delivery.points.count(self.delivery.position) >= FULL_BATCH
                     if not (due or full) or not self.delivery.round(full_batches_only=not due):
+                        if self.trouble and not heard:
+                            self.delivery.ask()  # that nothing is waiting does not mean that the store is back
                         break
+                    heard = True
                     self._heard(self.delivery.sent - sent_before)
         except UnavailableError as error:
             return self._failed(error)
@@ -161,7 +165,7 @@ class Sender:
             return self._failed(UnavailableError(f"{type(error).__name__}: {error}"))
         self._heard(0)
         with self._changed:
-            self.trouble, self._tries, self.delivery.tries = "", 0, 0
+            self.trouble, self._tries = "", 0
             self._changed.notify_all()
         return POLL_SECONDS
 
@@ -185,7 +189,6 @@ class Sender:
         with self._changed:
             self.trouble = error.why
             self._tries += 1
-            self.delivery.tries = self._tries
             self._changed.notify_all()
             longest: float = min(FIRST_SECONDS * 2 ** min(self._tries - 1, 10), LAST_SECONDS)
             pause = longest * self._random.uniform(0.5, 1.0)

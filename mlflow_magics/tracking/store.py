@@ -14,13 +14,15 @@ from typing import Any, cast
 
 from mlflow.entities import Experiment, ExperimentTag, Metric, Param, Run, RunInfo, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.store.entities import PagedList
+from mlflow.tracking import fluent
 from mlflow.tracking._tracking_service import utils
 from mlflow.tracking._tracking_service.utils import _tracking_store_registry as registry
 from mlflow.utils.async_logging.run_operations import RunOperations
 from mlflow.utils.uri import get_uri_scheme
 
-from . import artifacts, patience, replay
-from .ledger import LOCAL
+from . import artifacts, logged_models, patience, replay
+from .ledger import LOCAL, Account
 from .outbox import CREATE_SECONDS, Outbox
 from .verdicts import explain, verdict
 from .waiting import within
@@ -28,10 +30,8 @@ from .waiting import within
 # Reads, and writes that make no sense before what is pending has arrived.
 _AFTER_ALL = frozenset(
     {
-        "get_run",
         "search_runs",
         "_search_runs",
-        "get_metric_history",
         "get_metric_history_bulk",
         "get_metric_history_bulk_interval",
         "get_metric_history_bulk_interval_from_steps",
@@ -39,6 +39,8 @@ _AFTER_ALL = frozenset(
         "restore_run",
         "delete_experiment",
         "restore_experiment",
+        "delete_logged_model",
+        "search_logged_models",
         "link_traces_to_run",
     }
 )
@@ -46,7 +48,7 @@ _AFTER_ALL = frozenset(
 _READ_SECONDS = 5.0
 
 
-class OutboxStore:
+class OutboxStore(logged_models.ModelWrites):
     """MLflow's store for everybody, with the outbox before it.
 
     Parameters
@@ -103,11 +105,36 @@ class OutboxStore:
 
     def get_run(self, run_id: str) -> Run:
         """Return a run: from the store if it knows it, else from what is waiting here."""
-        if not self._outbox.foreign and self._outbox.is_local(run_id):
-            self._outbox.flush(_READ_SECONDS)
-            if self._outbox.is_local(run_id) and run_id in self._outbox.accounts:
-                return self._outbox.accounts[run_id].run()
-        return cast(Run, self.__getattr__("get_run")(run_id))
+        remote, account = self._pending_sent(run_id)
+        if account is not None and self._outbox.is_local(run_id):
+            return account.run()
+        return cast(Run, self._ask(lambda: self._wrapped.get_run(remote), account.run if account else None, read=True))
+
+    def get_metric_history(self, run_id: str, metric_key: str, *args: Any, **kwargs: Any) -> Any:
+        """Return the points of a metric: from the store if it answers, else those that are waiting here.
+
+        MLflow asks when it logs a model, which must not fail in an outage.
+        """
+        remote, account = self._pending_sent(run_id)
+
+        def waiting() -> PagedList[Metric]:
+            return PagedList(self._outbox.delivery.waiting_metrics(run_id, metric_key), None)
+
+        if account is not None and self._outbox.is_local(run_id):
+            return waiting()
+        history = self._wrapped.get_metric_history
+        return self._ask(lambda: history(remote, metric_key, *args, **kwargs), waiting if account else None, read=True)
+
+    def _pending_sent(self, run_id: str) -> tuple[str, Account | None]:
+        """Send what is pending; return a run's id in the store, and what is known of it if it was opened here."""
+        if self._outbox.foreign:
+            return run_id, None
+        self._outbox.flush(_READ_SECONDS)
+        # To go on with a run, MLflow compares its experiment's id with the one that it was told to use.
+        chosen = fluent._active_experiment_id
+        fluent._active_experiment_id = self._outbox.delivery.renamed.get(chosen or "", chosen)  # type: ignore[assignment]
+        account = self._outbox.accounts.get(run_id)
+        return self._outbox.ids.get(run_id, run_id), account if account and account.experiment_id else None
 
     # -- values -----------------------------------------------------------------------------------------------
 
@@ -231,12 +258,15 @@ class OutboxStore:
         """Set a tag of an experiment; where the store cannot be reached, MLflow's own error says so."""
         self._wrapped.set_experiment_tag(self._outbox.ids.get(experiment_id, experiment_id), tag)
 
-    def _ask(self, question: Callable[[], Any], known: Callable[[], Any] | None) -> Any:
-        """Ask the store, but no longer than a cell may wait; in an outage answer from what is known."""
+    def _ask(self, question: Callable[[], Any], known: Callable[[], Any] | None, *, read: bool = False) -> Any:
+        """Ask the store, but no longer than a cell may wait; in an outage answer from what is known.
+
+        What is known is less than the store has: what is only read is asked for ``--offline`` too.
+        """
         if self._outbox.foreign or known is None:
             return question()
         sender = self._outbox.sender
-        if sender.state == "sending":
+        if sender.state == "sending" or (read and sender.state == "offline"):
 
             def asked() -> Any:
                 with patience.patience(CREATE_SECONDS):
@@ -291,6 +321,7 @@ def install(tracking_uri: str, address: str, *, offline: bool = False) -> Outbox
     registry.register(scheme, build)
     _placed, _outbox = (scheme, build, previous), outbox
     artifacts.install(outbox)
+    logged_models.install(outbox)
     _forget_caches()
     return outbox
 
@@ -303,6 +334,7 @@ def remove() -> None:
     outbox, (scheme, ours, previous) = _outbox, _placed
     outbox.close()
     _outbox = _placed = None
+    logged_models.remove()
     artifacts.remove()
     # If somebody has wrapped our builder since, it must stay below theirs; it only passes on now.
     if registry._registry.get(scheme) is ours:

@@ -8,7 +8,7 @@ from typing import Literal
 from mlflow.exceptions import MlflowException
 from requests import HTTPError
 
-from .guards import reason
+from .guards import reason, timed_out
 
 Verdict = Literal["refused", "unauthorized", "unavailable"]
 
@@ -27,6 +27,7 @@ _REFUSALS = frozenset(
         "NOT_IMPLEMENTED",
     }
 )
+_PASSING = frozenset({"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED"})
 _UNAUTHORIZED = frozenset({"PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"})
 
 
@@ -41,13 +42,16 @@ class UnavailableError(Exception):
         How many seconds the store asked to wait.
     timed_out : bool, optional
         Whether it was waited for in vain.
+    passing : bool, optional
+        Whether the reason says by itself that the write is not to blame: credentials, too many requests, no answer.
     """
 
-    def __init__(self, why: str, after: float | None = None, *, timed_out: bool = False) -> None:
+    def __init__(self, why: str, after: float | None = None, *, timed_out: bool = False, passing: bool = False) -> None:
         super().__init__(why)
         self.why = why
         self.after = after
         self.timed_out = timed_out
+        self.passing = passing
 
 
 def verdict(error: BaseException) -> Verdict:
@@ -75,6 +79,27 @@ def verdict(error: BaseException) -> Verdict:
         return "refused" if status in (400, 404, 405, 409, 411, 413, 414, 422) else "unavailable"
     # What a library says of its arguments stays true however often it is asked.
     return "refused" if isinstance(error, (TypeError, ValueError, KeyError, AttributeError)) else "unavailable"
+
+
+def unavailable(error: BaseException, after: float | None) -> UnavailableError:
+    """Say that a store cannot take a write now.
+
+    Parameters
+    ----------
+    error : BaseException
+        What it raised.
+    after : float or None
+        How many seconds it asked to wait.
+
+    Returns
+    -------
+    UnavailableError
+        To be raised.
+    """
+    waited = timed_out(error)
+    code = getattr(error, "error_code", "")
+    passing = waited or after is not None or code in _PASSING or verdict(error) == "unauthorized"
+    return UnavailableError(explain(error), after, timed_out=waited, passing=passing)
 
 
 def explain(error: BaseException) -> str:

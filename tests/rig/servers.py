@@ -164,23 +164,27 @@ def _every_method(answer):
     return type("Handler", (_Handler,), methods)
 
 
+def exchange(handler: _Handler, backend: str, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+    """Pass a request on to `backend`, a host and port; return its answer: status, headers, body."""
+    connection = http.client.HTTPConnection(backend, timeout=60)
+    try:
+        headers = {name: value for name, value in handler.headers.items() if name.lower() not in _HOP_BY_HOP}
+        connection.request(handler.command, handler.path, body=body or None, headers=headers)
+        answer = connection.getresponse()
+        content = answer.read()
+        kept = [(name, value) for name, value in answer.getheaders() if name.lower() not in _HOP_BY_HOP]
+    except (OSError, http.client.HTTPException):
+        return 502, [], b"the backend is gone"
+    finally:
+        connection.close()
+    return answer.status, kept, content
+
+
 def _forward(self) -> None:
     proxy = self.server.rig
     body = self.body()
     proxy.requests.append((self.command, self.path))
-    connection = http.client.HTTPConnection(proxy.backend, timeout=60)
-    try:
-        headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_BY_HOP}
-        connection.request(self.command, self.path, body=body or None, headers=headers)
-        answer = connection.getresponse()
-        content = answer.read()
-        kept = [(name, value) for name, value in answer.getheaders() if name.lower() not in _HOP_BY_HOP]
-    except OSError:
-        self.send(502, [], b"the backend is gone")
-        return
-    finally:
-        connection.close()
-    self.send(answer.status, kept, content)
+    self.send(*exchange(self, proxy.backend, body))
 
 
 class CountingProxy(_HttpServer):
