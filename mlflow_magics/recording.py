@@ -142,8 +142,11 @@ def record(
                 facts["status"] = status = asked  # type: ignore[assignment]  # narrowed by the line above
             final = status
             _attempt(opened, f"the run was not closed as {final}", lambda: runs.close_run(run, final))
-        with contextlib.suppress(KeyboardInterrupt):  # everything is in the outbox: only the waiting is cut short
+        try:
             facts |= _settle(session, opened, captured, facts)
+        except KeyboardInterrupt:
+            # Everything is in the outbox: only the waiting is cut short.
+            facts["waiting"] = runs.waiting()
     _note_other_experiment(opened)
     facts["run_name"] = opened.name
     facts["run_url"] = connection.run_url(session.connection.uri, opened.experiment_id, facts["run_id"])

@@ -295,9 +295,7 @@ class Session:
         if opened.run is not None:
             from . import recording
 
-            facts = recording.record(self, opened, _with_last_points(captured, opened), status, error)
-            followed = {one.name for one in captured.series}
-            facts["metrics"] = tuple(one for one in facts.get("metrics", ()) if one.name not in followed)
+            facts = recording.record(self, opened, captured, status, error)
         opened.shown.clear()
         news = self.take_news()
         return Outcome(
@@ -488,17 +486,6 @@ class Session:
 
 def _connected(connection: Connection) -> list[str]:
     return [f"connected to {connection.where} ({connection.origin})", *connection.notes]
-
-
-def _with_last_points(captured: Captured, opened: OpenRun) -> Captured:
-    """Log the last points of series as metrics where nothing took the points themselves."""
-    from dataclasses import replace
-
-    from .records import Metric
-
-    if opened.open_sink is not None:
-        return captured
-    return replace(captured, metrics=(*captured.metrics, *(Metric(s.name, s.last, s.why) for s in captured.series)))
 
 
 def _expect_assignments(opened: OpenRun) -> None:

@@ -346,7 +346,7 @@ class TestInterrupt:
             replied = kernel.run("%%mlflow_run stopped\nlr = 0.1\n'value'")
             assert replied.value == "'value'"
             assert proxy.then is None, "nothing was interrupted"
-            assert "interrupted while it was being sent" in " ".join(replied.block.split())
+            assert "wait: being sent" in " ".join(replied.block.split())
             assert replied.text == ""
             after = kernel.run("%%mlflow_run after\nlr = 0.2\nlr")
             assert after.value == "0.2"

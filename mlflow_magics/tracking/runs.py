@@ -325,6 +325,11 @@ def settle(run: Run) -> Settled:
     )
 
 
+def waiting() -> Waiting:
+    """Count what the store has not taken yet, of all runs."""
+    return _outbox().waiting()
+
+
 def series_sink(run: Run, name: str) -> SeriesSink:
     """Return where the points of a series go.
 
