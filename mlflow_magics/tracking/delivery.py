@@ -176,6 +176,11 @@ class Delivery:
         except _RefusedError:
             return  # an answer too
 
+    def retry_files(self) -> None:
+        """Try files again in the next round, although their store has just not taken them."""
+        self._files_again = 0.0
+        self.files_trouble = ""
+
     def remote(self, run_id: str) -> str:
         """Return a run's id in the store; create the run there if need be.
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import threading
+import time
 import uuid
 import weakref
 from collections import Counter, defaultdict, deque
@@ -20,12 +22,11 @@ from typing import Any, cast
 
 from mlflow.entities import Metric, Run, RunInfo, RunStatus, RunTag
 from mlflow.utils import validation
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
 from ..records import Sync, Waiting
 from . import artifacts, journal, replay
 from .delivery import ORIGIN_TAG, Delivery
-from .guards import unseeded
 from .journal import Key, RunEntry
 from .ledger import LOCAL, Account, account_of, new_account
 from .patience import patience
@@ -109,6 +110,7 @@ class Outbox:
         """
         origin = uuid.uuid4().hex
         given = {tag.key: tag.value for tag in tags} | {ORIGIN_TAG: origin}
+        name = name or given.get(MLFLOW_RUN_NAME) or _made_up_name()
         if (parent := given.get(MLFLOW_PARENT_RUN_ID)) is not None:
             given[MLFLOW_PARENT_RUN_ID] = self.ids.get(parent, parent)
         experiment = self.delivery.renamed.get(experiment_id, experiment_id)
@@ -118,7 +120,7 @@ class Outbox:
         )
         if reachable:
             # First: a kernel that is killed between the store's doing and its answer has still left a trace.
-            asked = {"name": name or "", "started": started, "user": user, "tags": given, "asked": True}
+            asked = {"name": name, "started": started, "user": user, "tags": given, "asked": True}
             self.journal.add_run(RunEntry(run_id, "", experiment, asked, True, started))
             try:
                 run = within(CREATE_SECONDS, lambda: self._create(experiment, user, started, given, name))
@@ -133,9 +135,7 @@ class Outbox:
                     self.journal.drop_run(run_id)
                     raise
                 self.sender.unreachable(explain(error))
-        account = new_account(
-            run_id, experiment_id, user, started, given, name or _made_up_name(), artifacts.uri(run_id)
-        )
+        account = new_account(run_id, experiment_id, user, started, given, name, artifacts.uri(run_id))
         self._open(account, "", given, doubtful=reachable)
         self.journal.add(run_id, "create", {})
         return account.run()
@@ -473,7 +473,13 @@ class Outbox:
             progress(self.delivery.sent - before, self.waiting().total)
             return is_sent()
 
-        self.sender.flush(done, seconds, patient=True)
+        begun = time.monotonic()
+        for _ in range(2):
+            self.delivery.retry_files()
+            self.sender.flush(done, seconds, patient=True)
+            # A connection that was kept open since before an outage fails once; a store that is gone fails again.
+            if not self.waiting().total or time.monotonic() - begun > CLOSE_SECONDS:
+                break
         created = {local: remote for local, remote in self.ids.items() if local not in known}
         runs = {local: remote for local, remote in created.items() if local in self.accounts}
         return Sync(self.delivery.sent - before, runs, self.waiting())
@@ -593,10 +599,15 @@ def _rest(metric: Metric) -> dict[str, str]:
 
 
 def _made_up_name() -> str:
-    from mlflow.utils.name_utils import _generate_random_name
+    """Return a name as MLflow makes them up, without its use of the global generator.
 
-    with unseeded():
-        return str(_generate_random_name())
+    Under a state that is put back afterwards, that would give all runs of a kernel the same name.
+    """
+    from mlflow.utils import name_utils
+
+    own = random.Random()
+    words = own.choice(name_utils._GENERATOR_PREDICATES), own.choice(name_utils._GENERATOR_NOUNS)
+    return "-".join((*map(str.lower, words), str(own.randint(0, 999))))
 
 
 def _size(path: Path) -> int:

@@ -7,7 +7,8 @@ session is connected; threads that ask for nothing get what they always got.
 
 MLflow also looks for a Spark session at every request, by an import that fails where there is no Spark. A Ctrl-C that
 falls into the user's thread there leaves the import's lock held, and the next thread to look waits for it for ever. A
-session cannot be active before Spark was imported, so then nobody looks.
+session cannot be active before Spark was imported, so then nobody looks. The headers that MLflow adds to every
+request are found by such imports too: our own threads send those that were found before.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 from mlflow.tracking._model_registry import utils as registry_utils
+from mlflow.tracking.request_header import registry as header_registry
 from mlflow.utils import databricks_utils, request_utils, rest_utils
 
 _local = threading.local()
@@ -75,7 +77,17 @@ def install() -> None:
     def look_where_spark_is() -> Any:
         return look() if "pyspark.sql" in sys.modules else None
 
+    resolve = cast(Callable[[], dict[str, Any]], header_registry.resolve_request_headers)
+    headers = resolve()
+
+    def resolve_where_users_are() -> dict[str, Any]:
+        nonlocal headers
+        if getattr(_local, "asked", None) is None:
+            headers = resolve()
+        return headers
+
     for owner, name, new in (
+        (header_registry, "resolve_request_headers", resolve_where_users_are),
         (rest_utils, "_get_http_response_with_retries", request),
         (databricks_utils, _LOOK_FOR_SPARK, look_where_spark_is),
         (registry_utils, _LOOK_FOR_SPARK, look_where_spark_is),

@@ -106,13 +106,13 @@ def _kill(delivery: Delivery, entry: RunEntry) -> str:
             return ""
         try:
             run = delivery.store.get_run(remote)
+            if run.info.status == "RUNNING" and run.info.lifecycle_stage == "active":
+                delivery.store.update_run_info(remote, RunStatus.from_string("KILLED"), entry.written, None)
+                return str(run.info.run_name)
         except MlflowException as error:
-            if verdict(error) == "refused":
-                return ""  # somebody has deleted it
-            raise UnavailableError(reason(error)) from error
-        if run.info.status == "RUNNING":
-            delivery.store.update_run_info(remote, RunStatus.from_string("KILLED"), entry.written, None)
-            return str(run.info.run_name)
+            if verdict(error) != "refused":
+                raise UnavailableError(reason(error)) from error
+            # Otherwise somebody has deleted it.
     return ""
 
 

@@ -20,6 +20,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos import service_pb2
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
 
 from .artifacts import SCHEME, unwrapped
 from .journal import Row
@@ -226,9 +227,12 @@ def repository_at(uri: str, tracking_uri: str) -> Any:
     mlflow.store.artifact.artifact_repo.ArtifactRepository
         Not ours.
     """
-    # MLflow 2 takes the tracking URI from its global; MLflow 3 takes it as an argument.
-    known = "tracking_uri" in inspect.signature(get_artifact_repository).parameters
-    return unwrapped(get_artifact_repository(uri, **({"tracking_uri": tracking_uri} if known else {})))
+    if "tracking_uri" in inspect.signature(get_artifact_repository).parameters:
+        return unwrapped(get_artifact_repository(uri, tracking_uri=tracking_uri))
+    if uri.startswith("mlflow-artifacts:"):
+        # MLflow 2 takes the server from its global, which the user may have moved, and which a recovery has not set.
+        uri = MlflowArtifactsRepository.resolve_uri(uri, tracking_uri)
+    return unwrapped(get_artifact_repository(uri))
 
 
 _OPS: Mapping[str, Callable[[Any, str, Data], None]] = {

@@ -51,7 +51,8 @@ class Sender:
         self._asked = False
         self._tries = 0
         self._stopped = False
-        self._rounds = 0
+        self._begun = 0
+        self._failed_try = 0
         self._seen = 0.0
         # Its own generator: the user's seeded one must not feel us.
         self._random = random.Random()
@@ -103,14 +104,15 @@ class Sender:
             if self.offline and not patient:
                 return False
             was_down = bool(self.trouble)
-            tries = self._tries
+            # One that asks wants a try of its own: that which is on its way may have begun before the store came back.
+            begun = self._begun if patient else self._failed_try
             self._asked = True
             self._seen = time.monotonic()
             self._changed.notify_all()
             while not is_done():
                 if was_down and not patient:
                     return False
-                if self.trouble and self._tries > tries:
+                if self.trouble and self._failed_try > begun:
                     return False
                 stall = SECONDS if patient else STALL_SECONDS
                 left = min(deadline, self._seen + stall) - time.monotonic()
@@ -145,6 +147,7 @@ class Sender:
     def _try(self, everything: bool) -> float:
         """Send what is due; return the seconds until the next look."""
         heard = False
+        self._begun += 1
         try:
             while not self._stopped:
                 self._before()
@@ -189,6 +192,7 @@ class Sender:
         with self._changed:
             self.trouble = error.why
             self._tries += 1
+            self._failed_try = self._begun
             self._changed.notify_all()
             longest: float = min(FIRST_SECONDS * 2 ** min(self._tries - 1, 10), LAST_SECONDS)
             pause = longest * self._random.uniform(0.5, 1.0)

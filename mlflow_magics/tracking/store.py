@@ -261,12 +261,12 @@ class OutboxStore(logged_models.ModelWrites):
     def _ask(self, question: Callable[[], Any], known: Callable[[], Any] | None, *, read: bool = False) -> Any:
         """Ask the store, but no longer than a cell may wait; in an outage answer from what is known.
 
-        What is known is less than the store has: what is only read is asked for ``--offline`` too.
+        What is known is less than the store has: reads ask it with ``--offline`` too, and as soon as all is sent.
         """
         if self._outbox.foreign or known is None:
             return question()
         sender = self._outbox.sender
-        if sender.state == "sending" or (read and sender.state == "offline"):
+        if sender.state == "sending" or (read and (sender.state == "offline" or not self._outbox.waiting().total)):
 
             def asked() -> Any:
                 with patience.patience(CREATE_SECONDS):
