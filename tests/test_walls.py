@@ -122,4 +122,6 @@ def test_loading_imports_nothing_heavy(tmp_path):
     assert "mlflow_magics.magics" in loaded
     for heavy in ("mlflow", "pandas", "numpy", "ipywidgets", "requests", "detect_secrets", "matplotlib"):
         assert heavy not in loaded
-    assert not any(name.startswith("mlflow_magics.tracking.") for name in loaded)
+    # A thread looks for what dead kernels left, and has come so far or not; these know no MLflow.
+    background = {f"mlflow_magics.tracking.{name}" for name in ("journal", "points", "masking")}
+    assert {name for name in loaded if name.startswith("mlflow_magics.tracking.")} <= background

@@ -1,0 +1,355 @@
+"""The outbox as its user meets it: ``--offline``, ``%mlflow_sync``, ``%mlflow_status``, and what a dead kernel left."""
+
+from __future__ import annotations
+
+import random
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from tests.rig import stored
+from tests.rig.children import clean_environment
+from tests.rig.faulty import Fault, FaultyProxy
+from tests.rig.servers import refused_port
+
+CELL = """%%mlflow_run {name} --metrics acc --params lr
+import mlflow
+lr = 0.1
+for step in range(20):
+    mlflow.log_metric("loss", 1 / (step + 1), step=step)
+acc = sum([0.25, 0.25])
+mlflow.log_text("kept", "file.txt")
+"""
+
+
+@pytest.fixture
+def database(folder, _store):
+    """A local store, made already."""
+    shutil.copy(_store, folder / "mlflow.db")
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def run(shell, capsys):
+    """Run a cell, which must work; return what it shows, on one line."""
+
+    def run(cell, ok=True):
+        capsys.readouterr()
+        result = shell.run_cell(cell, store_history=True)
+        assert result.success == ok, result.error_in_exec or result.error_before_exec
+        captured = capsys.readouterr()
+        return " ".join((captured.out + captured.err * (not ok)).split())
+
+    return run
+
+
+def eventually(is_so, seconds=30.0):
+    deadline = time.monotonic() + seconds
+    while not (found := is_so()):
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.05)
+    return found
+
+
+def status_with(run, words):
+    """What ``%mlflow_status`` shows once it holds these words."""
+    told = []
+
+    def shown():
+        told.append(run("%mlflow_status"))
+        return words in told[-1]
+
+    eventually(shown)
+    return told[-1]
+
+
+def files(place):
+    return [path for path in place.rglob("*") if path.is_file()]
+
+
+# -- offline --------------------------------------------------------------------------------------------------------
+
+
+def test_offline_asks_nobody_and_sync_sends_all(run, folder, database, state):
+    shown = run("%mlflow_connect local -e home --offline")
+    assert "offline: nothing is sent until %mlflow_sync" in shown
+    shown = run(CELL.format(name="first"))
+    assert re.search(r"21 points and \d+ other writes wait, offline; %mlflow_sync sends", shown)
+    assert "✓" in shown
+    run(CELL.format(name="second"))
+    assert stored.runs(database, "home") == []
+    shown = run("%mlflow_status")
+    assert re.search(r"waiting first: \d+ writes", shown)
+    assert re.search(r"waiting second: \d+ writes", shown)
+    shown = run("%mlflow_sync")
+    assert "✓ sent" in shown
+    pairs = dict(re.findall(r"(offline-\w+) → (\w+)", shown))
+    found = stored.runs(database, "home")
+    assert [(each.name, each.status) for each in found] == [("first", "FINISHED"), ("second", "FINISHED")]
+    assert sorted(pairs.values()) == sorted(each.run_id for each in found)
+    for each in found:
+        assert stored.params(database, each.run_id) == {"lr": "0.1"}
+        assert [step for step, _, _ in stored.points(database, each.run_id, "loss")] == list(range(20))
+        assert [value for _, _, value in stored.points(database, each.run_id, "acc")] == [0.5]
+        assert (folder / "mlartifacts").exists()
+        assert [p.read_text() for p in folder.rglob(f"{each.run_id}/artifacts/file.txt")] == ["kept"]
+    assert "nothing was waiting" in run("%mlflow_sync")
+    assert "nothing waits" in run("%mlflow_status")
+    run("%unload_ext mlflow_magics")
+    assert files(state) == []
+
+
+def test_a_family_made_offline_stays_one(run, database):
+    run("%mlflow_connect local -e home --offline")
+    run("%mlflow_start parent --tags stage=dev")
+    run(CELL.format(name="child"))
+    run("%mlflow_end --status FAILED")
+    run("%mlflow_sync")
+    found = {each.name: each for each in stored.runs(database, "home")}
+    assert {name: each.status for name, each in found.items()} == {"parent": "FAILED", "child": "FINISHED"}
+    assert stored.tags(database, found["child"].run_id)["mlflow.parentRunId"] == found["parent"].run_id
+    assert stored.tags(database, found["parent"].run_id)["stage"] == "dev"
+    assert found["parent"].start <= found["child"].start <= found["child"].end <= found["parent"].end
+
+
+def test_a_run_made_offline_can_be_gone_on_with(run, shell, database):
+    run("%mlflow_connect local -e home --offline")
+    run(CELL.format(name="mine"))
+    shown = run("%mlflow_sync")
+    (local,) = re.findall(r"(offline-\w+) →", shown)
+    run(f"%%mlflow_run --run-id {local} --metrics more\nmore = sum([1, 2])")
+    run("%mlflow_sync")
+    (found,) = stored.runs(database, "home")
+    assert found.status == "FINISHED"
+    assert [value for _, _, value in stored.points(database, found.run_id, "more")] == [3.0]
+
+
+def test_unnamed_runs_have_names_of_their_own(run, database):
+    """MLflow makes names up with the global generator, whose state is put back: they would all be the same."""
+    run("%mlflow_connect local -e home")
+    for _ in range(3):
+        run("%%mlflow_run\nx = 1")
+    run("%mlflow_connect local -e home --offline")
+    for _ in range(3):
+        run("%%mlflow_run\nx = 1")
+    run("%mlflow_sync")
+    names = [each.name for each in stored.runs(database, "home")]
+    assert len(set(names)) == 6
+    assert all(re.fullmatch(r"[a-z]+-[a-z]+-\d+", name) for name in names)
+
+
+def test_a_failing_cell_is_failed_offline_too(run, database):
+    run("%mlflow_connect local -e home --offline")
+    run("%%mlflow_run bad\nlr = 0.1\n1 / 0", ok=False)
+    run("%mlflow_sync")
+    (found,) = stored.runs(database, "home")
+    assert found.status == "FAILED"
+
+
+def test_a_seeded_cell_computes_the_same(run, shell, database):
+    code = "import random, numpy as np\nrandom.seed(1); np.random.seed(1)\n"
+    draw = "a, b = random.random(), np.random.rand()"
+    run(code)
+    shell.run_cell(draw)
+    bare = shell.user_ns["a"], shell.user_ns["b"]
+    run("%mlflow_connect local -e home --offline")
+    run(code)
+    run("%%mlflow_run\nimport mlflow\nmlflow.log_metric('m', 1.0)\n" + draw)
+    assert (shell.user_ns["a"], shell.user_ns["b"]) == bare
+    run(code)
+    run("%mlflow_sync")
+    time.sleep(0.3)
+    shell.run_cell(draw)
+    assert (shell.user_ns["a"], shell.user_ns["b"]) == bare
+
+
+def test_sync_before_connecting_is_one_line(run):
+    assert "not connected; type %mlflow_connect" in run("%mlflow_sync", ok=False)
+    assert "takes no arguments" in run("%mlflow_sync now", ok=False)
+
+
+# -- an outage ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def proxy(mlflow_server):
+    with FaultyProxy(mlflow_server.url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def served(run, proxy, request):
+    run(f"%mlflow_connect {proxy.url} -e '{request.node.name}'")
+    yield request.node.name
+    proxy.heal()
+    proxy.accept()
+
+
+def test_an_outage_costs_a_cell_no_more_than_a_word(run, served, proxy, mlflow_server):
+    proxy.refuse()
+    begun = time.monotonic()
+    shown = run(CELL.format(name="during"))
+    assert "writes wait, and are sent when the store answers: nothing listens there" in shown
+    run(CELL.format(name="still"))
+    assert time.monotonic() - begun < 5
+    shown = run("%mlflow_status")
+    assert re.search(r"waiting during: \d+ writes", shown)
+    assert "✗ sent 0 writes" in run("%mlflow_sync")
+    proxy.accept()
+    shown = run("%mlflow_sync")
+    assert "✗" not in shown
+    assert "✓ sent" in shown or "nothing was waiting" in shown
+    found = stored.runs(mlflow_server.folder / "server.db", served)
+    assert [(each.name, each.status) for each in found] == [("during", "FINISHED"), ("still", "FINISHED")]
+    assert all(len(stored.points(mlflow_server.folder / "server.db", each.run_id, "loss")) == 20 for each in found)
+
+
+def test_what_the_server_refuses_is_in_the_block_and_in_the_run(run, served, mlflow_server):
+    shown = run(
+        "%%mlflow_run r --no-capture\nimport mlflow\nmlflow.log_metric('bad#name', 1.0)\nmlflow.log_param('ok', 1)"
+    )
+    assert "metric bad#name was refused" in shown
+    (found,) = stored.runs(mlflow_server.folder / "server.db", served)
+    assert stored.params(mlflow_server.folder / "server.db", found.run_id) == {"ok": "1"}
+    assert "metric bad#name" in stored.tags(mlflow_server.folder / "server.db", found.run_id)["mlflow_magics.rejected"]
+
+
+def test_a_server_that_answers_errors_for_a_while_gets_everything_by_itself(run, served, proxy, mlflow_server):
+    with proxy.faulty(Fault("answer", "", status=503)):
+        assert "writes wait, and are sent when the store answers" in run(CELL.format(name="patience"))
+    found = eventually(lambda: stored.runs(mlflow_server.folder / "server.db", served))
+    eventually(lambda: stored.runs(mlflow_server.folder / "server.db", served)[0].status == "FINISHED")
+    assert len(found) == 1
+
+
+def test_no_server_from_the_start_loses_nothing(run, folder, state, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{refused_port()}")
+    begun = time.monotonic()
+    assert "writes wait, and are sent when the store answers" in run(CELL.format(name="nobody"))
+    assert time.monotonic() - begun < 8
+    run("%unload_ext mlflow_magics")
+    (left,) = {path.parent for path in files(state) if path.name == "journal.db"}
+    assert (left / "format").exists()
+
+
+# -- what a dead kernel left ----------------------------------------------------------------------------------------
+
+KILLED = """
+import os, signal
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+for cell in {cells!r}:
+    assert shell.run_cell(cell).success
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def victim(folder, state):
+    """Run cells in a kernel of its own, and kill it."""
+
+    def die(*cells):
+        program = KILLED.format(cells=["%load_ext mlflow_magics", *cells])
+        done = subprocess.run(
+            [sys.executable, "-c", program], cwd=folder, env=clean_environment(state), capture_output=True, text=True
+        )
+        assert done.returncode == -9, done.stderr
+
+    return die
+
+
+def test_loading_sends_what_a_dead_kernel_left_and_says_so_once(bare_shell, run, database, victim, state):
+    bare_shell.extension_manager.unload_extension("mlflow_magics")
+    victim("%mlflow_connect local -e home --offline", CELL.format(name="closed"), "%mlflow_start open\nx = 1")
+    assert stored.runs(database, "home") == []
+    assert files(state)
+    run("%load_ext mlflow_magics")
+    eventually(lambda: not files(state))
+    found = {each.name: each.status for each in stored.runs(database, "home")}
+    assert found == {"closed": "FINISHED", "open": "KILLED"}
+    told = status_with(run, "KILLED")
+    assert "run open was open when its kernel died: closed as KILLED" in told
+    assert "KILLED" not in run("%mlflow_status")
+    # By the way: nothing of this has connected anybody.
+    assert "not connected" in run("%mlflow_status")
+
+
+def test_what_waits_for_a_server_is_told_in_the_next_block_and_sent_by_sync(run, victim, proxy, mlflow_server, state):
+    victim(f"%mlflow_connect {proxy.url} -e 'dead kernel' --offline", CELL.format(name="left"))
+    proxy.refuse()
+    run("%unload_ext mlflow_magics")
+    run("%load_ext mlflow_magics")
+    told = status_with(run, "earlier kernel")
+    assert re.search(r"an earlier kernel left \d+ writes for http://127.0.0.1:\d+, which cannot be sent now", told)
+    assert files(state)
+    proxy.accept()
+    run(f"%mlflow_connect {mlflow_server.url} -e 'another'")
+    run("%mlflow_sync")
+    eventually(lambda: stored.runs(mlflow_server.folder / "server.db", "dead kernel"))
+    eventually(lambda: stored.runs(mlflow_server.folder / "server.db", "dead kernel")[0].status == "FINISHED")
+
+
+LIGHT = """
+import sys, threading, time
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+shell.run_line_magic("load_ext", "mlflow_magics")
+for thread in threading.enumerate():
+    if thread.name.startswith("mlflow_magics"):
+        thread.join(30)
+heavy = {"mlflow", "numpy", "pandas", "requests"} & set(sys.modules)
+print(sorted(heavy), [thread.name for thread in threading.enumerate() if "mlflow" in thread.name])
+"""
+
+
+def test_with_nothing_left_loading_imports_nothing(folder, state):
+    done = subprocess.run(
+        [sys.executable, "-c", LIGHT], cwd=folder, env=clean_environment(state), capture_output=True, text=True
+    )
+    assert done.stdout.strip().splitlines()[-1] == "[] []", done.stderr
+    assert files(state) == []
+
+
+def test_a_living_kernels_outbox_is_not_touched(run, database, state):
+    run("%mlflow_connect local -e home --offline")
+    run(CELL.format(name="alive"))
+    before = {path: path.stat().st_size for path in files(state)}
+    done = subprocess.run(
+        [sys.executable, "-c", LIGHT], cwd=database.parent, env=clean_environment(state), capture_output=True, text=True
+    )
+    assert done.stdout.strip().splitlines()[-1] == "[] []", done.stderr
+    assert {path: path.stat().st_size for path in files(state)} == before
+    assert stored.runs(database, "home") == []
+    run("%mlflow_sync")
+    assert len(stored.runs(database, "home")) == 1
+
+
+def test_loading_and_unloading_leaves_no_thread_and_no_file(run, database, state):
+    for _ in range(3):
+        run("%mlflow_connect local -e home")
+        run(CELL.format(name="r"))
+        run("%unload_ext mlflow_magics")
+        run("%load_ext mlflow_magics")
+    assert len(stored.runs(database, "home")) == 3
+    assert files(state) == []
+    eventually(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("mlflow_magics")])
+
+
+def test_the_background_thread_leaves_random_numbers_alone(run, served, proxy):
+    run(CELL.format(name="before"))
+    random.seed(3)
+    np.random.seed(3)
+    state, numpy_state = random.getstate(), np.random.get_state()
+    with proxy.faulty(Fault("answer", "", status=503)):
+        import mlflow
+
+        mlflow.MlflowClient().log_metric(mlflow.last_active_run().info.run_id, "m", 1.0)
+        time.sleep(1.5)
+    assert random.getstate() == state
+    assert all(np.array_equal(a, b) for a, b in zip(np.random.get_state(), numpy_state, strict=True))
