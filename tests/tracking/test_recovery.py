@@ -83,7 +83,8 @@ def runs_of(store, experiment="0"):
 
 CELLS = [
     "%load_ext mlflow_magics\n%mlflow_connect {uri} -e home --offline",
-    "%%mlflow_run closed -e fresh --metrics acc\nlr = 0.1\nimport mlflow\nmlflow.log_text('kept', 'file.txt')\n"
+    "%%mlflow_run closed -e fresh --metrics acc\nlr = 0.1\n"
+    "import mlflow\nmlflow.log_text('kept', 'file.txt')\n"
     "acc = sum([lr, 0.4])",
     "%mlflow_start open",
     "for i in range(1000):\n    mlflow.log_metric('loss', i / 2, step=i)",
