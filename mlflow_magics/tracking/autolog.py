@@ -113,7 +113,8 @@ def turn_off(flavors: Sequence[str]) -> AutologReport:
 
 def _everything_on(options: Mapping[str, object], excluded: list[str]) -> AutologReport:
     taken, notes = _taken(mlflow.autolog, options, "all flavors together take no {option}; name one")
-    kept = [name for name in packages() if is_on(name) and is_set_by_name(name)]
+    by_name = [name for name in packages() if is_set_by_name(name)]
+    kept = [name for name in by_name if is_on(name)]
     with quiet() as said:
         for name in excluded:
             # Else an earlier call that did not exclude it would still turn it on at its import.
@@ -123,6 +124,11 @@ def _everything_on(options: Mapping[str, object], excluded: list[str]) -> Autolo
     notes += [f"{name} keeps the options it was turned on with" for name in kept if name in on and options]
     notes += [note for name in on if name not in kept for note in _untaken_when_loaded(name, taken)]
     notes += [_kept_off(name) for name in packages() if is_asked(name) and not is_on(name)]
+    notes += [
+        f"{name} stays off: mlflow.{name}.autolog(disable=True) was called; name it to turn it on"
+        for name in by_name
+        if installed_version(name) and not is_asked(name) and name not in excluded
+    ]
     return AutologReport(turned_on=on, notes=(*notes, *said))
 
 

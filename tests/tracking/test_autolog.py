@@ -201,6 +201,13 @@ class TestEverything:
         assert AUTOLOGGING_INTEGRATIONS["sklearn"]["log_models"] is False
         assert "sklearn keeps the options it was turned on with" in report.notes
 
+    def test_what_the_users_own_call_turned_off_stays_off_and_that_is_said(self):
+        mlflow.sklearn.autolog(disable=True)
+        report = turn_on([], {})
+        assert "sklearn" not in report.turned_on
+        assert any(note.startswith("sklearn stays off: mlflow.sklearn.autolog(disable=True)") for note in report.notes)
+        assert not turn_on([], {"exclude_flavors": ["sklearn"]}).notes
+
 
 class TestBeforeTheImport:
     """``mlflow.autolog()`` waits for libraries to be imported; each case needs a kernel where they are not."""
