@@ -10,6 +10,7 @@ import time
 import pytest
 
 from tests.rig import stored
+from tests.rig.faulty import Fault
 
 from .expected import OWN, SERIES, assert_kept, connect, eventually, loop, only_run, state, stored_whole
 
@@ -121,13 +122,15 @@ def test_a_limit_on_the_size_of_files(start, mlflow_server, database, experiment
     check_small(start, mlflow_server, database, experiment, tmp_path / "state", file_limit=150_000)
 
 
-def test_a_disk_that_fills_up_in_the_loop(start, mlflow_server, database, experiment, small_disk):
+def test_a_disk_that_fills_up_in_the_loop(start, proxy, database, experiment, small_disk):
     """It has room for the first hundred thousand points or so; a page of a mapped file that cannot be had kills."""
     steps = 140_000
-    setup = connect(mlflow_server.url, experiment, steps)
+    setup = connect(proxy.url, experiment, steps)
     cell = loop("fills", steps, own=False)
-    child = start([*setup, cell], state=small_disk, places=steps, linger=True)
-    ran = child.wait_cells(patience=60)
+    # A server that is quick enough would empty the disk again before it is full.
+    with proxy.faulty(Fault("answer", match="log-batch", status=503)):
+        child = start([*setup, cell], state=small_disk, places=steps, linger=True)
+        ran = child.wait_cells(patience=60)
     assert ran[-1].ok, child.output
     assert child.exit_code() is None
     eventually(lambda: stored.count(database, experiment) >= steps, "all points", 60)
