@@ -513,9 +513,12 @@ class Outbox:
     def warnings(self) -> list[str]:
         """Return what the user must know of the journal itself; each thing once."""
         said = []
-        if self.journal.trouble and not self._warned:
+        trouble = self.journal.trouble
+        if not trouble and self.points.trouble:
+            trouble = f"{self.journal.folder.parent}: {self.points.trouble}"
+        if trouble and not self._warned:
             self._warned = True
-            said.append(f"the outbox is kept in memory only, and would not survive the kernel: {self.journal.trouble}")
+            said.append(f"what does not fit is kept in memory only, and would not survive the kernel: {trouble}")
         lost, self.lost = self.lost, 0
         if lost:
             said.append(f"{lost} points were lost: the outbox is full, and the store takes nothing")

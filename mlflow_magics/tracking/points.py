@@ -36,6 +36,9 @@ _SLOT = _PLACES * 2 * SIZE
 _SLOTS = 512
 _HOLE_SECONDS = 1.0
 
+_RETRY_SECONDS = 2.0
+"""How long to wait before asking a full disk for room again: a refusal takes as long as a thousand points."""
+
 Append = Callable[[int, float, float], None]
 """step, seconds since 1970, value."""
 
@@ -121,6 +124,11 @@ class PointLog:
         How many segments it may hold.
     overflow : callable
         Called with ``(key, step, when, value)`` for each point that has no room: disk full, or the limit reached.
+
+    Attributes
+    ----------
+    trouble : str
+        Why points overflowed; empty if none ever did.
     """
 
     def __init__(self, folder: Path, limit: int, overflow: Callable[[int, int, float, float], None]) -> None:
@@ -139,6 +147,8 @@ class PointLog:
         self._holds: mmap.mmap | None = None
         self._free = list(range(_SLOTS))[::-1]
         self._closed = False
+        self.trouble = ""
+        self._full_until = 0.0
 
     # -- writing ----------------------------------------------------------------------------------------------
 
@@ -171,7 +181,9 @@ class PointLog:
             with self._lock:
                 if self._current is full:
                     self._current = self._new_segment()
-        except OSError:
+        except OSError as error:
+            if not self._closed:
+                self.trouble = error.strerror or str(error)
             self.overflow(key, step, when, value)
             return
         self.appender(key)(step, when, value)
@@ -179,11 +191,17 @@ class PointLog:
     def _new_segment(self) -> _Writing:
         if self._closed or len(self._segments) >= self.limit:
             raise OSError("the journal is full")
+        if time.monotonic() < self._full_until:
+            raise OSError(self.trouble)
         number = max(self._segments, default=-1) + 1
         if self._current is not None:
             number = max(number, self._current.number + 1)
         path = self.folder / f"points-{number:08d}.bin"
-        writing = _Writing(path, number)
+        try:
+            writing = _Writing(path, number)
+        except OSError:
+            self._full_until = time.monotonic() + _RETRY_SECONDS
+            raise
         self._segments[number] = _Segment(path, number)
         return writing
 
@@ -335,7 +353,10 @@ class PointLog:
         """Return the position behind the last record."""
         with self._lock:
             newest = max(self._segments, default=None)
-            return 0 if newest is None else newest * SEGMENT + self._segments[newest].end()
+            if newest is None:
+                # Where all were read and dropped, the next record begins a segment behind them.
+                return 0 if self._current is None else (self._current.number + 1) * SEGMENT
+            return newest * SEGMENT + self._segments[newest].end()
 
     def tally(self, position: int) -> Counter[int]:
         """Return how many points of each key lie behind a position."""

@@ -123,7 +123,7 @@ def test_a_limit_on_the_size_of_files(start, mlflow_server, database, experiment
 
 
 def test_a_disk_that_fills_up_in_the_loop(start, proxy, database, experiment, small_disk):
-    """It has room for the first hundred thousand points or so; a page of a mapped file that cannot be had kills."""
+    """It has room for the first 131,072 points; a page of a mapped file that cannot be had kills."""
     steps = 140_000
     setup = connect(proxy.url, experiment, steps)
     cell = loop("fills", steps, own=False)

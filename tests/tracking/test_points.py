@@ -16,7 +16,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mlflow_magics.tracking import points
@@ -75,6 +75,7 @@ STEPS = st.one_of(
 
 
 @given(st.lists(STEPS, max_size=25))
+@example([("append", 1, 64), ("read", 64), ("drop",)])
 @settings(max_examples=60)
 def test_any_order_of_doing_things_keeps_each_point_once(steps):
     with new_folder() as folder:
