@@ -133,7 +133,7 @@ def test_a_disk_that_fills_up_in_the_loop(start, proxy, database, experiment, sm
         ran = child.wait_cells(patience=60)
     assert ran[-1].ok, child.output
     assert child.exit_code() is None
-    eventually(lambda: stored.count(database, experiment) >= steps, "all points", 60)
+    eventually(lambda: stored.count(database, experiment) >= steps, "all points", 150)
     eventually(lambda: only_run(database, experiment).status == "FINISHED", "the run closed", 20)
     assert_kept(database, only_run(database, experiment).run_id, SERIES, child.marks())
     assert warnings(child) == 1, child.output
