@@ -140,6 +140,14 @@ class CellRuns:
             ("post_run_cell", self._after_cell),
         )
 
+    def busy(self) -> bool:
+        """Tell whether a cell is being run."""
+        return bool(self._frames)
+
+    def cell_id(self) -> str:
+        """Return the front end's id of the cell that is being run; empty where it tells none."""
+        return next((i for frame in reversed(self._frames) if (i := getattr(frame.info, "cell_id", None))), "")
+
     def begin(self, options: RunOptions) -> None:
         """Open the run of the cell that is being run; an earlier run of the same cell ends here.
 

@@ -16,6 +16,7 @@ from . import arguments, sending
 from .cells import CellRuns
 from .completion import OptionCompleter
 from .errors import MlflowMagicsError, OptionError
+from .panels import Panels
 from .session import Session
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class MlflowMagics(Magics):
         super().__init__(shell)
         self.session = session
         self.cells = cells
+        self.panels = Panels(shell, session, cells)
         # A cell's tree is rewritten before its magic is run, by what is typed on the magic's line.
         cells.read_line = lambda line: _run_options(arguments.parse(self.mlflow_run, line))
         self.completer = OptionCompleter(shell, [getattr(self, name) for name in sorted(self.magics["line"])])
@@ -234,6 +236,14 @@ class MlflowMagics(Magics):
             session = self.session
             display(tables.status(session.connection, session.describe_open(), session.waiting(), session.take_news()))
 
+    @magic_arguments()
+    @argument("--compact", action="store_true", help="A strip: the run, its state and its curves.")
+    @line_magic
+    def mlflow_panel(self, line: str) -> None:
+        """Show a live panel: the experiment, the run and its curves; change them, log from it, compare runs."""
+        with self._one_line():
+            self.panels.show(compact=arguments.parse(self.mlflow_panel, line).compact)
+
     @line_magic
     def mlflow_sync(self, line: str) -> None:
         """Send what is waiting now, also what dead kernels left: after ``--offline``, or an outage."""
@@ -291,6 +301,7 @@ def unregister(shell: InteractiveShell) -> None:
         for name in magics.magics[kind]:
             table.pop(name, None)
     magics.completer.unregister()
+    magics.panels.close()
     magics.session.disconnect()
     magics.cells.unregister()
     # IPython keeps every Magics object among those that %config lists.

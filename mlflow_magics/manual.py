@@ -19,7 +19,7 @@ KINDS = ("param", "metric", "tag", "artifact", *OBJECTS)
 _STEP = re.compile(r"(?:^|\s)--step(?:[=\s]+(\{[^}]*\}|\S+)|$)")
 
 
-def log(session: Session, line: str, history: Sequence[str]) -> list[str]:
+def log(session: Session, line: str, history: Sequence[str], into: OpenRun | None = None) -> list[str]:
     """Log what a ``%mlflow_log`` line says.
 
     Parameters
@@ -30,6 +30,8 @@ def log(session: Session, line: str, history: Sequence[str]) -> list[str]:
         What was typed after the magic's name.
     history : sequence of str
         The cells run so far, newest last: they tell whether a variable is an input or a result.
+    into : OpenRun, optional
+        The run; the innermost open one if not given.
 
     Returns
     -------
@@ -48,14 +50,14 @@ def log(session: Session, line: str, history: Sequence[str]) -> list[str]:
         raise OptionError(f"%mlflow_log takes a variable, or one of {', '.join(KINDS)} and what to log")
     if kind not in KINDS or (not rest and kind in session.namespace):
         # The second: people call their variables model, figure and text.
-        return _log_inferred(session, line.strip(), step, history)
+        return _log_inferred(session, line.strip(), step, history, into)
     if not rest:
         raise OptionError(f"%mlflow_log {kind} takes what to log: %mlflow_log {kind} {_EXAMPLES[kind]}")
-    opened = session.find_open()
+    opened = into or session.find_open()
     if kind == "artifact":
         return _log_artifacts(opened, [arguments.unquote(word) for word in _words(rest)])
     if kind == "tag":
-        return _log_tags(session, opened, _tag_values(session, rest))
+        return log_tags(session, opened, _tag_values(session, rest))
     if kind in OBJECTS:
         name, variable = _name_and_variable(rest)
         return _log_object(opened, kind, name, evaluate(session, variable), session)
@@ -122,7 +124,7 @@ def _take_step(session: Session, line: str) -> tuple[str, int]:
         raise OptionError(f"--step takes a whole number, or a variable that holds one{said}") from None
 
 
-def _log_inferred(session: Session, text: str, step: int, history: Sequence[str]) -> list[str]:
+def _log_inferred(session: Session, text: str, step: int, history: Sequence[str], into: OpenRun | None) -> list[str]:
     lines: list[str] = []
     for name, expression in arguments.assignments(text):
         if name == expression and name not in session.namespace:
@@ -137,7 +139,7 @@ def _log_inferred(session: Session, text: str, step: int, history: Sequence[str]
         if not isinstance(role, str):
             hint = f"; to log it all the same: {role.option}" if role.option else ""
             raise NotLoggableError(name, f"{role.reason}{hint}")
-        opened = session.find_open()
+        opened = into or session.find_open()
         if role in ("param", "metric", "params", "metrics"):
             lines += _log_values(session, opened, role.removesuffix("s"), [(name, value)], step)
         elif role == "artifact":
@@ -178,7 +180,28 @@ def _log_values(session: Session, opened: OpenRun, kind: str, found: Sequence[tu
     return [f"{line}  →  run {opened.name}" for line in lines if line.split(" = ")[0] not in refused] + notes
 
 
-def _log_tags(session: Session, opened: OpenRun, tags: Mapping[str, str]) -> list[str]:
+def log_tags(session: Session, opened: OpenRun, tags: Mapping[str, str]) -> list[str]:
+    """Set tags of a run.
+
+    Parameters
+    ----------
+    session : Session
+        Holds the namespace, whose secrets are not logged.
+    opened : OpenRun
+        The run.
+    tags : mapping of str to str
+        Names and values.
+
+    Returns
+    -------
+    list of str
+        One line for each.
+
+    Raises
+    ------
+    NotLoggableError
+        One of them is a secret.
+    """
     from .tracking import guards, runs
 
     for name, value in tags.items():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .errors import ConnectionFailedError, ExperimentError, MlflowMagicsError, TrackingError, UnknownNameError
@@ -53,6 +53,10 @@ class Session:
         Outermost first.
     news : list of str
         What happened in the background and nobody was told yet.
+    last : tuple of (OpenRun, Outcome), or None
+        The run that ended last, if it was tracked.
+    observers : list of callable
+        Called, without arguments, when a run began or ended or the connection changed; must return at once.
     """
 
     def __init__(self, namespace: Mapping[str, Any], hidden: Collection[str] = ()) -> None:
@@ -64,6 +68,8 @@ class Session:
         self._fluent: FluentRuns | None = None
         self._autologged: set[str] = set()
         self.news: list[str] = []
+        self.last: tuple[OpenRun, Outcome] | None = None
+        self.observers: list[Callable[[], None]] = []
         self._pid = os.getpid()
 
     # -- connection ---------------------------------------------------------------------------------------------
@@ -123,6 +129,7 @@ class Session:
         from . import sending
 
         sending.recover(self)  # what waits for this store may have waited for these credentials
+        self._tell()
         return self.connection
 
     def disconnect(self) -> None:
@@ -144,6 +151,7 @@ class Session:
             connection.disconnect()
         self._fluent = None
         self.connection = None
+        self._tell()
 
     @property
     def fluent(self) -> FluentRuns:
@@ -265,6 +273,7 @@ class Session:
             self._begin(opened)
         self._follow(opened, plan)
         self.open_runs.append(opened)
+        self._tell()
         opened.began = time.perf_counter()
         return opened
 
@@ -298,7 +307,7 @@ class Session:
             facts = recording.record(self, opened, captured, status, error)
         opened.shown.clear()
         news = self.take_news()
-        return Outcome(
+        outcome = Outcome(
             **{
                 "run_id": "",
                 "run_name": opened.name or opened.options.name,
@@ -313,6 +322,10 @@ class Session:
                 "notes": tuple(secrets.redact(note, self.namespace) for note in (*news, *opened.notes)),
             }
         )
+        if opened.run is not None:
+            self.last = opened, outcome
+        self._tell()
+        return outcome
 
     def redact(self, text: str) -> str:
         """Return `text` without secrets: those the namespace holds, and those recognised by their form.
@@ -389,6 +402,33 @@ class Session:
     def known_names(self) -> list[str]:
         """Return the user's own names, for "did you mean"."""
         return [name for name in self.namespace if not name.startswith("_") and name not in self.hidden]
+
+    def use_experiment(self, name: str) -> None:
+        """Have new runs go to another experiment of the connected store.
+
+        Parameters
+        ----------
+        name : str
+            Its name; created if missing.
+
+        Raises
+        ------
+        MlflowMagicsError
+            Not connected yet, or the experiment cannot be used.
+        """
+        if self.connection is None:
+            raise TrackingError("not connected; type %mlflow_connect")
+        from dataclasses import replace
+
+        from .tracking import connection
+
+        found, url = connection.change_experiment(name)
+        self.connection = replace(self.connection, experiment_id=found, experiment_name=name, experiment_url=url)
+        self._tell()
+
+    def _tell(self) -> None:
+        for observer in tuple(self.observers):
+            observer()
 
     # -- the parts ----------------------------------------------------------------------------------------------
 

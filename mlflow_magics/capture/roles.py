@@ -6,6 +6,7 @@ from collections import ChainMap
 from collections.abc import Collection, Mapping
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from ..errors import UnknownNameError
@@ -293,13 +294,16 @@ def role_of(name: str, value: object, history: Seq[str], namespace: Mapping[str,
     return Skipped(name, describe(value, kind))
 
 
+_analysed = lru_cache(maxsize=256)(analyse)  # the panel asks for every name of the namespace
+
+
 def _computed_in(name: str, history: Seq[str], namespace: Mapping[str, object]) -> bool | None:
     """Whether the last cell that bound a name computed it; None where none did."""
     for source in reversed(history):
         if name not in source:
             continue
         try:
-            flow = analyse(source)
+            flow = _analysed(source)
         except SyntaxError:  # a cell that never ran
             continue
         if name in flow.final:

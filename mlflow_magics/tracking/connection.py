@@ -162,6 +162,34 @@ def use_experiment(name: str) -> tuple[str, str]:
     return _held.experiments[name]
 
 
+def change_experiment(name: str) -> tuple[str, str]:
+    """Have new runs, also those of the user's own MLflow calls, go to another experiment of the connected store.
+
+    Parameters
+    ----------
+    name : str
+        Its name; created if missing.
+
+    Returns
+    -------
+    tuple of str
+        Its id, and the address of its page.
+
+    Raises
+    ------
+    MlflowMagicsError
+        If nothing is connected.
+    ConnectionFailedError
+        If the experiment is deleted, or the store fails.
+    """
+    experiment_id, url = use_experiment(name)
+    assert _held is not None
+    chosen = {footprint.EXPERIMENT: experiment_id, "MLFLOW_EXPERIMENT_ID": experiment_id}
+    footprint.put(chosen)
+    _held.footprint = Footprint(_held.footprint.before, {**_held.footprint.ours, **chosen})
+    return experiment_id, url
+
+
 def has_moved() -> bool:
     """Tell whether the user has called ``mlflow.set_tracking_uri`` since :func:`connect`.
 

@@ -16,7 +16,7 @@ import uuid
 import weakref
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -75,6 +75,7 @@ class Outbox:
         self.accounts: dict[str, Account] = {}
         self.models: dict[str, Any] = {}
         self._appends: dict[Any, Append] = {}
+        self._keys: dict[int, Key] = {}
         self._experiments: dict[str, str] = {}
         self._releases: dict[str, list[Callable[[], None]]] = defaultdict(list)
         self._lock = threading.RLock()
@@ -263,7 +264,7 @@ class Outbox:
         index = (run_id, name, *rest.items())
         with self._lock:
             if index not in self._appends:
-                self._appends[index] = self.points.appender(self.journal.add_key(Key(run_id, name, rest)))
+                self._appends[index] = self.points.appender(self._new_key(Key(run_id, name, rest)))
             return self._appends[index]
 
     def sink(self, run_id: str, name: str) -> SeriesSink:
@@ -279,10 +280,19 @@ class Outbox:
         SeriesSink
             What :mod:`..capture.series` asks for.
         """
-        number = self.journal.add_key(Key(run_id, name, {}))
+        number = self._new_key(Key(run_id, name, {}))
         hold, release = self.points.holder(number)
         self._releases[run_id].append(release)
         return SeriesSink(self.points.appender(number), hold, self.read_later)
+
+    def _new_key(self, key: Key) -> int:
+        number = self.journal.add_key(key)
+        self._keys[number] = key
+        return number
+
+    def key(self, number: int) -> Key | None:
+        """Return whose points bear a number; None for one that was not given here."""
+        return self._keys.get(number)
 
     def end_series(self, run_id: str) -> None:
         """Give up what the series of a run held back: those that must be kept were appended."""
@@ -489,17 +499,30 @@ class Outbox:
         runs: Counter[str] = Counter()
         for run, count in self.journal.waiting().items():
             runs[self.delivery.owner(run)] += count
-        others = sum(runs.values())
-        points = self.points.count(self.delivery.position) + len(self._spilled) + len(self._later)
-        keys = self.journal.keys() if points else {}
-        for number, count in self.points.tally(self.delivery.position).items() if points else ():
+        whole = self.backlog(sum(runs.values()))
+        keys = self.journal.keys() if whole.points else {}
+        for number, count in self.points.tally(self.delivery.position).items() if whole.points else ():
             runs[keys[number].run] += count
-        state, why = self.sender.state, self.sender.trouble or self.delivery.files_trouble
         names = {run: self.accounts[run].name or run if run in self.accounts else run for run in runs if run}
+        return replace(whole, runs=tuple((names[run], count) for run, count in runs.items() if run))
+
+    def backlog(self, others: int | None = None) -> Waiting:
+        """Count what the store has not taken yet, but not whose it is: a matter of microseconds.
+
+        Parameters
+        ----------
+        others : int, optional
+            How many writes other than points wait, where that is known.
+
+        Returns
+        -------
+        Waiting
+            Without its runs.
+        """
+        state, why = self.sender.state, self.sender.trouble or self.delivery.files_trouble
         return Waiting(
-            points=points,
-            others=others,
-            runs=tuple((names[run], count) for run, count in runs.items() if run),
+            points=self.points.count(self.delivery.position) + len(self._spilled) + len(self._later),
+            others=sum(self.journal.waiting().values()) if others is None else others,
             state="waiting" if why and state == "sending" else state,
             why=why,
         )

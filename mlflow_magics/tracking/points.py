@@ -15,6 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from struct import Struct
@@ -35,6 +36,9 @@ _PLACES = 3
 _SLOT = _PLACES * 2 * SIZE
 _SLOTS = 512
 _HOLE_SECONDS = 1.0
+
+_READER_SECONDS = 10.0
+"""For how long what is sent is kept for a reader of whom nothing is heard: a mapped file holds its room on disk."""
 
 _RETRY_SECONDS = 2.0
 """How long to wait before asking a full disk for room again: a refusal takes as long as a thousand points."""
@@ -92,6 +96,13 @@ class _Segment:
     def unmap(self) -> None:
         self._map = None
 
+    def mapped(self) -> mmap.mmap:
+        """Return a map of one's own, unless there is one at hand: it is gone as soon as nobody holds it."""
+        if self._map is not None:
+            return self._map
+        with self.path.open("r+b") as file:
+            return mmap.mmap(file.fileno(), self.length * SIZE)
+
     def marked(self, index: int) -> bool:
         at = index * SIZE + _MARK_AT
         return self.map[at : at + 4] == _MARK_BYTES
@@ -111,6 +122,62 @@ class _Segment:
             else:
                 high = middle
         return low
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What a :class:`Reader` finds in one segment.
+
+    Attributes
+    ----------
+    number : int
+        Of the segment.
+    map : mmap.mmap
+        Its records. Those that are not marked were not finished, or not begun yet.
+    start : int
+        The first record that the reader has not read.
+    full : bool
+        Whether all records were begun, so that one that is not marked is an unfinished one.
+    """
+
+    number: int
+    map: mmap.mmap
+    start: int
+    full: bool
+
+
+class Reader:
+    """Somebody who reads along with the sender: segments that are sent stay mapped until they are read here, too.
+
+    A reader that does not ask for 10 s is forgotten until it asks again. One thread at a time.
+
+    Parameters
+    ----------
+    log : PointLog
+        What is read.
+
+    Attributes
+    ----------
+    missed : int
+        How many records were sent and deleted unread.
+    """
+
+    def __init__(self, log: PointLog) -> None:
+        self._log = log
+        self.position = 0
+        self.seen = time.monotonic()
+        self.missed = 0
+
+    def pieces(self) -> list[Piece]:
+        """Return what may hold something new, in order."""
+        return self._log._pieces(self)
+
+    def advance(self, piece: Piece, index: int) -> None:
+        """Note that a piece has been read up to a record."""
+        at_end = piece.full and index * SIZE >= len(piece.map)
+        self.position = (piece.number + 1) * SEGMENT if at_end else piece.number * SEGMENT + index
+        if at_end:
+            self._log._have_read()
 
 
 class PointLog:
@@ -143,6 +210,8 @@ class PointLog:
             if name.isdecimal() and path.stat().st_size >= SIZE:  # a smaller one was cut off before its first record
                 self._segments[int(name)] = _Segment(path, int(name))
         self._current: _Writing | None = None
+        self._readers: list[Reader] = []
+        self._unread: dict[int, mmap.mmap] = {}
         self._holes: dict[tuple[int, int], float] = {}
         self._holds: mmap.mmap | None = None
         self._free = list(range(_SLOTS))[::-1]
@@ -343,6 +412,7 @@ class PointLog:
         """Return how many records lie behind a position."""
         total = 0
         with self._lock:
+            self._forget_read()
             for number, segment in list(self._segments.items()):
                 start = max(0, position - number * SEGMENT)
                 if start < SEGMENT:
@@ -373,6 +443,64 @@ class PointLog:
         del counts[0]  # begun, not finished
         return counts
 
+    # -- reading along ----------------------------------------------------------------------------------------
+
+    def reader(self) -> Reader:
+        """Return a new reader, at the first point that is there."""
+        with self._lock:
+            reader = Reader(self)
+            self._readers.append(reader)
+            return reader
+
+    def _pieces(self, reader: Reader) -> list[Piece]:
+        found = []
+        with self._lock:
+            reader.seen = time.monotonic()
+            if reader not in self._readers:
+                self._readers.append(reader)
+            self._forget_read()
+            numbers = sorted({*self._unread, *self._segments})
+            if numbers and numbers[0] * SEGMENT > reader.position:
+                reader.missed += numbers[0] * SEGMENT - reader.position
+                reader.position = numbers[0] * SEGMENT
+            for number in numbers:
+                if (number + 1) * SEGMENT <= reader.position:
+                    continue
+                try:
+                    records = self._records(number)
+                except (OSError, ValueError):  # deleted with its journal, after it was closed
+                    continue
+                found.append(
+                    Piece(number, records, max(0, reader.position - number * SEGMENT), full=number < numbers[-1])
+                )
+        return found
+
+    def _records(self, number: int) -> mmap.mmap:
+        if number in self._unread:
+            return self._unread[number]
+        if self._current is not None and self._current.number == number:
+            return self._current.map
+        return self._segments[number].mapped()
+
+    def _keep_unread(self, number: int) -> None:
+        """Keep a segment, whose file is about to go, for the readers that have not read it."""
+        if number not in self._unread and any(each.position < (number + 1) * SEGMENT for each in self._readers):
+            with contextlib.suppress(OSError, ValueError):  # no map to be had: the readers miss it
+                self._unread[number] = self._records(number)
+
+    def _have_read(self) -> None:
+        with self._lock:
+            self._forget_read()
+
+    def _forget_read(self) -> None:
+        if self._readers:
+            now = time.monotonic()
+            self._readers = [each for each in self._readers if now - each.seen < _READER_SECONDS]
+        if self._unread:
+            read = min((each.position for each in self._readers), default=None)
+            for number in [n for n in self._unread if read is None or (n + 1) * SEGMENT <= read]:
+                del self._unread[number]
+
     def held(self) -> list[Point]:
         """Return the points in the durable places, each place's newest."""
         path = self.folder / "held.bin"
@@ -391,9 +519,11 @@ class PointLog:
     def drop(self, position: int) -> None:
         """Delete the segments that lie wholly before a position."""
         with self._lock:
+            self._forget_read()
             for number in [n for n in self._segments if (n + 1) * SEGMENT <= position]:
                 if any(hole[0] == number for hole in self._holes):
                     continue  # a thread may still finish its record there
+                self._keep_unread(number)
                 segment = self._segments.pop(number)
                 with contextlib.suppress(OSError):
                     segment.path.unlink()
@@ -403,10 +533,15 @@ class PointLog:
         with self._lock:
             self._closed = True
             self._current = None
+            self._forget_read()
+            for number in self._segments:
+                # Whoever closes a journal may delete it, too.
+                self._keep_unread(number)
 
     def leave_to_parent(self) -> None:
         """Take no more points in a forked child, where another thread of the parent may have held the lock."""
         self._lock = threading.RLock()
+        self._readers.clear()
         self.close()
 
     def __iter__(self) -> Iterator[Point]:

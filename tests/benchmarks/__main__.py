@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.rig.servers import MlflowServer
 
-from . import bench_capture, bench_load, ours, peers
+from . import bench_capture, bench_load, bench_panel, ours, peers
 from .table import Row, render
 
 
@@ -48,7 +48,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small numbers, no peers")
     parser.add_argument(
-        "--only", default="", metavar="NAME", help="one part: " + ", ".join(p.__name__ for p in ours.ROWS)
+        "--only", default="", metavar="NAME", help="one part: " + ", ".join((*(p.__name__ for p in ours.ROWS), "panel"))
     )
     args = parser.parse_args()
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -60,6 +60,9 @@ def main() -> int:
             for part in ours.ROWS:
                 if args.only in ("", part.__name__):
                     rows += attempt(lambda part=part: part(bench), part.__name__, broken)
+            if args.only in ("", "panel"):
+                few = {"steps": 2_000, "rounds": 2} if args.quick else {}
+                rows += attempt(lambda: bench_panel.panel(Path(base, "panel"), **few), "panel", broken)
             if not args.only:
                 rows += attempt(lambda: plain_mlflow(server, args.quick), "MLflow", broken)
         if not args.only and not args.quick:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import secrets
@@ -18,6 +19,7 @@ from types import TracebackType
 from typing import Any
 
 import nbformat
+import pytest
 
 from tests.execute_notebooks import METADATA, fresh_environment
 from tests.rig.servers import LOOPBACK, free_port
@@ -37,14 +39,15 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 class Lab:
-    """JupyterLab on the loopback, with settings of its own, showing the notebooks in `folder`.
+    """JupyterLab, or Notebook 7, on the loopback, with settings of its own, showing the notebooks in `folder`.
 
     Started on entering; ended, and its kernels with it, on leaving.
     """
 
-    def __init__(self, folder: Path, home: Path, **settings: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, home: Path, application: str = "lab", **settings: dict[str, Any]) -> None:
         self.folder = folder
         self.home = home
+        self.application = application
         self.settings = SETTINGS | settings
         self.port = free_port()
         self.url = f"http://{LOOPBACK}:{self.port}"
@@ -66,7 +69,8 @@ class Lab:
             JUPYTER_TOKEN=self.token,
             LOGNAME="ada",
         )
-        command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--expose-app-in-browser"]
+        module = {"lab": "jupyterlab", "notebook": "notebook"}[self.application]
+        command = [sys.executable, "-m", module, "--no-browser", "--expose-app-in-browser"]
         command += [f"--ServerApp.ip={LOOPBACK}", f"--ServerApp.port={self.port}", "--ServerApp.port_retries=0"]
         command += [f"--ServerApp.root_dir={self.folder}", "--ServerApp.allow_root=True"]
         with (self.home / "lab.log").open("ab") as log:
@@ -87,7 +91,8 @@ class Lab:
 
     def address(self, notebook: str) -> str:
         """Where a browser finds a notebook of the folder, token and all; `reset` forgets an earlier layout."""
-        return f"{self.url}/lab/tree/{notebook}?reset&token={self.token}"
+        path = {"lab": "lab/tree", "notebook": "notebooks"}[self.application]
+        return f"{self.url}/{path}/{notebook}?reset&token={self.token}"
 
     def _wait(self, patience: float) -> None:
         assert self._process is not None
@@ -157,6 +162,22 @@ def open_notebook(page: Any, lab: Lab, name: str) -> None:
     )
 
 
+def run_cell(page: Any, number: int) -> None:
+    """Run one cell, from the keyboard."""
+    page.locator(".jp-CodeCell").nth(number).locator(".cm-content").click()
+    page.keyboard.press("Control+Enter")
+
+
+def save(page: Any) -> None:
+    """Save the notebook, and wait until it is."""
+    page.evaluate("() => window.jupyterapp.shell.currentWidget.context.save()")
+
+
+def restart_kernel(page: Any) -> None:
+    """Restart the kernel, without the question whether one is sure."""
+    page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+
+
 def run_all(page: Any) -> None:
     """Choose "Run All Cells" from the menu."""
     page.locator(".lm-MenuBar-itemLabel", has_text="Run").first.click()
@@ -169,6 +190,10 @@ def change_theme(page: Any, theme: str) -> None:
     page.locator(f"body[data-jp-theme-name='{theme}']").wait_for(state="attached", timeout=20_000)
 
 
-def in_ci() -> bool:
-    """Whether a missing browser is a failure rather than a reason to skip."""
-    return bool(os.environ.get("MLFLOW_MAGICS_CI"))
+def need_browser() -> None:
+    """Skip where there is no browser; in CI, fail."""
+    missing = [] if chromium() else ["chromium (apt-get install chromium)"]
+    missing += [] if importlib.util.find_spec("playwright") else ["playwright (pip install playwright)"]
+    if missing:
+        in_ci = bool(os.environ.get("MLFLOW_MAGICS_CI"))
+        (pytest.fail if in_ci else pytest.skip)(f"not installed: {' and '.join(missing)}")

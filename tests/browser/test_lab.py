@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shutil
 
@@ -72,10 +71,7 @@ def lab(tmp_path_factory):
 @pytest.fixture(scope="module")
 def chromium():
     # Not for the whole session: while Playwright is up, its event loop is in the way of other tests'.
-    missing = [] if rig.chromium() else ["chromium (apt-get install chromium)"]
-    missing += [] if importlib.util.find_spec("playwright") else ["playwright (pip install playwright)"]
-    if missing:
-        (pytest.fail if rig.in_ci() else pytest.skip)(f"not installed: {' and '.join(missing)}")
+    rig.need_browser()
     with rig.browser() as launched:
         yield launched
 

@@ -1,0 +1,5 @@
+"""The live panel: core ipywidgets over a :class:`.boards.Desk`, with a static picture for when the kernel is gone."""
+
+from .board import Panel
+
+__all__ = ["Panel"]
