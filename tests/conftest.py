@@ -22,6 +22,12 @@ os.environ["XDG_STATE_HOME"] = _STATE.name
 settings.register_profile("house", deadline=None, derandomize="MLFLOW_MAGICS_CI" in os.environ)
 settings.load_profile("house")
 
+
+def pytest_xdist_auto_num_workers(config):
+    """One worker more than cores: half of the time a test waits for a server or a kernel of its own."""
+    return (os.cpu_count() or 1) + 1
+
+
 pytest_plugins = ["tests.rig.fixtures"]
 
 

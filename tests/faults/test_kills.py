@@ -20,7 +20,7 @@ from .expected import OWN, SERIES, VALUES, assert_kept, connect, eventually, loo
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
 
 # A hundred with the newest MLflow; the journal is the same code with the oldest, and CI has 25 minutes for both.
-VICTIMS = 100 if int(mlflow.__version__.split(".")[0]) >= 3 else 30
+VICTIMS = 100 if int(mlflow.__version__.split(".")[0]) >= 3 else 12
 STEPS = 1000
 # Bursts and short rests: the kills fall into both, and into what the sender does meanwhile.
 CURVE = loop("{name}", STEPS, before="if _i % 25 == 0: _time.sleep(0.004)")
