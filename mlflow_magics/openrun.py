@@ -45,6 +45,8 @@ class OpenRun:
         MLflow's sampler, while it samples.
     gave_up : bool
         Whether the store was waited for in vain, so that nothing more is sent.
+    of_job : bool
+        Whether the run is the one that this job was given (``MLFLOW_RUN_ID``): it is the job's to name and to close.
     open_sink : OpenSink or None
         Where the points of a series go; None where nothing is tracked.
     series : Following or None
@@ -64,6 +66,7 @@ class OpenRun:
     shown: list[object] = field(default_factory=list)
     system_metrics: Any = None
     gave_up: bool = False
+    of_job: bool = False
     open_sink: OpenSink | None = None
     series: Following | None = None
 

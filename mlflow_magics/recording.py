@@ -44,8 +44,12 @@ def begin(session: Session, opened: OpenRun) -> None:
         opened.experiment_id, opened.experiment_name = chosen
     if options.run_id and options.experiment:
         raise MlflowMagicsError("--run-id goes on in the run's own experiment; leave -e out")
+    given = session.fluent.given_run_id()
+    opened.of_job = bool(given) and not options.nested and options.run_id in ("", given)
     # A pasted cell that sets its experiment itself means the run that it then logs into: this one.
-    if asked := options.experiment or (opened.flow.sets_experiment if opened.flow is not None else ""):
+    if opened.of_job:
+        opened.notes += _job_notes(opened)
+    elif asked := options.experiment or (opened.flow.sets_experiment if opened.flow is not None else ""):
         opened.experiment_id, _ = connection.use_experiment(asked)
         opened.experiment_name = asked
     name = secrets.redact(names.mend_run_name(options.name), session.namespace)
@@ -53,8 +57,15 @@ def begin(session: Session, opened: OpenRun) -> None:
         opened.notes.append(f"the run is named {name!r}: MLflow does not take the name as it was")
     tags = _own_tags(session, opened)
     description = secrets.redact(options.description, session.namespace)
-    if options.run_id:
-        opened.run = runs.resume_run(options.run_id, name=name, tags=tags, description=description, notes=opened.notes)
+    if options.run_id or opened.of_job:
+        opened.run = runs.resume_run(
+            given if opened.of_job else options.run_id,
+            name=name,
+            tags=tags,
+            description=description,
+            notes=opened.notes,
+            reopen=not opened.of_job,
+        )
         opened.experiment_id = opened.run.info.experiment_id
         resumed = opened.experiment_id
         name_of = functools.partial(connection.experiment_name, resumed)
@@ -68,7 +79,7 @@ def begin(session: Session, opened: OpenRun) -> None:
             parent_id=_parent_id(session, opened),
             notes=opened.notes,
         )
-    opened.name = name or opened.run.info.run_name
+    opened.name = (not opened.of_job and name) or opened.run.info.run_name
     opened.open_sink = functools.partial(runs.series_sink, opened.run)
     try:
         session.fluent.enter(
@@ -80,8 +91,9 @@ def begin(session: Session, opened: OpenRun) -> None:
     except BaseException:
         # An interrupt too: nobody else knows of the run yet, and it would stay open for ever.
         session.fluent.leave(opened.run, "KILLED")
-        with contextlib.suppress(TrackingError):
-            runs.close_run(opened.run, "KILLED")
+        if not opened.of_job:
+            with contextlib.suppress(TrackingError):
+                runs.close_run(opened.run, "KILLED")
         raise
     if options.system_metrics or runs.samples_system_metrics():
         _sample(opened)
@@ -141,7 +153,8 @@ def record(
             if status == "FINISHED" and asked in ("FAILED", "KILLED"):
                 facts["status"] = status = asked  # type: ignore[assignment]  # narrowed by the line above
             final = status
-            _attempt(opened, f"the run was not closed as {final}", lambda: runs.close_run(run, final))
+            if not opened.of_job:
+                _attempt(opened, f"the run was not closed as {final}", lambda: runs.close_run(run, final))
         try:
             facts |= _settle(session, opened, captured, facts)
         except KeyboardInterrupt:
@@ -166,6 +179,13 @@ def _cell_tags(opened: OpenRun) -> dict[str, str]:
     return tags
 
 
+def _job_notes(opened: OpenRun) -> list[str]:
+    typed = [f"the name {opened.options.name!r}"] if opened.options.name else []
+    typed += [f"-e {opened.options.experiment}"] if opened.options.experiment else []
+    kept = f"; {' and '.join(typed)} not used (--nested makes a run of its own)" if typed else ""
+    return [f"logged into the run that MLFLOW_RUN_ID names, which stays open: it is the job's to close{kept}"]
+
+
 def _own_tags(session: Session, opened: OpenRun) -> dict[str, str]:
     safe = {}
     for key, value in opened.options.tags.items():
@@ -181,6 +201,8 @@ def _parent_id(session: Session, opened: OpenRun) -> str:
     for outer in reversed(session.open_runs):
         if outer.run is not None:
             return str(outer.run.info.run_id)
+    if given := session.fluent.given_run_id():
+        return given  # --nested in a job: a child of the job's run
     foreign = session.fluent.foreign_run()
     if foreign is not None and opened.options.nested:
         return str(foreign.info.run_id)
@@ -244,7 +266,9 @@ def _log_artifacts(
     with files.staging() as folder:
         if opened.source is not None and opened.options.source:
             source = secrets.redact(opened.source.text, session.namespace)
-            (folder / "cell.py").write_text(source, encoding="utf-8", errors="backslashreplace")
+            # A job's run gets every cell of the notebook, each beside the others.
+            count = f"_{opened.source.execution_count or 0}" if opened.of_job else ""
+            (folder / f"cell{count}.py").write_text(source, encoding="utf-8", errors="backslashreplace")
         if error is not None:
             text = failure.traceback_text(error, session.namespace)
             (folder / "traceback.txt").write_text(text, encoding="utf-8", errors="backslashreplace")

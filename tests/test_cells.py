@@ -610,3 +610,51 @@ def test_a_run_is_closed_where_it_was_opened(tracked):
     mlflow.set_tracking_uri(here)
     run = only_run()
     assert (run.info.status, run.data.params) == ("FINISHED", {"lr": "0.5"})
+
+
+class TestJob:
+    """A job has a run already, and says which by MLFLOW_RUN_ID: MLflow's own convention, and Azure ML's."""
+
+    @pytest.fixture
+    def job(self, tracked, monkeypatch):
+        run = MlflowClient().create_run(mlflow.get_experiment_by_name("Default").experiment_id, run_name="the job")
+        monkeypatch.setenv("MLFLOW_RUN_ID", run.info.run_id)
+        return run.info.run_id
+
+    def test_cells_log_into_its_run_and_leave_it_open(self, tracked, job, capsys):
+        tracked.run_cell("%%mlflow_run first\nlr = 0.1\n%mlflow_log metric loss=0.1\n", store_history=True)
+        tracked.run_cell("%%mlflow_run\ndepth = 3\n%mlflow_log metric score=3\n", store_history=True)
+        run = only_run()
+        assert (run.info.run_id, run.info.status, run.info.run_name) == (job, "RUNNING", "the job")
+        assert run.data.params == {"lr": "0.1", "depth": "3"}
+        assert run.data.metrics == {"loss": 0.1, "score": 3.0}
+        sources = {name: artifact(run, name) for name in artifacts(run) if name.startswith("cell_")}
+        assert len(sources) == 2  # the second cell's beside the first's, not over it
+        assert os.environ["MLFLOW_RUN_ID"] == job
+
+    def test_a_cell_that_fails_does_not_close_it(self, tracked, job):
+        tracked.run_cell("%%mlflow_run\nlr = 0.1\n1 / 0\n")
+        assert only_run().info.status == "RUNNING"
+        tracked.run_line_magic("unload_ext", "mlflow_magics")
+        assert only_run().info.status == "RUNNING"
+
+    def test_a_spanning_run_is_the_jobs_too(self, tracked, job):
+        tracked.run_cell("%mlflow_start")
+        tracked.run_cell("%mlflow_log param depth=3")
+        tracked.run_cell("%mlflow_end")
+        run = only_run()
+        assert (run.info.run_id, run.info.status, run.data.params) == (job, "RUNNING", {"depth": "3"})
+
+    def test_nested_makes_a_child(self, tracked, job):
+        tracked.run_cell("%%mlflow_run part --nested\nlr = 0.1\n")
+        child = next(run for run in runs() if run.info.run_id != job)
+        assert (child.info.run_name, child.info.status) == ("part", "FINISHED")
+        assert child.data.tags["mlflow.parentRunId"] == job
+
+    def test_a_run_that_is_not_there_is_one_line(self, tracked, monkeypatch, capsys):
+        monkeypatch.setenv("MLFLOW_RUN_ID", "deadbeef")
+        tracked.run_cell("%%mlflow_run\nlr = 0.1\n")
+        shown = "".join(capsys.readouterr())
+        assert "MLFLOW_RUN_ID" in shown
+        assert "deadbeef" in shown
+        assert "Traceback" not in shown

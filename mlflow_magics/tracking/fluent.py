@@ -146,6 +146,11 @@ class FluentRuns:
         self._push(entry)
         os.environ[RUN_ID_VARIABLE] = run.info.run_id
 
+    def given_run_id(self) -> str:
+        """Return the run that the environment names, as a job's does (``MLFLOW_RUN_ID``); empty inside our own runs."""
+        with self._lock:
+            return "" if self._open else os.environ.get(RUN_ID_VARIABLE, "")
+
     def leave(self, run: Run, status: str) -> str:
         """Make `run` active no longer, anywhere.
 

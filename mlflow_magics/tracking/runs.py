@@ -126,6 +126,7 @@ def resume_run(
     tags: Mapping[str, str] | None = None,
     description: str = "",
     notes: list[str] | None = None,
+    reopen: bool = True,
 ) -> Run:
     """Reopen an existing run.
 
@@ -141,6 +142,8 @@ def resume_run(
         Replaces MLflow's note.
     notes : list of str, optional
         Gets a line for each tag that was mended or refused.
+    reopen : bool, optional
+        Whether its status and its end are ours from now on; no for a job's run, which is the job's to close.
 
     Returns
     -------
@@ -166,7 +169,8 @@ def resume_run(
                 f"run {run_id} was deleted; bring it back with MlflowClient().restore_run({run_id!r})"
             )
         _outbox().begin_account(run)
-        _get_store().update_run_info(run_id, RunStatus.RUNNING, None, name or None)
+        if reopen:
+            _get_store().update_run_info(run_id, RunStatus.RUNNING, None, name or None)
         wanted = dict(tags or {}) | ({MLFLOW_RUN_NOTE: description} if description else {})
         if wanted:
             said = write_tags(run, wanted)
@@ -315,7 +319,8 @@ def settle(run: Run) -> Settled:
     outbox.end_series(run.info.run_id)
     outbox.flush()
     refused = outbox.refusals(run.info.run_id)
-    notes = [f"{what} was refused: {why}" for what, why in refused] + outbox.warnings()
+    notes = [f"{what} was refused: {why}" for what, why in refused] + outbox.trimmed(run.info.run_id)
+    notes += outbox.warnings()
     return Settled(
         run_id=outbox.ids.get(run.info.run_id, run.info.run_id),
         experiment_id=outbox.ids.get(run.info.experiment_id, run.info.experiment_id),
