@@ -61,6 +61,7 @@ PACKAGES = {
     "tracking": {
         *("mlflow", "requests", "urllib3", "sqlalchemy", "git", "pandas", "numpy", "packaging"),
         *("filelock", "platformdirs"),
+        *("azure", "azureml", "msal"),  # in tracking/azure alone; see test_azure_is_imported_by_its_room_alone
     },
 }
 
@@ -115,6 +116,13 @@ def test_each_room_imports_what_it_may(path):
 def test_mlflow_is_imported_by_tracking_alone():
     importers = {room(p) for p in FILES if ("mlflow", False) in set(imports(p, for_types=False))}
     assert importers == {"tracking"}
+
+
+def test_azure_is_imported_by_its_room_alone():
+    azure = {("azure", False), ("azureml", False), ("msal", False)}
+    importers = {p for p in FILES if azure & set(imports(p))}
+    assert importers
+    assert {p.parent.relative_to(PACKAGE).as_posix() for p in importers} == {"tracking/azure"}
 
 
 def test_every_room_has_its_wall():

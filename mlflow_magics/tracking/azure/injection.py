@@ -1,0 +1,76 @@
+"""Our credential in the plugin's hands, for everything in this process that tracks to a workspace.
+
+The plugin keeps one context a tracking URI and takes the token of every request from it: the tracking store, the model
+registry, and the artifacts, ours and the user's own. Its public function for a credential of one's own fills that
+table under one spelling of the URI only, and never touches stores that exist already; so contexts that are there get
+their credential exchanged, and the other spelling is entered beside it.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from .addresses import Workspace
+
+# Tracking URI -> its context, and the credential that the plugin had made for it (None: the context is ours).
+_placed: dict[str, tuple[Any, Any]] = {}
+
+
+def place(workspace: Workspace, credential: Any) -> None:
+    """Have the plugin use a credential for a workspace.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        With its host.
+    credential : azure.core.credentials.TokenCredential
+        Asked before every request.
+    """
+    from azureml.mlflow import get_mlflow_tracking_uri_v2
+    from azureml.mlflow._internal.service_context_loader import _AzureMLServiceContextLoader as Loader
+
+    for uri in _spellings(workspace):
+        if Loader.has_service_context(uri):
+            context = Loader.get_service_context(uri)
+            _placed.setdefault(uri, (context, context._auth))
+            context._auth = credential
+    missing = [uri for uri in _spellings(workspace) if not Loader.has_service_context(uri)]
+    if not missing:
+        return
+    parts = {
+        "subscription_id": workspace.subscription,
+        "workspace_name": workspace.name,
+        "resource_group_name": workspace.resource_group,
+        "auth": credential,
+        "host_url": f"https://{workspace.host}",
+    }
+    before = {uri: Loader.get_service_context(uri) for uri in _spellings(workspace) if uri not in missing}
+    made = get_mlflow_tracking_uri_v2(SimpleNamespace(ml_flow_tracking_uri=workspace.uri), parts)
+    context = Loader.get_service_context(made)
+    for uri in missing:
+        Loader.add_service_context(uri, context)
+        _placed[uri] = context, None
+    for uri, kept in before.items():
+        Loader.add_service_context(uri, kept)
+
+
+def take_back() -> None:
+    """Give the plugin its own credentials back. Harmless where nothing was placed.
+
+    Stores that were made meanwhile keep ours: a client that the user holds goes on working.
+    """
+    if not _placed:
+        return
+    from azureml.mlflow._internal.service_context_loader import _AzureMLServiceContextLoader as Loader
+
+    for uri, (context, credential) in _placed.items():
+        if credential is not None:
+            context._auth = credential
+        elif Loader._tracking_uri_to_service_context.get(uri) is context:
+            del Loader._tracking_uri_to_service_context[uri]
+    _placed.clear()
+
+
+def _spellings(workspace: Workspace) -> tuple[str, str]:
+    return workspace.uri, workspace.uri.replace("/mlflow/v1.0/", "/mlflow/v2.0/", 1)
