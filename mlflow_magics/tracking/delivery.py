@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,13 +14,16 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.utils import validation
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from . import replay
+from . import allowances, replay
+from .allowances import Allowance
+from .batches import batches
 from .guards import reason
 from .journal import Journal, Key, Row, RunEntry
 from .ledger import LOCAL
+from .overflow import Kind, Overflow
 from .patience import patience, retry_after
 from .points import Point, PointLog
-from .verdicts import UnavailableError, unavailable, verdict
+from .verdicts import UnavailableError, limit_of, unavailable, verdict
 
 ORIGIN_TAG = "mlflow_magics.origin"
 """A tag, unique to a run, by which it is found again where the answer to its creation was lost."""
@@ -54,6 +57,8 @@ class Delivery:
         Its URI.
     spilled : list of Point, optional
         Points that found no room in the journal; emptied as they are sent.
+    allowance : Allowance, optional
+        What the store takes at most; by its URI where it is not given.
 
     Attributes
     ----------
@@ -69,16 +74,26 @@ class Delivery:
         By run, what the store refused, and why.
     models : dict of str to str
         Logged models (MLflow 3), by the kernel's id and by the store's: the run that each comes from, or nothing.
+    overflow : Overflow
+        What runs have no room for.
     """
 
     def __init__(
-        self, journal: Journal, points: PointLog, store: Any, tracking_uri: str, spilled: list[Point] | None = None
+        self,
+        journal: Journal,
+        points: PointLog,
+        store: Any,
+        tracking_uri: str,
+        spilled: list[Point] | None = None,
+        allowance: Allowance | None = None,
     ) -> None:
         self.journal = journal
         self.points = points
         self.store = store
         self.tracking_uri = tracking_uri
         self.spilled = spilled if spilled is not None else []
+        self.allowance = allowance or allowances.of(tracking_uri)
+        self.overflow = Overflow(journal, self.allowance)
         self.position = int(journal.fact("position") or 0)
         self.remotes = {run.id: run.remote for run in journal.runs() if run.remote}
         self.models: dict[str, str] = {}
@@ -243,8 +258,8 @@ class Delivery:
         tags: dict[str, str] = {}
 
         def flush() -> None:
-            entries = [*(Param(k, v) for k, v in params.items()), *(RunTag(k, v) for k, v in tags.items()), *metrics]
-            for part in _batches(entries, self._most):
+            entries = [*self._fitting(run, params, tags), *metrics]
+            for part in batches(entries, self._most, self.allowance.rows_of_one_metric):
                 self._send(run, remote, part)
             self.sent += len(metrics) + len(batch)
             done.extend(batch)
@@ -265,6 +280,8 @@ class Delivery:
             flush()
             if more and replay.ends_run(row.op, row.data):
                 break  # points of it may lie behind this window
+            if replay.ends_run(row.op, row.data):
+                self._send_aside(run, remote, done)
             if self._do(run, remote, row):
                 done.append(row.id)
                 self.sent += 1
@@ -277,6 +294,40 @@ class Delivery:
             self._tell(owner)
             self._told[owner] = len(self.refused[owner])
         return done
+
+    def _fitting(self, run: str, params: Mapping[str, str], tags: Mapping[str, str]) -> list[Any]:
+        """Return what a run has room for of what is to be sent; set the rest aside."""
+        some_params, changed = self.overflow.fit(run, "params", params)
+        some_tags, _ = self.overflow.fit(run, "tags", tags)
+        for name in changed:
+            self._refuse(run, f"param {name}", "it has another value already, and params do not change")
+        return [*(Param(k, v) for k, v in some_params.items()), *(RunTag(k, v) for k, v in some_tags.items())]
+
+    def _send_aside(self, run: str, remote: str, done: Sequence[int]) -> None:
+        """Send what a run had no room for as its files, now that it is complete."""
+        if run not in self.journal.runs_aside():
+            return
+        self.journal.done(done, None, {})  # or another try would set the same values aside for a second file
+        before = self.journal.last()
+        self._stage_aside(run)
+        for row in self.journal.rows():
+            is_new = row.id > before and row.run == run and row.data.get("fresh")
+            # Files that are not taken now wait like all others, behind the run's end.
+            if is_new and self._do(run, remote, row):
+                self.journal.done([row.id], None, {})
+
+    def _stage_aside(self, run: str) -> None:
+        try:
+            self.overflow.stage(run)
+        except OSError as error:
+            self._refuse(run, "what is over the limit", reason(error))
+
+    def stage_aside(self) -> bool:
+        """Make files of all that is set aside, for runs that nobody will end any more; return whether there is any."""
+        runs = self.journal.runs_aside()
+        for run in runs:
+            self._stage_aside(run)
+        return bool(runs)
 
     def _of_models(self, metrics: list[Metric]) -> list[Metric]:
         """Put the store's ids in place of those of models that were made here."""
@@ -305,7 +356,9 @@ class Delivery:
             if row.op == "artifact" and self._alive(remote):
                 # Files have a store of their own: a bucket that nobody may write to must not hold up the rest.
                 self._files_tries += 1
-                self._files_again = time.monotonic() + min(2.0**self._files_tries, _FILES_SECONDS)
+                self._files_again = time.monotonic() + max(
+                    error.after or 0.0, min(2.0**self._files_tries, _FILES_SECONDS)
+                )
                 self.files_trouble = f"files: {error.why}"
                 return False
             if not self._hopeless(remote, error):
@@ -313,6 +366,8 @@ class Delivery:
             self._refuse(run, row.op, error.why)
         except _RefusedError as error:
             self._refuse(run, f"{row.op} {row.data.get('path') or row.data.get('key') or ''}".strip(), error.why)
+        if row.op == "untag":
+            self.overflow.forget(run, row.data["key"])
         if row.op == "artifact":
             self.journal.unstage(row.data["staged"])
             self.files_trouble, self._files_tries = "", 0
@@ -350,7 +405,11 @@ class Delivery:
                     tags=[e for e in entries if isinstance(e, RunTag)],
                 )
         except _RefusedError as error:
-            if len(entries) > 1 and self._is_deleted(remote):
+            fewer = self._without_excess(run, remote, entries, error)
+            if len(fewer) < len(entries):
+                if fewer:
+                    self._send(run, remote, fewer)
+            elif len(entries) > 1 and self._is_deleted(remote):
                 # One by one they would be as many requests, all refused.
                 self._refuse(run, f"{len(entries)} values", error.why)
             else:
@@ -362,6 +421,25 @@ class Delivery:
             if not self._hopeless(remote, error):
                 raise
             self._split(run, remote, entries, error.why)
+
+    def _without_excess(self, run: str, remote: str, entries: list[Any], error: _RefusedError) -> list[Any]:
+        """Set aside what made a run too full, though we had counted: it was resumed, or somebody else writes to it."""
+        if error.limit is None:
+            return entries
+        field, most = error.limit
+        kind: Kind = "tags" if "tag" in field.lower() else "params"
+        kept = RunTag if kind == "tags" else Param
+        mine = {e.key: e.value for e in entries if isinstance(e, kept)}
+        if not mine:
+            return entries
+        try:
+            with self._asking():
+                data = self.store.get_run(remote).data
+        except _RefusedError:
+            return entries
+        self.overflow.learn(run, kind, getattr(data, kind), most)
+        fitting = self._fitting(run, *((mine, {}) if kind == "params" else ({}, mine)))
+        return [*(e for e in entries if not isinstance(e, kept)), *fitting]
 
     def _hopeless(self, remote: str, error: UnavailableError) -> bool:
         """Tell whether a store answers all but one write, time and again: it cannot take it.
@@ -411,7 +489,7 @@ class Delivery:
         text = json.dumps([{"what": what, "why": why} for what, why in self.journal.rejected(run)])
         try:
             with self._asking():
-                self.store.set_tag(self.remote(run), RunTag(REJECTED_TAG, text[: validation.MAX_TAG_VAL_LENGTH]))
+                self.store.set_tag(self.remote(run), RunTag(REJECTED_TAG, text[: self.allowance.tag_value]))
         except _RefusedError:
             return  # the run itself is gone; the journal and the block still tell
 
@@ -487,16 +565,17 @@ class Delivery:
         except Exception as error:
             # Stores and plugins raise what they like; nothing of it may end the sender, or be lost.
             if verdict(error) == "refused":
-                raise _RefusedError(reason(error)) from error
+                raise _RefusedError(reason(error), limit_of(error)) from error
             raise unavailable(error, retry_after()) from error
 
 
 class _RefusedError(Exception):
     """The store will never take this write."""
 
-    def __init__(self, why: str) -> None:
+    def __init__(self, why: str, limit: tuple[str, int] | None = None) -> None:
         super().__init__(why)
         self.why = why
+        self.limit = limit
 
 
 def _metric(key: Key, point: Point) -> Metric:
@@ -506,17 +585,3 @@ def _metric(key: Key, point: Point) -> Metric:
 def _renamed(metric: Metric, model_id: str | None) -> Metric:
     data = {"dataset_name": metric.dataset_name, "dataset_digest": metric.dataset_digest}
     return Metric(metric.key, metric.value, metric.timestamp, metric.step, model_id=model_id, **data)
-
-
-def _batches(entries: Sequence[Any], most: int) -> Iterable[list[Any]]:
-    """Cut entries into batches that keep MLflow's limits: `most` in all, of them 100 params and 100 tags."""
-    params = [e for e in entries if isinstance(e, Param)]
-    tags = [e for e in entries if isinstance(e, RunTag)]
-    metrics = [e for e in entries if isinstance(e, Metric)]
-    small = validation.MAX_PARAMS_TAGS_PER_BATCH
-    while params or tags or metrics:
-        some_params = params[: min(small, most)]
-        some_tags = tags[: min(small, most - len(some_params))]
-        room = most - len(some_params) - len(some_tags)
-        yield [*some_params, *some_tags, *metrics[:room]]
-        del params[: len(some_params)], tags[: len(some_tags)], metrics[:room]

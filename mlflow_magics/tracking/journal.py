@@ -15,7 +15,7 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,8 @@ CREATE TABLE IF NOT EXISTS keys (id INTEGER PRIMARY KEY, run TEXT NOT NULL, name
 CREATE TABLE IF NOT EXISTS rows (
     id INTEGER PRIMARY KEY AUTOINCREMENT, run TEXT NOT NULL, op TEXT NOT NULL, data TEXT NOT NULL, at INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS rejected (run TEXT NOT NULL, what TEXT NOT NULL, reason TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS aside (
+    run TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (run, kind, name));
 CREATE TABLE IF NOT EXISTS renamed (local TEXT PRIMARY KEY, remote TEXT NOT NULL);
 """
 
@@ -308,6 +310,54 @@ class Journal:
         """Return what the store refused of a run: what, and why."""
         with self._mutex:
             return self._db.execute("SELECT what, reason FROM rejected WHERE run = ? ORDER BY rowid", (run,)).fetchall()
+
+    def set_aside(self, run: str, kind: str, values: Mapping[str, str]) -> None:
+        """Keep values that a run has no room for; see :mod:`.overflow`.
+
+        Parameters
+        ----------
+        run, kind : str
+            Whose, and what they are.
+        values : mapping of str to str
+            By name. A param that is there already stays as it is, a tag does not.
+        """
+        for name, value in values.items():
+            if kind == "tags":
+                self._write("INSERT OR REPLACE INTO aside VALUES (?, ?, ?, ?)", (run, kind, name, value))
+            else:
+                self._write("INSERT OR IGNORE INTO aside VALUES (?, ?, ?, ?)", (run, kind, name, value))
+
+    def aside(self, run: str, kind: str) -> dict[str, str]:
+        """Return what :meth:`set_aside` keeps of a run, in the order of its coming."""
+        with self._mutex:
+            query = "SELECT name, value FROM aside WHERE run = ? AND kind = ? ORDER BY rowid"
+            return dict(self._db.execute(query, (run, kind)).fetchall())
+
+    def runs_aside(self) -> list[str]:
+        """Return the runs that something is set aside of."""
+        with self._mutex:
+            return [row[0] for row in self._db.execute("SELECT DISTINCT run FROM aside").fetchall()]
+
+    def stage_aside(self, run: str, kind: str, values: Mapping[str, str], data: Mapping[str, Any]) -> None:
+        """Put an artifact's write in the place of what was set aside.
+
+        Parameters
+        ----------
+        run, kind : str
+            Whose, and what.
+        values : mapping of str to str
+            What the artifact holds.
+        data : mapping
+            Of the write.
+        """
+        self.add(run, "artifact", data)
+        # Should we die here, there are two files of the same content.
+        self.drop_aside(run, kind, values)
+
+    def drop_aside(self, run: str, kind: str, names: Iterable[str]) -> None:
+        """Forget values that were set aside."""
+        for name in names:
+            self._write("DELETE FROM aside WHERE run = ? AND kind = ? AND name = ?", (run, kind, name))
 
     def staged(self) -> Path:
         """Return a new path for a file or folder on its way."""

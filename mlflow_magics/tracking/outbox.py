@@ -25,7 +25,7 @@ from mlflow.utils import validation
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
 from ..records import Sync, Waiting
-from . import artifacts, journal, replay
+from . import allowances, artifacts, journal, overflow, replay
 from .delivery import ORIGIN_TAG, Delivery
 from .journal import Key, RunEntry
 from .ledger import LOCAL, Account, account_of, new_account
@@ -72,6 +72,7 @@ class Outbox:
         self._later: deque[tuple[Append, int, float, Callable[[], float]]] = deque()
         self.points = PointLog(self.journal.folder, self._segments(), self._spill)
         self.delivery = Delivery(self.journal, self.points, store, tracking_uri, self._spilled)
+        self.allowance = allowances.of(tracking_uri)
         self.accounts: dict[str, Account] = {}
         self.models: dict[str, Any] = {}
         self._appends: dict[Any, Append] = {}
@@ -81,6 +82,8 @@ class Outbox:
         self._lock = threading.RLock()
         self._warned = False
         self._told: Counter[str] = Counter()
+        self._cuts: dict[str, list[str]] = defaultdict(list)
+        self._told_aside: set[tuple[str, str]] = set()
         self._forked = False
         self._closed = False
         self.sender = Sender(self.delivery, offline=offline, before=self._read_devices)
@@ -114,6 +117,8 @@ class Outbox:
         name = name or given.get(MLFLOW_RUN_NAME) or _made_up_name()
         if (parent := given.get(MLFLOW_PARENT_RUN_ID)) is not None:
             given[MLFLOW_PARENT_RUN_ID] = self.ids.get(parent, parent)
+        cuts: list[str] = []
+        given, rest = self.allowance.first_tags(self.allowance.cut_tags(given, cuts), ORIGIN_TAG)
         experiment = self.delivery.renamed.get(experiment_id, experiment_id)
         run_id = LOCAL + origin
         reachable = self.sender.state == "sending" and not self._is_local(
@@ -129,6 +134,7 @@ class Outbox:
                 account.tags.update(given)
                 self._open(account, run.info.run_id, given)
                 self.journal.drop_run(run_id)
+                self._add_rest(run.info.run_id, rest, cuts)
                 return run
             except Exception as error:
                 # Whatever a store raises: only what it will never take is the caller's business.
@@ -139,7 +145,13 @@ class Outbox:
         account = new_account(run_id, experiment_id, user, started, given, name, artifacts.uri(run_id))
         self._open(account, "", given, doubtful=reachable)
         self.journal.add(run_id, "create", {})
+        self._add_rest(run_id, rest, cuts)
         return account.run()
+
+    def _add_rest(self, run_id: str, tags: Mapping[str, str], cuts: list[str]) -> None:
+        """Take in the tags that a run could not be created with."""
+        self._cuts[run_id] += cuts
+        self.values(run_id, {}, tags)
 
     def _create(self, experiment: str, user: str, started: int, tags: Mapping[str, str], name: str | None) -> Run:
         with patience(CREATE_SECONDS):
@@ -311,6 +323,7 @@ class Outbox:
         """
         if not (params or tags):
             return
+        tags = self.allowance.cut_tags(tags, self._cuts[run_id])
         self.journal.add(run_id, "values", {"params": dict(params), "tags": dict(tags)})
         account = self.account(run_id)
         for key, value in params.items():
@@ -319,6 +332,8 @@ class Outbox:
 
     def write(self, run_id: str, op: str, data: Mapping[str, Any]) -> None:
         """Take in any other write; see :mod:`.replay`."""
+        if op == "untag":
+            data = {**data, "key": self.allowance.key(data["key"])}
         self.journal.add(run_id, op, data)
 
     # -- files ------------------------------------------------------------------------------------------------
@@ -533,6 +548,26 @@ class Outbox:
         self._told[run_id] += len(found)
         return found
 
+    def trimmed(self, run_id: str) -> list[str]:
+        """Return what was cut or set aside of a run, since the store takes no more; each thing once."""
+        said = list(dict.fromkeys(self._cuts.pop(run_id, ())))
+        account = self.account(run_id)
+        for kind, most, written in (
+            ("params", self.allowance.params_per_run, account.params),
+            ("tags", self.allowance.tags_per_run, account.tags),
+        ):
+            aside = self.delivery.overflow.aside.get((run_id, kind), 0)
+            # In an outage nothing was set aside yet, but it will be.
+            count = max(aside, len(written) - most if most is not None else 0)
+            if count and (run_id, kind) not in self._told_aside:
+                self._told_aside.add((run_id, kind))
+                words = kind if count > 1 else kind[:-1]
+                said.append(
+                    f"{count} {words} more than {self.allowance.store} takes for a run: "
+                    f"in the artifact {overflow.FILES[kind]}"
+                )
+        return said
+
     def warnings(self) -> list[str]:
         """Return what the user must know of the journal itself; each thing once."""
         said = []
@@ -558,7 +593,11 @@ class Outbox:
         _living.discard(self)
         if self._forked:
             return
-        sent = self.flush(seconds) and not self.waiting().total
+        sent = self.flush(seconds)
+        # Runs that nobody has ended: what they had no room for is complete now.
+        if sent and self.delivery.stage_aside():
+            sent = self.flush(seconds)
+        sent = sent and not self.waiting().total
         self._closed = True
         self.sender.stop()
         self.points.close()

@@ -9,11 +9,15 @@ MLflow also looks for a Spark session at every request, by an import that fails 
 falls into the user's thread there leaves the import's lock held, and the next thread to look waits for it for ever. A
 session cannot be active before Spark was imported, so then nobody looks. The headers that MLflow adds to every
 request are found by such imports too: our own threads send those that were found before.
+
+Azure's clients, which azureml-mlflow sends files with and asks for tokens, wait by themselves too: theirs go out once
+as well, from the moment that they are loaded.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -23,9 +27,15 @@ from mlflow.tracking._model_registry import utils as registry_utils
 from mlflow.tracking.request_header import registry as header_registry
 from mlflow.utils import databricks_utils, request_utils, rest_utils
 
+from .verdicts import seconds_of
+
 _local = threading.local()
 _originals: list[tuple[Any, str, Callable[..., Any]]] = []
 _LOOK_FOR_SPARK = "_get_active_spark_session"
+_AZURES = (
+    ("azure.core.pipeline.policies._retry", "RetryPolicyBase"),
+    ("azure.storage.blob._shared.policies", "StorageRetryPolicy"),
+)
 
 
 @contextlib.contextmanager
@@ -37,6 +47,8 @@ def patience(seconds: float | None = None) -> Iterator[None]:
     seconds : float, optional
         None leaves MLflow's own limit.
     """
+    if _originals:
+        _reach_azure()
     before = getattr(_local, "asked", None)
     _local.asked = (seconds,)
     _local.retry_after = None
@@ -69,7 +81,7 @@ def install() -> None:
         if asked[0] is not None:
             options["timeout"] = asked[0]
         response = original(method, url, 0, *rest, **options)
-        _local.retry_after = _seconds(response.headers.get("Retry-After"))
+        _local.retry_after = seconds_of(response.headers.get("Retry-After"))
         return response
 
     look = cast(Callable[..., Any], getattr(databricks_utils, _LOOK_FOR_SPARK))
@@ -97,16 +109,30 @@ def install() -> None:
             setattr(owner, name, new)
 
 
+def _reach_azure() -> None:
+    """Replace what decides on the retries of Azure's clients, where those are loaded: nothing is imported for it."""
+    for module, name in _AZURES:
+        policy = getattr(sys.modules.get(module), name, None)
+        original = getattr(policy, "configure_retries", None)
+        if policy is None or original is None or any(owner is policy for owner, *_ in _originals):
+            continue
+        _originals.append((policy, "configure_retries", original))
+        policy.configure_retries = _once(original)
+
+
+def _once(original: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    @functools.wraps(original)
+    def configure(policy: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        settings = original(policy, *args, **kwargs)
+        if getattr(_local, "asked", None) is not None:
+            settings |= {"total": 0, "connect": 0, "read": 0, "status": 0}
+        return settings
+
+    return configure
+
+
 def remove() -> None:
     """Put MLflow's own functions back."""
     while _originals:
         owner, name, original = _originals.pop()
         setattr(owner, name, original)
-
-
-def _seconds(header: str | None) -> float | None:
-    # The other form, a date, is for a clock that may be wrong on either side: our own backoff does better.
-    try:
-        return max(0.0, float(header)) if header else None
-    except ValueError:
-        return None

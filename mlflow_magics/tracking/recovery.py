@@ -65,7 +65,7 @@ def _bring(found: Journal, tracking_uri: str, address: str) -> tuple[list[str], 
     uri = found.fact("uri")
     points = PointLog(found.folder, 0, lambda *_: None)
     runs = [run for run in found.runs() if run.open]
-    waiting = len(found.rows()) + points.count(int(found.fact("position") or 0))
+    waiting = len(found.rows()) + len(found.runs_aside()) + points.count(int(found.fact("position") or 0))
     if not (waiting or runs):
         return [], True
     if uri != address and "***" in uri:  # without the credentials it would only be refused
@@ -77,6 +77,9 @@ def _bring(found: Journal, tracking_uri: str, address: str) -> tuple[list[str], 
         delivery.spilled += points.held()
         while delivery.round(settled=True):
             pass
+        if delivery.stage_aside():
+            while delivery.round(settled=True):
+                pass
         killed = [_kill(delivery, run) for run in found.runs() if run.open]
         trouble = delivery.files_trouble if found.rows() else ""
     except Exception as error:  # noqa: BLE001

@@ -119,7 +119,19 @@ def _artifact(store: Any, run_id: str, data: Data) -> None:
         repository.log_artifacts(str(staged), data["path"])
     else:
         for file in staged.iterdir():  # one, or none where an earlier try was killed while it tidied up
-            repository.log_artifact(str(file), data["path"])
+            sent = _with_free_name(file, repository) if data.get("fresh") else file
+            repository.log_artifact(str(sent), data["path"])
+
+
+def _with_free_name(file: Path, repository: Any) -> Path:
+    """Give a file a name that the run does not hold yet: some stores take none twice, also from a try that failed."""
+    taken = {each.path for each in repository.list_artifacts(None)}
+    stem, number = re.sub(r"_\d+$", "", file.stem), 1
+    name = f"{stem}{file.suffix}"
+    while name in taken:
+        number += 1
+        name = f"{stem}_{number}{file.suffix}"
+    return file.rename(file.with_name(name))
 
 
 def _name_model(staged: Path, data: Data) -> None:

@@ -29,6 +29,16 @@ _REFUSALS = frozenset(
 )
 _PASSING = frozenset({"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED"})
 _UNAUTHORIZED = frozenset({"PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"})
+_NEVER = frozenset({400, 404, 405, 409, 411, 413, 414, 422})
+
+# Azure's, by name: most who track know none of its packages.
+_SIGN_IN = frozenset({"ClientAuthenticationError", "CredentialUnavailableError"})
+_AZURE_ANSWER = "HttpResponseError"
+SIGN_IN = "sign-in expired: az login, then %mlflow_sync"
+"""Why nothing is taken where Azure gives no token any more."""
+
+_NOT_VALID = re.compile(r"""["']Code["']\s*:\s*["']ValidationError["']""")
+_LIMIT = re.compile(r"FieldName=(?P<field>\w+),\s*Limit=(?P<most>\d+)")
 
 
 class UnavailableError(Exception):
@@ -67,18 +77,86 @@ def verdict(error: BaseException) -> Verdict:
     {"refused", "unauthorized", "unavailable"}
         Never again, once somebody has signed in, or later.
     """
+    if _without_sign_in(error):
+        return "unauthorized"
     if isinstance(error, MlflowException):
         if error.error_code in _UNAUTHORIZED:
             return "unauthorized"
-        return "refused" if error.error_code in _REFUSALS else "unavailable"
+        # Azure ML's gateway says so with or without MLflow's own code.
+        never = error.error_code in _REFUSALS or _NOT_VALID.search(str(error)) is not None
+        return "refused" if never else "unavailable"
+    if _is_a(error, frozenset({_AZURE_ANSWER})):
+        return _of_status(getattr(error, "status_code", None))
     if isinstance(error, HTTPError) and error.response is not None:
         # Files go through requests themselves, and fail with its errors.
-        status = error.response.status_code
-        if status in (401, 403):
-            return "unauthorized"
-        return "refused" if status in (400, 404, 405, 409, 411, 413, 414, 422) else "unavailable"
+        return _of_status(error.response.status_code)
     # What a library says of its arguments stays true however often it is asked.
     return "refused" if isinstance(error, (TypeError, ValueError, KeyError, AttributeError)) else "unavailable"
+
+
+def limit_of(error: BaseException) -> tuple[str, int] | None:
+    """Tell whether a write was refused because a run is full.
+
+    Parameters
+    ----------
+    error : BaseException
+        What was raised.
+
+    Returns
+    -------
+    tuple of (str, int) or None
+        What there is too much of, in Azure ML's words (``"Parameters"``), and how much the run may hold.
+    """
+    found = _LIMIT.search(str(error))
+    return (found["field"], int(found["most"])) if found is not None else None
+
+
+def _of_status(status: int | None) -> Verdict:
+    if status in (401, 403):
+        return "unauthorized"
+    return "refused" if status in _NEVER else "unavailable"
+
+
+def _without_sign_in(error: BaseException) -> bool:
+    """Tell whether Azure gave no token, also where something else was raised because of that."""
+    seen: set[int] = set()
+    each: BaseException | None = error
+    while each is not None and id(each) not in seen:
+        seen.add(id(each))
+        if _is_a(each, _SIGN_IN):
+            return True
+        each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)
+    return False
+
+
+def _is_a(error: BaseException, names: frozenset[str]) -> bool:
+    return any(kind.__name__ in names for kind in type(error).__mro__)
+
+
+def _asked_to_wait(error: BaseException) -> float | None:
+    """Return the seconds that the answer behind an error asks to wait."""
+    headers = getattr(getattr(error, "response", None), "headers", None)
+    return seconds_of(headers.get("Retry-After")) if headers is not None else None
+
+
+def seconds_of(header: str | None) -> float | None:
+    """Read a ``Retry-After``.
+
+    Parameters
+    ----------
+    header : str or None
+        Its value.
+
+    Returns
+    -------
+    float or None
+        Seconds. None for the other form, a date: that is for a clock that may be wrong on either side, and our own
+        backoff does better.
+    """
+    try:
+        return max(0.0, float(header)) if header else None
+    except ValueError:
+        return None
 
 
 def unavailable(error: BaseException, after: float | None) -> UnavailableError:
@@ -96,6 +174,7 @@ def unavailable(error: BaseException, after: float | None) -> UnavailableError:
     UnavailableError
         To be raised.
     """
+    after = after if after is not None else _asked_to_wait(error)
     waited = timed_out(error)
     code = getattr(error, "error_code", "")
     passing = waited or after is not None or code in _PASSING or verdict(error) == "unauthorized"
@@ -115,6 +194,8 @@ def explain(error: BaseException) -> str:
     str
         Credentials masked.
     """
+    if _without_sign_in(error):
+        return SIGN_IN
     if verdict(error) == "unauthorized":
         return f"the store refuses these credentials: {reason(error)}"
     text = str(error)

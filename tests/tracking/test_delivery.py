@@ -13,16 +13,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from mlflow.entities import Metric, Param, RunStatus, RunTag
-from mlflow.exceptions import MlflowException
+from mlflow.exceptions import MlflowException, RestException
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, PERMISSION_DENIED, REQUEST_LIMIT_EXCEEDED
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from mlflow_magics.tracking import delivery, patience, sender
+from mlflow_magics.tracking.batches import batches
 from mlflow_magics.tracking.delivery import ORIGIN_TAG, REJECTED_TAG, Delivery
 from mlflow_magics.tracking.journal import Journal, Key, RunEntry
 from mlflow_magics.tracking.points import PointLog
 from mlflow_magics.tracking.sender import Sender
-from mlflow_magics.tracking.verdicts import UnavailableError, verdict
+from mlflow_magics.tracking.verdicts import UnavailableError, limit_of, unavailable, verdict
 from tests.rig.faulty import Fault, FaultyProxy
 
 HOUR = 3_600_000
@@ -146,9 +147,9 @@ def test_batches_keep_mlflows_limits(box):
 def test_batches_of_any_size_hold_each_entry_once(most):
     entries = [Param(f"p{i}", "x") for i in range(130)] + [RunTag(f"t{i}", "x") for i in range(120)]
     entries += [Metric("m", 0.0, 0, i) for i in range(300)]
-    batches = list(delivery._batches(entries, most))
-    assert all(0 < len(batch) <= most for batch in batches)
-    assert Counter(map(id, (e for batch in batches for e in batch))) == Counter(map(id, entries))
+    cut = list(batches(entries, most))
+    assert all(0 < len(batch) <= most for batch in cut)
+    assert Counter(map(id, (e for batch in cut for e in batch))) == Counter(map(id, entries))
 
 
 def test_points_arrive_as_they_were_made(box):
@@ -537,6 +538,62 @@ def test_verdicts(error, expected):
     assert verdict(error) == expected
 
 
+# Azure's packages are not installed here: their errors are known by name, and by these attributes.
+class HttpResponseError(Exception):
+    def __init__(self, message="x", status=None, headers=None):
+        super().__init__(message)
+        self.status_code = status
+        self.response = SimpleNamespace(headers=headers or {}) if status else None
+
+
+class ClientAuthenticationError(HttpResponseError):
+    pass
+
+
+class CredentialUnavailableError(ClientAuthenticationError):
+    pass
+
+
+def raised_from(error, cause):
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ClientAuthenticationError("AADSTS700082: The refresh token has expired"),
+        CredentialUnavailableError("no managed identity"),
+        raised_from(MlflowException.invalid_parameter_value("x"), ClientAuthenticationError()),
+        raised_from(Exception("upload failed"), raised_from(ValueError("x"), CredentialUnavailableError())),
+    ],
+)
+def test_without_sign_in_the_store_is_waited_for(error):
+    found = unavailable(error, None)
+    assert verdict(error) == "unauthorized"
+    assert found.why == "sign-in expired: az login, then %mlflow_sync"
+    assert found.passing
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [(401, "unauthorized"), (403, "unauthorized"), (400, "refused"), (429, "unavailable"), (503, "unavailable")],
+)
+def test_azures_answers_are_judged_by_their_status(status, expected):
+    error = HttpResponseError("x", status, {"Retry-After": "7"})
+    assert verdict(error) == expected
+    assert unavailable(error, None).after == 7.0
+
+
+@pytest.mark.parametrize("code", [{}, {"error_code": "INVALID_PARAMETER_VALUE"}])
+def test_a_run_that_is_full_is_told_from_other_refusals(code):
+    text = "The request is not valid. FieldName=Parameters, Limit=200, Size=210. Too many."
+    error = RestException({**code, "Error": {"Code": "ValidationError", "Message": "x" * 400 + text}})
+    assert verdict(error) == "refused"
+    assert limit_of(error) == ("Parameters", 200)
+    assert limit_of(MlflowException.invalid_parameter_value("x")) is None
+
+
 # -- the thread -----------------------------------------------------------------------------------------------------
 
 
@@ -700,3 +757,78 @@ def test_a_run_needs_few_requests(http):
     assert len(http.proxy.passed) == 2 + 3  # create, end; 21 + 2500 entries in three
     found = http.direct.get_run(http.delivery.remotes[run])
     assert found.info.status == RunStatus.to_string(RunStatus.FINISHED)
+
+
+# -- Azure's own clients, where they are installed ------------------------------------------------------------------
+
+REFUSING = Fault("answer", "", status=429, headers=(("Retry-After", "30"),), body="{}")
+
+
+def test_azure_mls_own_store_is_asked_once_and_its_retry_after_is_kept(http):
+    plugin = pytest.importorskip("azureml.mlflow._store.tracking.store")
+    from mlflow.utils.rest_utils import MlflowHostCreds
+
+    http.delivery.store = plugin.AzureMLRestStore(None, host_creds=lambda: MlflowHostCreds(http.proxy.url))
+    values(http, http.run, {"a": "1"})
+    with http.proxy.faulty(REFUSING):
+        begun = time.monotonic()
+        with pytest.raises(UnavailableError) as caught:
+            http.delivery.round()
+    assert caught.value.after == 30.0
+    assert len(http.proxy.matching("log-batch")) == 1
+    assert time.monotonic() - begun < 10.0
+    send(http.delivery)
+    assert http.direct.get_run(http.run).data.params == {"a": "1"}
+
+
+def test_a_token_that_cannot_be_had_puts_azure_mls_writes_in_waiting(http):
+    plugin = pytest.importorskip("azureml.mlflow._store.tracking.store")
+    from azure.core.exceptions import ClientAuthenticationError as AzuresOwn
+
+    def no_token():
+        raise AzuresOwn("AADSTS700082: The refresh token has expired due to inactivity.")
+
+    good = http.delivery.store
+    http.delivery.store = plugin.AzureMLRestStore(None, host_creds=no_token)
+    values(http, http.run, {"a": "1"})
+    for _ in range(8):
+        with pytest.raises(UnavailableError, match="sign-in expired: az login, then %mlflow_sync"):
+            http.delivery.round()
+    assert len(http.journal.rows()) == 1
+    http.delivery.store = good
+    send(http.delivery)
+    assert http.direct.get_run(http.run).data.params == {"a": "1"}
+
+
+@pytest.mark.parametrize(("status", "expected"), [(429, "unavailable"), (503, "unavailable"), (403, "unauthorized")])
+def test_azures_file_clients_go_out_once_and_their_retry_after_is_seen(http, status, expected):
+    core = pytest.importorskip("azure.core")
+    from azure.core.exceptions import HttpResponseError as AzuresOwn
+    from azure.core.pipeline import policies
+    from azure.core.rest import HttpRequest
+
+    refusing = Fault("answer", "", status=status, headers=(("Retry-After", "30"),))
+    client = core.PipelineClient(http.proxy.url, policies=[policies.RetryPolicy()])
+    with http.proxy.faulty(refusing), patience.patience(None):
+        begun = time.monotonic()
+        response = client.send_request(HttpRequest("GET", f"{http.proxy.url}/files"))
+    error = AzuresOwn(response=response)
+    assert time.monotonic() - begun < 10.0
+    assert len(http.proxy.matching("files")) == 1
+    assert verdict(error) == expected
+    assert unavailable(error, None).after == 30.0
+
+
+def test_azures_clients_wait_as_ever_for_who_asks_for_nothing(http):
+    core = pytest.importorskip("azure.core")
+    from azure.core.pipeline import policies
+    from azure.core.rest import HttpRequest
+
+    with patience.patience():
+        pass  # from here on the replacement is in place
+    http.proxy.add(Fault("answer", "files", times=1, status=429, headers=(("Retry-After", "0"),)))
+    client = core.PipelineClient(http.proxy.url, policies=[policies.RetryPolicy()])
+    client.send_request(HttpRequest("GET", f"{http.proxy.url}/files"))
+    assert len(http.proxy.matching("files")) == 2
+    patience.remove()
+    assert not hasattr(policies.RetryPolicy.configure_retries, "__wrapped__")
