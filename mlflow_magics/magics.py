@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -80,6 +81,11 @@ class MlflowMagics(Magics):
         help="Where to track: http(s)://…, sqlite:///…, azureml://…, databricks, a folder, or local.",
     )
     @argument("-e", "--experiment", help="Experiment to log to; created if missing.")
+    @argument("--config", metavar="PATH", help="Azure ML: the workspace's config.json, or a folder to look in.")
+    @argument("--workspace", help="Azure ML: the workspace's name; with the next two.")
+    @argument("--resource-group", help="Azure ML: its resource group.")
+    @argument("--subscription", help="Azure ML: its subscription's id.")
+    @argument("--device-code", action="store_true", help="Azure ML: sign in by a code, shown here.")
     @argument("--registry-uri", help="Where models are registered, if elsewhere.")
     @argument("--offline", action="store_true", help="Ask no server; keep everything until %%mlflow_sync sends it.")
     @argument("--check", action="store_true", help="Probe the connection step by step and say what to mend.")
@@ -87,15 +93,20 @@ class MlflowMagics(Magics):
     def mlflow_connect(self, line: str) -> None:
         """Decide where this kernel tracks to. Without a URI: the environment, Azure ML, else a local SQLite store."""
         from .display import tables
+        from .records import SignIn
 
         with self._one_line():
             args = arguments.parse(self.mlflow_connect, line)
-            uri, experiment = _text(args.uri), _text(args.experiment)
+            uri, experiment, config = _place(args), _text(args.experiment), _text(args.config)
             if args.check:
-                display(tables.check(self.session.check(uri, experiment)))
-            else:
-                registry_uri = _text(args.registry_uri)
-                display(tables.connection(self.session.connect(uri, experiment, registry_uri, offline=args.offline)))
+                display(tables.check(self.session.check(uri, experiment, config)))
+                return
+            sign_in = SignIn(_is_attended(self.shell), _show_line if args.device_code else None)
+            registry_uri = _text(args.registry_uri)
+            connected = self.session.connect(
+                uri, experiment, registry_uri, config=config, sign_in=sign_in, offline=args.offline
+            )
+            display(tables.connection(connected))
 
     @magic_arguments()
     @argument("--dry-run", action="store_true", help="Run the cell, show what would be logged, log nothing.")
@@ -307,6 +318,42 @@ def unregister(shell: InteractiveShell) -> None:
     # IPython keeps every Magics object among those that %config lists.
     shell.configurables[:] = [each for each in shell.configurables if each is not magics]
     atexit.unregister(magics.session.disconnect)
+
+
+def _place(args: Any) -> str | None:
+    """Return where to track; the three names of a workspace as the id that Azure has for it."""
+    names = {
+        "--subscription": _text(args.subscription),
+        "--resource-group": _text(args.resource_group),
+        "--workspace": _text(args.workspace),
+    }
+    uri = _text(args.uri)
+    given = {"a URI": uri, "--config": args.config, "--workspace": any(names.values())}
+    ways = [way for way, value in given.items() if value]
+    if len(ways) > 1:
+        raise OptionError(f"{' and '.join(ways)} each say where to track; give one of them")
+    if not any(names.values()):
+        return uri
+    missing = [option for option, value in names.items() if not value]
+    if missing:
+        raise OptionError(f"a workspace has three names; {' and '.join(missing)} missing")
+    subscription, group, workspace = names.values()
+    return (
+        f"/subscriptions/{subscription}/resourceGroups/{group}"
+        f"/providers/Microsoft.MachineLearningServices/workspaces/{workspace}"
+    )
+
+
+def _is_attended(shell: InteractiveShell) -> bool:
+    """Tell whether somebody can answer: a front end that takes input, or a terminal."""
+    kernel = getattr(shell, "kernel", None)
+    return bool(getattr(kernel, "_allow_stdin", False)) if kernel is not None else sys.stdin.isatty()
+
+
+def _show_line(line: str) -> None:
+    from .display import tables
+
+    display(tables.notes([line]))
 
 
 def _show(outcome: Outcome) -> None:

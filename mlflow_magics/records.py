@@ -5,7 +5,7 @@ Nothing here computes, and nothing here imports more than the standard library, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -261,6 +261,22 @@ class Connection:
     experiment_url: str
     mlflow_version: str
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SignIn:
+    """How a person may sign in, where a store wants it.
+
+    Attributes
+    ----------
+    attended : bool
+        Whether somebody sits before this kernel: then a browser may be opened.
+    show : callable or None
+        Takes the line with a page and a code to type there, and asks for that way; None for the others.
+    """
+
+    attended: bool = False
+    show: Callable[[str], None] | None = None
 
 
 @dataclass(frozen=True)

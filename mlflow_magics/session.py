@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Outcome,
         RunOptions,
         Series,
+        SignIn,
         Status,
         Waiting,
     )
@@ -80,6 +81,8 @@ class Session:
         experiment: str | None = None,
         registry_uri: str | None = None,
         *,
+        config: str | None = None,
+        sign_in: SignIn | None = None,
         offline: bool = False,
         within_seconds: float | None = None,
     ) -> Connection:
@@ -93,6 +96,10 @@ class Session:
             Name of the experiment; created if missing.
         registry_uri : str, optional
             Where models are registered, if elsewhere.
+        config : str, optional
+            The config.json of an Azure ML workspace, or a folder to look in.
+        sign_in : SignIn, optional
+            How a person may sign in to Azure.
         offline : bool, optional
             Whether to ask the store nothing, and to send only when told to.
         within_seconds : float, optional
@@ -119,6 +126,8 @@ class Session:
                 experiment=experiment,
                 registry_uri=registry_uri,
                 folder=context.notebook_folder(self.namespace),
+                config=config,
+                sign_in=sign_in,
                 offline=offline,
                 within_seconds=within_seconds,
             )
@@ -166,12 +175,12 @@ class Session:
             raise TrackingError("not connected; type %mlflow_connect")
         return self._fluent
 
-    def check(self, uri: str | None, experiment: str | None) -> tuple[CheckStep, ...]:
+    def check(self, uri: str | None, experiment: str | None, config: str | None = None) -> tuple[CheckStep, ...]:
         """Probe a connection, or the current one, step by step.
 
         Parameters
         ----------
-        uri, experiment : str or None
+        uri, experiment, config : str or None
             As for :meth:`connect`.
 
         Returns
@@ -187,11 +196,11 @@ class Session:
         from .tracking import check, context
         from .tracking.guards import unseeded
 
-        if uri is None and self.connection is not None:
+        if uri is None and config is None and self.connection is not None:
             uri = self.connection.uri
             experiment = experiment or self.connection.experiment_name
         with unseeded():
-            return check.check(uri, experiment, folder=context.notebook_folder(self.namespace))
+            return check.check(uri, experiment, folder=context.notebook_folder(self.namespace), config=config)
 
     def autolog(
         self, words: Sequence[str], options: Mapping[str, Any]

@@ -12,6 +12,7 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
+from mlflow_magics.tracking.azure import plugin
 from tests.rig.servers import StatusServer, refused_port
 
 
@@ -116,12 +117,13 @@ class TestTheOrderOfRules:
         assert "(MLFLOW_TRACKING_URI)" in connect()
         assert tracks_to() == variable
 
+    @pytest.mark.skipif(plugin.is_installed(), reason="azureml-mlflow is installed here: see tests/test_azure.py")
     def test_then_azure_mls_config_is_mentioned(self, stored, connect, folder):
         facts = {"subscription_id": "s", "resource_group": "r", "workspace_name": "w"}
         (folder / "config.json").write_text(json.dumps(facts))
         shown = connect()
-        assert "found Azure ML's config.json" in shown
-        assert "azureml://" in shown
+        assert "config.json names a workspace of Azure ML" in shown
+        assert "azureml-mlflow>=" in shown
         assert tracks_to() == f"sqlite:///{folder}/mlflow.db"
 
     def test_not_where_somebody_says_where_to(self, stored, connect, folder):

@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from ..errors import ConnectionFailedError
 from ..records import CheckStep
 from . import connection, discover, footprint, limits, localstore
+from .azure import entering
 from .diagnosis import ReachError
 from .experiments import Experiment, explained, find_or_create
 from .localstore import quiet
@@ -24,12 +25,14 @@ _STEPS = ("name", "port", "TLS", "authentication", "version", "experiment", "art
 _REACH_STEPS = _STEPS[:5]
 
 
-def check(uri: str | None = None, experiment: str | None = None, *, folder: str | None = None) -> tuple[CheckStep, ...]:
+def check(
+    uri: str | None = None, experiment: str | None = None, *, folder: str | None = None, config: str | None = None
+) -> tuple[CheckStep, ...]:
     """Try a store, from its name to the writing of an artifact; the connection itself is left as it is.
 
     Parameters
     ----------
-    uri, experiment, folder : str, optional
+    uri, experiment, folder, config : str, optional
         As for :func:`.connection.connect`. A missing experiment is created, as connecting would.
 
     Returns
@@ -43,17 +46,17 @@ def check(uri: str | None = None, experiment: str | None = None, *, folder: str 
         If `uri` cannot be read as one at all.
     """
     before = connection.unconnected()
-    choice = connection.choose(uri, experiment, folder)
+    choice = connection.choose(uri, experiment, folder, config)
     target = choice.target
     steps: list[CheckStep] = []
     try:
-        version = reach(target, before)
+        with _entered(target, before) as target:
+            version = reach(target, before)
+            steps += _reached(target, version)
+            with _as_if_connected(target, before):
+                steps += _use(target, choice.wanted)
     except ReachError as error:
         steps += _up_to(error, target)
-    else:
-        steps += _reached(target, version)
-        with _as_if_connected(target, before):
-            steps += _use(target, choice.wanted)
     done = {step.name for step in steps}
     return (*steps, *(CheckStep(name, "not reached", "") for name in _STEPS if name not in done))
 
@@ -98,6 +101,15 @@ def _seen_of_database(target: Target, version: str) -> dict[str, str]:
     return {"name": accepted, "port": accepted, "authentication": accepted, "version": f"MLflow {mlflow.__version__}"}
 
 
+def _seen_of_workspace(target: Target, version: str) -> dict[str, str]:
+    return {
+        "name": target.workspace.host if target.workspace else "",
+        "TLS": "the certificate is accepted",
+        "authentication": "let in",
+        "version": f"MLflow {mlflow.__version__}",
+    }
+
+
 def _seen_of_plugin(target: Target, version: str) -> dict[str, str]:
     return {"version": f"MLflow {mlflow.__version__}"}
 
@@ -107,6 +119,7 @@ _SEEN: dict[str, Callable[[Target, str], dict[str, str]]] = {
     "sqlite": _seen_of_file,
     "database": _seen_of_database,
     "databricks": _seen_of_plugin,
+    "azureml": _seen_of_workspace,
     "plugin": _seen_of_plugin,
 }
 
@@ -175,6 +188,27 @@ def _artifact_mend(error: Exception) -> str:
             "let the server store them: mlflow server --artifacts-destination FOLDER, and a new experiment"
         )
     return "see that the server's artifact store (--artifacts-destination) exists and lets it write"
+
+
+@contextmanager
+def _entered(target: Target, before: footprint.State) -> Iterator[Target]:
+    """Sign in to a workspace for as long as the check takes; a sign-in that is in use stays."""
+    if target.kind != "azureml":
+        yield target
+        return
+    here = footprint.take()
+    try:
+        found = entering.enter(target, before).target
+    except ReachError:
+        raise
+    except ConnectionFailedError as error:
+        raise ReachError("authentication", error.where, error.reason, error.mend) from error
+    try:
+        yield found
+    finally:
+        footprint.put(here)
+        if not connection.is_connected_to(found.uri):
+            entering.leave(found)
 
 
 @contextmanager

@@ -14,9 +14,10 @@ from urllib.parse import unquote, urlsplit
 
 import mlflow
 
-from ..errors import MlflowMagicsError
-from ..records import Connection
+from ..errors import ConnectionFailedError, MlflowMagicsError
+from ..records import Connection, SignIn
 from . import discover, footprint, limits, localstore, probe, store
+from .azure import entering
 from .diagnosis import ReachError
 from .experiments import Experiment, find_or_create, unasked
 from .footprint import Footprint, State
@@ -61,6 +62,8 @@ def connect(
     experiment: str | None = None,
     registry_uri: str | None = None,
     folder: str | None = None,
+    config: str | None = None,
+    sign_in: SignIn | None = None,
     offline: bool = False,
     within_seconds: float | None = None,
 ) -> Connection:
@@ -70,7 +73,8 @@ def connect(
     ----------
     uri : str, optional
         A tracking URI, a folder, or ``local``. Without it: a string assigned to ``mlflow.set_tracking_uri``, what
-        ``mlflow.set_tracking_uri`` was called with, ``MLFLOW_TRACKING_URI``, else an SQLite store in `folder`.
+        ``mlflow.set_tracking_uri`` was called with, ``MLFLOW_TRACKING_URI``, the Azure ML workspace of a config.json
+        in `folder` or above it, else an SQLite store in `folder`.
     experiment : str, optional
         Its name; created if missing. Without it: the active one of that store, ``MLFLOW_EXPERIMENT_NAME`` or
         ``MLFLOW_EXPERIMENT_ID``, else MLflow's ``Default``.
@@ -78,6 +82,10 @@ def connect(
         The model registry, where it is not in the tracking store.
     folder : str, optional
         The notebook's folder; the working directory if None.
+    config : str, optional
+        The config.json of an Azure ML workspace, or a folder to look in.
+    sign_in : SignIn, optional
+        How a person may sign in to Azure.
     offline : bool, optional
         Whether to ask the store nothing, and to send only when told to.
     within_seconds : float, optional
@@ -96,17 +104,29 @@ def connect(
     """
     global _held
     here, before = footprint.take(), unconnected()
-    choice = choose(uri, experiment, folder)
-    trouble = "" if offline else _reach(choice.target, before, within_seconds)
+    choice = choose(uri, experiment, folder, config)
     placed = localstore.roots()
+    entered: entering.Entered | None = None
     try:
+        if choice.target.kind == "azureml":
+            choice, entered = _enter(choice, before, experiment, folder, offline, within_seconds, sign_in)
+        trouble = entered.trouble if entered is not None else ""
+        if not (offline or trouble):
+            trouble = _reach(choice.target, before, within_seconds)
         found, ours = _put_in_place(choice, before, registry_uri, asking=not (offline or trouble))
     except BaseException:
         # An interrupt too: half a connection would send the user's next run to a place nobody chose.
         localstore.place(placed)
         footprint.put(here)
+        if entered is not None and (_held is None or _held.target.uri != entered.target.uri):
+            entering.leave(entered.target)
         raise
     discover.repair()
+    if _held is not None and _held.target.uri != choice.target.uri:
+        store.remove()  # what waits there is sent with that sign-in
+        entering.leave(_held.target)
+    if entered is not None:
+        ours |= entered.variables
     _held = _Held(choice.target, Footprint(before, ours))
     outbox = store.install(choice.target.uri, mask(choice.target.uri), offline=offline)
     if trouble:
@@ -118,7 +138,7 @@ def connect(
         footprint.put({footprint.EXPERIMENT: found.experiment_id})
         _held.footprint = Footprint(before, {**ours, footprint.EXPERIMENT: found.experiment_id})
     notes = [f"{trouble}: what is logged is kept, and sent when it answers"] if trouble else []
-    return _record(choice, found, (_OFFLINE,) if offline else tuple(notes))
+    return _record(choice, found, (_OFFLINE,) if offline else tuple(notes), entered.user if entered else "")
 
 
 def disconnect() -> None:
@@ -130,6 +150,7 @@ def disconnect() -> None:
     store.remove()
     footprint.put(unconnected())
     localstore.place({})
+    entering.leave(_held.target)
     _held = None
 
 
@@ -188,6 +209,22 @@ def change_experiment(name: str) -> tuple[str, str]:
     footprint.put(chosen)
     _held.footprint = Footprint(_held.footprint.before, {**_held.footprint.ours, **chosen})
     return experiment_id, url
+
+
+def is_connected_to(uri: str) -> bool:
+    """Tell whether a store is the one that is connected.
+
+    Parameters
+    ----------
+    uri : str
+        Its tracking URI.
+
+    Returns
+    -------
+    bool
+        Whether it is.
+    """
+    return _held is not None and _held.target.uri == uri
 
 
 def has_moved() -> bool:
@@ -270,12 +307,12 @@ def experiment_name(experiment_id: str) -> str:
     return _held.names[experiment_id]
 
 
-def choose(uri: str | None, experiment: str | None, folder: str | None) -> discover.Choice:
+def choose(uri: str | None, experiment: str | None, folder: str | None, config: str | None = None) -> discover.Choice:
     """Decide where to track, by the rules of :func:`connect`, without going there.
 
     Parameters
     ----------
-    uri, experiment, folder : str or None
+    uri, experiment, folder, config : str or None
         As for :func:`connect`.
 
     Returns
@@ -290,7 +327,7 @@ def choose(uri: str | None, experiment: str | None, folder: str | None) -> disco
     """
     chosen = None if _held is None else _held.footprint.chosen_since(footprint.take())
     here = {_held.target.uri: chosen} if _held is not None and chosen else {}
-    return discover.choose(uri, experiment, unconnected(), Path(folder) if folder else Path.cwd(), here)
+    return discover.choose(uri, experiment, unconnected(), Path(folder) if folder else Path.cwd(), here, config)
 
 
 def unconnected() -> State:
@@ -303,6 +340,29 @@ def unconnected() -> State:
     """
     here = footprint.take()
     return here if _held is None else _held.footprint.without(here)
+
+
+def _enter(
+    choice: discover.Choice,
+    before: State,
+    experiment: str | None,
+    folder: str | None,
+    offline: bool,
+    within_seconds: float | None,
+    sign_in: SignIn | None,
+) -> tuple[discover.Choice, entering.Entered | None]:
+    """Sign in to the workspace that was chosen, or track locally where nobody asked for it and it cannot be had."""
+    try:
+        waiting = within_seconds is not None
+        entered = entering.enter(choice.target, before, asking=not offline, waiting=waiting, how=sign_in)
+    except ConnectionFailedError as error:
+        if within_seconds is None or choice.origin == "given" or choice.target.config is None:
+            raise
+        # A config.json that lies about must not cost a cell its run.
+        local = choose("local", experiment, folder)
+        note = f"{choice.origin} names {choice.target.where}, but {error.reason}: {error.mend}, then %mlflow_connect"
+        return replace(local, origin=discover.LOCAL, notes=(*local.notes, note)), None
+    return replace(choice, target=entered.target, notes=choice.notes + entered.notes), entered
 
 
 def _reach(target: Target, before: State, seconds: float | None) -> str:
@@ -346,13 +406,13 @@ def _put_in_place(
     return found, ours
 
 
-def _record(choice: discover.Choice, found: Experiment, notes: tuple[str, ...] = ()) -> Connection:
+def _record(choice: discover.Choice, found: Experiment, notes: tuple[str, ...], user: str) -> Connection:
     target = choice.target
     created = (f"created the experiment {found.name!r}",) if found.created else ()
     return Connection(
         uri=target.uri,
         where=target.where,
-        user=user_of(target),
+        user=user or user_of(target),
         origin=choice.origin,
         experiment_id=found.experiment_id,
         experiment_name=found.name,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,9 +13,11 @@ from mlflow.tracking._tracking_service import utils as tracking_utils
 
 from ..errors import ConnectionFailedError
 from . import footprint
+from .azure import configs, plugin
 from .uris import Target, is_file_store, parse, short_path
 
-_AZURE_KEYS = {"subscription_id", "resource_group", "workspace_name"}
+LOCAL = "the local default"
+"""Why the store is the local one, where nothing says anything else."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ def choose(
     state: Mapping[str, str | None],
     folder: Path,
     chosen: Mapping[str, str] | None = None,
+    config: str | None = None,
 ) -> Choice:
     """Decide where to track.
 
@@ -77,11 +79,14 @@ def choose(
         The notebook's folder.
     chosen : mapping of str to str, optional
         Tracking URI to the id of the experiment that the user set there while we were connected to it.
+    config : str, optional
+        The config.json of an Azure ML workspace, or a folder to look in.
 
     Returns
     -------
     Choice
-        The first that applies: given, assigned by mistake, set in MLflow, set in the environment, local.
+        The first that applies: given, assigned by mistake, set in MLflow, set in the environment, the workspace of a
+        config.json in the folder or above it, local.
 
     Raises
     ------
@@ -92,14 +97,15 @@ def choose(
     notes = tuple(_repair_note(name) for name in assigned)
     text, origin = _address(uri, assigned, state)
     plugins = tuple(tracking_utils._tracking_store_registry._registry)
-    try:
-        target = parse(text, folder, plugins)
-    except ConnectionFailedError as error:
-        if origin == "given":
-            raise
-        raise ConnectionFailedError(error.where, f"{error.reason} (from {origin})", error.mend) from error
-    if origin == "the local default":
-        notes += _azure_notes(folder)
+    found = configs.find(folder) if config is None and origin == LOCAL else None
+    if config is not None:
+        target, origin = _configured(folder / os.path.expanduser(config)), "given"
+    elif found is not None and plugin.is_installed():
+        target, origin = _configured(found), short_path(found)
+    else:
+        target = _parsed(text, origin, folder, plugins)
+        if found is not None:
+            notes += (f"{short_path(found)} names a workspace of Azure ML; to track there: {plugin.mend()}",)
     if target.path is not None:
         notes += _file_store_notes(target.path)
     active = (chosen or {}).get(target.uri)
@@ -107,6 +113,21 @@ def choose(
         active = state[footprint.EXPERIMENT]
     wanted = _experiment(experiment, assigned.get("set_experiment"), active, state)
     return Choice(target, origin, wanted, target.notes + notes)
+
+
+def _parsed(text: str, origin: str, folder: Path, plugins: tuple[str, ...]) -> Target:
+    try:
+        return parse(text, folder, plugins)
+    except ConnectionFailedError as error:
+        if origin == "given":
+            raise
+        raise ConnectionFailedError(error.where, f"{error.reason} (from {origin})", error.mend) from error
+
+
+def _configured(path: Path) -> Target:
+    if path.is_dir():
+        path = configs.find(path) or path
+    return Target("", "azureml", workspace=configs.read(path), config=path)
 
 
 def assignments() -> dict[str, str]:
@@ -144,7 +165,7 @@ def _address(uri: str | None, assigned: Mapping[str, str], state: Mapping[str, s
         return called, "mlflow.set_tracking_uri"
     if variable := state["MLFLOW_TRACKING_URI"]:
         return variable, "MLFLOW_TRACKING_URI"
-    return "local", "the local default"
+    return "local", LOCAL
 
 
 def _experiment(given: str | None, assigned: str | None, active: str | None, state: Mapping[str, str | None]) -> Wanted:
@@ -178,25 +199,6 @@ def _is_same(target: Target, state: Mapping[str, str | None], folder: Path, plug
 def _repair_note(name: str) -> str:
     # Without the string: it may hold credentials, and where it leads is shown anyway.
     return f"mlflow.{name} had been assigned a string instead of called: taken as meant, and the function is back"
-
-
-def _azure_notes(folder: Path) -> tuple[str, ...]:
-    for place in (folder, *folder.absolute().parents):
-        for name in (".azureml/config.json", "aml_config/config.json", "config.json"):
-            if _is_azure_config(place / name):
-                return (
-                    f"found Azure ML's {short_path(place / name)}, which is not read yet: to track there, "
-                    "paste the workspace's azureml:// URI after %mlflow_connect",
-                )
-    return ()
-
-
-def _is_azure_config(path: Path) -> bool:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(content, dict) and set(content) >= _AZURE_KEYS
 
 
 def _file_store_notes(database: Path) -> tuple[str, ...]:

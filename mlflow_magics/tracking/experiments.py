@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from ..errors import ConnectionFailedError, ExperimentError
+from . import allowances
 from .discover import Wanted
 from .localstore import quiet
 from .masking import mask, one_line
@@ -53,10 +54,14 @@ def find_or_create(target: Target, wanted: Wanted) -> Experiment:
     ------
     ConnectionFailedError
         If it is deleted, its id is unknown, or the store fails.
+    MlflowMagicsError
+        If its name is longer than the store takes.
     """
     if target.kind == "databricks" and wanted.origin == "MLflow's default":
         mend = "name one by its workspace path: -e /Users/you@example.com/name"
         raise ConnectionFailedError(target.where, "Databricks has no default experiment", mend)
+    if wanted.name is not None:
+        allowances.check_experiment(target.uri, wanted.name)
     try:
         with quiet():
             return _find_or_create(MlflowClient(tracking_uri=target.uri), target, wanted)

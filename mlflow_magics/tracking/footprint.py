@@ -15,6 +15,7 @@ from mlflow.tracking import fluent
 from mlflow.tracking._model_registry import utils as registry_utils
 from mlflow.tracking._tracking_service import utils as tracking_utils
 
+from .azure.clouds import VARIABLE as CLOUD
 from .limits import LIMITS
 
 State = dict[str, "str | None"]
@@ -29,6 +30,7 @@ _VARIABLES = (
     "MLFLOW_REGISTRY_URI",
     "MLFLOW_EXPERIMENT_ID",
     "MLFLOW_EXPERIMENT_NAME",
+    CLOUD,
     *LIMITS,
 )
 

@@ -17,7 +17,7 @@ _USERINFO = re.compile(r"://[^/\s?#'\"<>]*@")
 # are a port, so what follows them is a path.
 _USERINFO_WITH_SLASH = re.compile(r"://[^/\s:@]+:(?!\d+(?:[/?#\s]|$))[^\s'\"<>]*@")
 _AUTHORIZATION = re.compile(r"\b(Bearer|Basic)\s+[\w.+/=~\-]{6,}", re.IGNORECASE)
-_SECRET_VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+_SECRET_VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "AZURE_CLIENT_SECRET", "MSI_SECRET")
 
 
 def mask(uri: str) -> str:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from .azure import entering
 from .diagnosis import ReachError, diagnosis
 from .limits import CONNECT_SECONDS, answer_seconds
 from .probe_local import reach_database, reach_file
@@ -54,7 +55,9 @@ def reach(target: Target, environment: Mapping[str, str | None] = os.environ) ->
         return reach_file(target, target.path)
     if target.kind == "database":
         reach_database(target)
-    # Databricks and plugins are reached by their own clients only; the experiment's lookup is the first contact.
+    if target.kind == "azureml":
+        return entering.reach(target, environment)
+    # Databricks and other plugins are reached by their own clients only; the experiment's lookup is the first contact.
     return ""
 
 

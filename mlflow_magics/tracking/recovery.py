@@ -14,6 +14,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking._tracking_service.utils import _get_store
 
 from . import journal, patience
+from .azure import entering
 from .delivery import ORIGIN_TAG, Delivery
 from .guards import reason
 from .journal import Journal, JournalError, RunEntry
@@ -73,6 +74,7 @@ def _bring(found: Journal, tracking_uri: str, address: str) -> tuple[list[str], 
     uri = tracking_uri if uri == address else uri
     trouble, killed = "", []
     try:
+        entering.enter_later(uri)
         delivery = Delivery(found, points, _get_store(uri), uri)
         delivery.spilled += points.held()
         while delivery.round(settled=True):

@@ -13,13 +13,13 @@ from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 from ..errors import ConnectionFailedError
+from .azure import addresses
 from .masking import mask
 
-Kind = Literal["server", "sqlite", "database", "databricks", "plugin"]
+Kind = Literal["server", "sqlite", "database", "databricks", "azureml", "plugin"]
 
 SERVERS = ("http", "https")
 DATABASES = ("postgresql", "mysql", "mssql")
-AZURE_MEND = 'to reach Azure ML: pip install "mlflow_magics[azure]", then restart the kernel'
 _KNOWN = (*SERVERS, "sqlite", *DATABASES, "azureml", "databricks", "file")
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.\-]*):")
 _HOST_AND_PORT = re.compile(r"^(localhost|[\w\-]+(\.[\w\-]+)*):\d{1,5}(/.*)?$")
@@ -34,10 +34,14 @@ class Target:
     ----------
     uri : str
         As MLflow takes it: scheme in lower case, paths absolute.
-    kind : {"server", "sqlite", "database", "databricks", "plugin"}
-        Who answers: an MLflow server, a file, a database server, Databricks, or an MLflow plugin's store.
+    kind : {"server", "sqlite", "database", "databricks", "azureml", "plugin"}
+        Who answers: an MLflow server, a file, a database server, Databricks, Azure ML, or another plugin's store.
     path : Path or None
         The database file of an SQLite store.
+    workspace : Workspace or None
+        The workspace of Azure ML. As long as its host is not known, `uri` is empty.
+    config : Path or None
+        The config.json that names the workspace.
     notes : tuple of str
         One line each for what was read otherwise than written.
     """
@@ -46,10 +50,14 @@ class Target:
     kind: Kind
     path: Path | None = None
     notes: tuple[str, ...] = ()
+    workspace: addresses.Workspace | None = None
+    config: Path | None = None
 
     @property
     def where(self) -> str:
         """The target for people: credentials masked, a local store as a short path."""
+        if self.workspace is not None:
+            return self.workspace.where
         return mask(self.uri) if self.path is None else short_path(self.path)
 
     @property
@@ -81,6 +89,9 @@ def parse(text: str, folder: Path, plugins: Iterable[str] = ()) -> Target:
         If this is no tracking URI; the message says what was probably meant.
     """
     text = text.strip()
+    if addresses.is_meant(text):
+        workspace, notes = addresses.parse(text)
+        return Target(workspace.uri, "azureml", notes=notes, workspace=workspace)
     folder = Path(os.path.expanduser(folder)).absolute()
     if text in ("", "local"):
         return sqlite_target(folder / "mlflow.db")
@@ -103,8 +114,6 @@ def parse(text: str, folder: Path, plugins: Iterable[str] = ()) -> Target:
         return _database(name, rest, text)
     if name in set(plugins):
         return Target(text, "plugin")
-    if name == "azureml":
-        raise ConnectionFailedError(mask(text), "the package azureml-mlflow is not installed", AZURE_MEND)
     raise _unclear(text, _respelled(name, rest))
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 from mlflow.exceptions import MlflowException
 from requests import HTTPError
 
+from .azure import signin
 from .guards import reason, timed_out
 
 Verdict = Literal["refused", "unauthorized", "unavailable"]
@@ -195,7 +196,7 @@ def explain(error: BaseException) -> str:
         Credentials masked.
     """
     if _without_sign_in(error):
-        return SIGN_IN
+        return signin.is_sign_in_failure(error) or SIGN_IN
     if verdict(error) == "unauthorized":
         return f"the store refuses these credentials: {reason(error)}"
     text = str(error)

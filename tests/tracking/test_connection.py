@@ -17,6 +17,7 @@ from mlflow.tracking._tracking_service.utils import _tracking_store_registry
 
 from mlflow_magics.errors import ConnectionFailedError, MlflowMagicsError
 from mlflow_magics.tracking import footprint, localstore
+from mlflow_magics.tracking.azure import plugin
 from mlflow_magics.tracking.connection import connect, disconnect, use_experiment
 from mlflow_magics.tracking.limits import LIMITS
 from tests.rig.servers import SilentServer, StatusServer, TlsServer, refused_port
@@ -195,6 +196,7 @@ class TestOrder:
         connection = connect()
         assert (connection.where, connection.origin) == ("second.db", "mlflow.set_tracking_uri")
 
+    @pytest.mark.skipif(plugin.is_installed(), reason="azureml-mlflow is installed here: see tests/test_azure.py")
     def test_azure_mls_config_is_mentioned(self, notebook):
         keys = dict.fromkeys(("subscription_id", "resource_group", "workspace_name"), "x")
         (notebook.parent / ".azureml").mkdir()
@@ -204,7 +206,7 @@ class TestOrder:
         assert connection.origin == "the local default"
         assert len(connection.notes) == 1
         assert ".azureml/config.json" in connection.notes[0]
-        assert "azureml://" in connection.notes[0]
+        assert "azureml-mlflow>=" in connection.notes[0]
 
     def test_an_old_file_store_gets_a_line_that_says_what_to_do(self, notebook):
         (notebook / "mlruns" / "0").mkdir(parents=True)

@@ -792,7 +792,9 @@ def test_a_token_that_cannot_be_had_puts_azure_mls_writes_in_waiting(http):
     http.delivery.store = plugin.AzureMLRestStore(None, host_creds=no_token)
     values(http, http.run, {"a": "1"})
     for _ in range(8):
-        with pytest.raises(UnavailableError, match="sign-in expired: az login, then %mlflow_sync"):
+        with pytest.raises(
+            UnavailableError, match=r"sign-in to Azure has expired \(AADSTS700082\); az login, then %mlflow_sync"
+        ):
             http.delivery.round()
     assert len(http.journal.rows()) == 1
     http.delivery.store = good

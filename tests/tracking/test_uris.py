@@ -73,10 +73,37 @@ def test_database_servers(home, uri):
     assert (target.uri, target.kind) == (uri, "database")
 
 
-def test_azure_needs_its_package(home):
-    with pytest.raises(ConnectionFailedError, match=r'pip install "mlflow_magics\[azure\]"'):
+SCOPE = (
+    "subscriptions/01234567-89ab-cdef-0123-456789abcdef/resourceGroups/g"
+    "/providers/Microsoft.MachineLearningServices/workspaces/w"
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"azureml://westeurope.api.azureml.ms/mlflow/v1.0/{SCOPE}",
+        f" 'azureml://westeurope.api.azureml.ms/mlflow/v1.0/{SCOPE}'",
+        f"https://westeurope.api.azureml.ms/mlflow/v1.0/{SCOPE}",
+        f"westeurope.api.azureml.ms/mlflow/v1.0/{SCOPE.replace('resourceGroups', 'resourcegroups')}",
+    ],
+)
+def test_a_workspace_of_azure_ml_however_it_was_copied(home, text):
+    target = parse(text, home)
+    assert target.kind == "azureml"
+    assert target.uri == f"azureml://westeurope.api.azureml.ms/mlflow/v1.0/{SCOPE}"
+    assert target.where == "Azure ML workspace w"
+
+
+@pytest.mark.parametrize("text", [f"/{SCOPE}", f"https://ml.azure.com/?wsid=/{SCOPE}&tid=x"])
+def test_a_workspace_whose_host_must_be_asked_for(home, text):
+    target = parse(text, home)
+    assert (target.kind, target.uri, target.workspace.name) == ("azureml", "", "w")
+
+
+def test_a_workspaces_address_that_lacks_a_part(home):
+    with pytest.raises(ConnectionFailedError, match="the subscription is missing"):
         parse("azureml://westeurope.api.azureml.ms/mlflow", home)
-    assert parse("azureml://westeurope.api.azureml.ms/mlflow", home, ["azureml"]).kind == "plugin"
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,29 @@ class Workspace:
         return next((page for page in ("ml.azure.us", "ml.azure.cn") if name.endswith("." + page)), "ml.azure.com")
 
 
+def is_meant(text: str) -> bool:
+    """Tell whether a text is meant to say where a workspace is, however it is written.
+
+    Parameters
+    ----------
+    text : str
+        What a person typed.
+
+    Returns
+    -------
+    bool
+        Whether :func:`parse` is to read it, and to explain what is wrong with it.
+    """
+    bare = text.strip().strip(_QUOTES + "<>").lower()
+    host = re.sub(r"^[a-z+]+:/*", "", bare).partition("/")[0].partition("?")[0].partition("#")[0]
+    return (
+        bare.startswith("azureml:")
+        or _PROVIDER.lower() in bare
+        or host in (*_PAGES, *_PORTALS)
+        or host.endswith((".api.azureml.ms", ".api.ml.azure.cn", ".api.ml.azure.us"))
+    )
+
+
 def parse(text: str) -> tuple[Workspace, tuple[str, ...]]:
     """Read a workspace's address as pasted from the portal or the studio.
 

@@ -88,6 +88,28 @@ def current(workspace: Workspace, environ: Mapping[str, str]) -> Cloud:
     return _asked(name)
 
 
+def environment(workspace: Workspace, environ: Mapping[str, str | None]) -> dict[str, str]:
+    """Say which variable to place while connected to Azure ML.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Where to.
+    environ : mapping of str to str or None
+        The environment as the user left it; what is set there stays.
+
+    Returns
+    -------
+    dict of str to str
+        ``AZUREML_CURRENT_CLOUD``, or the plugin fetches a list of clouds first (30 s where that is blocked); nothing
+        for a host of no known cloud.
+    """
+    cloud = of_host(workspace.host)
+    if cloud is None or environ.get(VARIABLE) or environ.get("ARM_CLOUD_METADATA_URL") is not None:
+        return {}
+    return {VARIABLE: cloud.name}
+
+
 def _asked(name: str) -> Cloud:
     """Have the plugin look a cloud up, so that we and its own requests mean the same one."""
     from azureml.mlflow._common._cloud.cloud import _get_cloud_or_default

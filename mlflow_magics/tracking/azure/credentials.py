@@ -173,8 +173,8 @@ class Credential:
 
     Parameters
     ----------
-    member : Member
-        Who signed in.
+    member : Member or None
+        Who signed in; None where nobody has yet.
     others : callable
         Returns who may be asked, without asking a person, once `member` fails: so that ``az login`` helps in mid-run.
         Called in any thread. Their tokens must be of the same tenant.
@@ -182,7 +182,7 @@ class Credential:
         How long one renewal may take.
     """
 
-    def __init__(self, member: Member, others: Callable[[], Sequence[Member]], seconds: float) -> None:
+    def __init__(self, member: Member | None, others: Callable[[], Sequence[Member]], seconds: float) -> None:
         self._member = member
         self._others = others
         self._seconds = seconds
@@ -193,8 +193,8 @@ class Credential:
 
     @property
     def how(self) -> str:
-        """Who signed in, in a few words."""
-        return self._member.how
+        """Who signed in, in a few words; empty as long as nobody has."""
+        return self._member.how if self._member is not None else ""
 
     def keep(self, scope: str, token: AccessToken) -> None:
         """Keep a token until it is to be renewed.
@@ -256,15 +256,16 @@ class Credential:
     def _asked(self, scope: str) -> AccessToken:
         if self._failed and time.monotonic() - self._failed[0] < _REMEMBER_SECONDS:
             raise SignInError(self._failed[1], self.how)
-        start = time.monotonic()
-        try:
-            return ask([self._member], scope, self._seconds * 0.8)[1]
-        except SignInError as error:
-            reason = error.reason
+        start, reason = time.monotonic(), ""
+        if self._member is not None:
+            try:
+                return ask([self._member], scope, self._seconds * 0.8)[1]
+            except SignInError as error:
+                reason = error.reason
         try:
             member, token = ask(self._others(), scope, max(0.5, self._seconds - (time.monotonic() - start)))
-        except SignInError:
-            member = None
+        except SignInError as error:
+            member, reason = None, reason or error.reason
         if member is None or (self._tenant and claims(token.token).get("tid", "") != self._tenant):
             self._failed = time.monotonic(), reason
             raise SignInError(reason, self.how)

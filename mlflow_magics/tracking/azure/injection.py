@@ -55,21 +55,26 @@ def place(workspace: Workspace, credential: Any) -> None:
         Loader.add_service_context(uri, kept)
 
 
-def take_back() -> None:
-    """Give the plugin its own credentials back. Harmless where nothing was placed.
+def take_back(workspace: Workspace) -> None:
+    """Give the plugin its own credentials for a workspace back. Harmless where nothing was placed.
 
     Stores that were made meanwhile keep ours: a client that the user holds goes on working.
-    """
-    if not _placed:
-        return
-    from azureml.mlflow._internal.service_context_loader import _AzureMLServiceContextLoader as Loader
 
-    for uri, (context, credential) in _placed.items():
+    Parameters
+    ----------
+    workspace : Workspace
+        As it was placed.
+    """
+    for uri in _spellings(workspace):
+        if uri not in _placed:
+            continue
+        from azureml.mlflow._internal.service_context_loader import _AzureMLServiceContextLoader as Loader
+
+        context, credential = _placed.pop(uri)
         if credential is not None:
             context._auth = credential
         elif Loader._tracking_uri_to_service_context.get(uri) is context:
             del Loader._tracking_uri_to_service_context[uri]
-    _placed.clear()
 
 
 def _spellings(workspace: Workspace) -> tuple[str, str]:

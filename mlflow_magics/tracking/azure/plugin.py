@@ -47,6 +47,15 @@ def check() -> None:
         )
 
 
+def is_installed() -> bool:
+    """Say whether the plugin is there, fit or not."""
+    try:
+        version("azureml-mlflow")
+    except PackageNotFoundError:
+        return False
+    return True
+
+
 def mend(*, again: bool = False) -> str:
     """Say how to install a plugin that fits the MLflow that is here.
 

@@ -120,6 +120,30 @@ def sign_in(
     raise ConnectionFailedError(workspace.where, f"not signed in to Azure{f' ({reason})' if reason else ''}", _WAYS_OUT)
 
 
+def later(workspace: Workspace) -> Signed:
+    """Return somebody who signs in, asking nobody, when a token is first needed: offline, or where it failed just now.
+
+    Without it the plugin would ask its own chain, which ends in a device code and blocks whoever sends.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        What for.
+
+    Returns
+    -------
+    Signed
+        Nobody yet; as :func:`sign_in` in a job.
+    """
+    if places.job(os.environ):
+        return sign_in(workspace)
+    cloud = clouds.current(workspace, os.environ)
+    _import_all()
+    from .credentials import Credential
+
+    return Signed(Credential(None, lambda: _members(cloud), SECONDS), "", "", "")
+
+
 def can_open_browser(environ: Mapping[str, str]) -> bool:
     """Say whether a browser that opens here would be seen by the user.
 

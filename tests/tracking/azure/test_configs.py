@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from mlflow_magics.errors import ConnectionFailedError
-from mlflow_magics.tracking.azure import clouds, configs, places, plugin, settings
+from mlflow_magics.tracking.azure import clouds, configs, places, plugin
 from mlflow_magics.tracking.azure.addresses import Workspace
 
 GUID = "01234567-89ab-cdef-0123-456789abcdef"
@@ -125,11 +125,10 @@ class TestClouds:
 
     def test_variables(self):
         home = Workspace(GUID, "g", "w", "eastus.api.azureml.ms")
-        both = settings.environment(home, {})
-        assert both == {"AZUREML_CURRENT_CLOUD": "AzureCloud", "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false"}
-        assert settings.environment(home, dict.fromkeys(both, "mine")) == {}
-        loopback = settings.environment(Workspace(GUID, "g", "w", "127.0.0.1:1"), {})
-        assert "AZUREML_CURRENT_CLOUD" not in loopback
+        assert clouds.environment(home, {}) == {"AZUREML_CURRENT_CLOUD": "AzureCloud"}
+        assert clouds.environment(home, {"AZUREML_CURRENT_CLOUD": "mine"}) == {}
+        assert clouds.environment(home, {"ARM_CLOUD_METADATA_URL": "https://h"}) == {}
+        assert clouds.environment(Workspace(GUID, "g", "w", "127.0.0.1:1"), {}) == {}
 
 
 class TestPlugin:
@@ -166,7 +165,7 @@ class TestPlugin:
 
 
 @pytest.mark.parametrize(
-    "module", ["addresses", "configs", "places", "clouds", "settings", "arm", "injection", "signin", "plugin", "claims"]
+    "module", ["addresses", "configs", "places", "clouds", "arm", "injection", "signin", "plugin", "claims"]
 )
 def test_nothing_of_azure_is_imported_with_the_module(module):
     code = (

@@ -87,7 +87,7 @@ plugins = context.auth
 signed = connect()
 print(context.auth is signed.credential)
 injection.place(home, signed.credential)
-injection.take_back()
+injection.take_back(home)
 print(context.auth is plugins, len(Loader._tracking_uri_to_service_context))
 """
     assert child(cloud, "compute_instance", code, tmp_path) == ["True", "True 1"]

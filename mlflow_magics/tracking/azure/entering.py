@@ -1,0 +1,216 @@
+"""The way into a workspace: the plugin looked at, somebody signed in, the host found, the credential placed."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ...errors import ConnectionFailedError
+from ...records import SignIn
+from .. import footprint, links, patience
+from ..diagnosis import ReachError, causes, diagnosis
+from ..limits import answer_seconds
+from ..masking import one_line
+from ..uris import Target
+from ..waiting import within
+from . import addresses, arm, clouds, configs, injection, places, plugin, signin
+
+_STATUS = re.compile(r"error code (\d{3})")
+_CODES = {"UNAUTHENTICATED": 401, "CUSTOMER_UNAUTHORIZED": 401, "PERMISSION_DENIED": 403}
+
+
+@dataclass(frozen=True)
+class Entered:
+    """A workspace that the plugin can be asked for from now on.
+
+    Attributes
+    ----------
+    target : Target
+        With its URI.
+    user : str
+        Who is signed in; empty where the token does not say, or nobody is yet.
+    notes : tuple of str
+        What the user should know.
+    variables : dict of str to str
+        What was set in the environment.
+    trouble : str
+        Why nobody is signed in yet; empty if somebody is, and offline.
+    """
+
+    target: Target
+    user: str = ""
+    notes: tuple[str, ...] = ()
+    variables: Mapping[str, str] = ()  # type: ignore[assignment]  # never written to
+    trouble: str = ""
+
+
+def enter(
+    target: Target,
+    environ: Mapping[str, str | None],
+    *,
+    asking: bool = True,
+    waiting: bool = False,
+    how: SignIn | None = None,
+) -> Entered:
+    """Sign in to a workspace, and have the plugin use that sign-in. No run and no experiment is touched.
+
+    Parameters
+    ----------
+    target : Target
+        A workspace.
+    environ : mapping of str to str or None
+        The environment as the user left it.
+    asking : bool, optional
+        Whether anybody may be asked now; no for ``--offline``: then who signs in is found out when something is sent.
+    waiting : bool, optional
+        Whether to go on where nobody is signed in: what is written then waits in the outbox.
+    how : SignIn, optional
+        How a person may sign in.
+
+    Returns
+    -------
+    Entered
+        To be given to :func:`leave` in the end.
+
+    Raises
+    ------
+    ConnectionFailedError
+        If azureml-mlflow is missing or too old, nobody is signed in, or Azure's resource manager (ARM), asked where
+        the host is not known, has no answer; within 10 s each.
+    """
+    workspace = _workspace(target)
+    plugin.check()
+    trouble, notes = "", _place_notes()
+    if not asking:
+        if not workspace.host:
+            mend = "paste the workspace's azureml:// URI after %mlflow_connect --offline"
+            raise ConnectionFailedError(
+                workspace.where, "its tracking host must be asked for, and offline asks nobody", mend
+            )
+        signed = signin.later(workspace)
+    else:
+        try:
+            signed = _signed_in(workspace, how or SignIn())
+        except ConnectionFailedError as error:
+            if not (waiting and workspace.host):
+                raise
+            signed, trouble = signin.later(workspace), f"{error.where}: {error.reason}"
+            notes += (f"{error.mend}, then %mlflow_sync",)
+    if target.config is not None:
+        configs.check_tenant(target.config, signed.tenant)
+    if not workspace.host:
+        workspace = arm.tracking_uri(workspace, signed.credential)
+    variables = clouds.environment(workspace, environ)
+    footprint.put(variables)
+    if signed.credential is not None:
+        injection.place(workspace, signed.credential)
+    links.know_tenant(workspace.uri, signed.tenant)
+    found = replace(target, uri=workspace.uri, workspace=workspace)
+    if signed.how and signed.how != "job":
+        notes += (f"signed in by {signed.how}",)
+    return Entered(found, signed.user, notes, variables, trouble)
+
+
+def leave(target: Target) -> None:
+    """Take back what :func:`enter` has placed. Harmless for what is no workspace.
+
+    Parameters
+    ----------
+    target : Target
+        As :func:`enter` returned it.
+    """
+    if target.workspace is not None and target.workspace.host:
+        injection.take_back(target.workspace)
+        links.know_tenant(target.uri, "")
+
+
+def enter_later(uri: str) -> None:
+    """Have the plugin sign in by itself when a token is first needed, asking nobody: for what dead kernels left.
+
+    Parameters
+    ----------
+    uri : str
+        A tracking URI; nothing is done for other stores' than Azure ML's.
+    """
+    if uri.startswith("azureml:"):
+        workspace, _ = addresses.parse(uri)
+        enter(Target(uri, "azureml", workspace=workspace), dict(os.environ), asking=False)
+
+
+def reach(target: Target, environ: Mapping[str, str | None]) -> str:
+    """See whether a workspace answers and lets us in, by one request of the plugin's.
+
+    Parameters
+    ----------
+    target : Target
+        Entered.
+    environ : mapping of str to str or None
+        The environment as the user left it; a request timeout in it is respected.
+
+    Returns
+    -------
+    str
+        Empty: Azure ML does not tell a version.
+
+    Raises
+    ------
+    ReachError
+        If it cannot be used.
+    """
+    from mlflow.tracking._tracking_service.utils import _get_store
+
+    seconds = answer_seconds(environ)
+    store = _get_store(target.uri)  # here, not in the thread: it imports
+
+    def ask() -> Any:
+        with patience.patience(seconds):
+            return store.get_experiment_by_name("Default")
+
+    try:
+        within(seconds + signin.SECONDS, ask)
+    except Exception as error:  # whatever the plugin, azure or requests raise ends as one error of ours
+        raise _refusal(error, target) from error
+    return ""
+
+
+def _workspace(target: Target) -> addresses.Workspace:
+    assert target.workspace is not None, "only called for Azure ML"
+    return target.workspace
+
+
+def _signed_in(workspace: addresses.Workspace, how: SignIn) -> signin.Signed:
+    return signin.sign_in(workspace, device_code=how.show is not None, show=how.show, attended=how.attended)
+
+
+def _place_notes() -> tuple[str, ...]:
+    job = places.job(os.environ)
+    if job is not None:
+        return (f"in a job: cells log into its run {job.run_id}, which stays open",)
+    instance = places.compute_instance(os.environ)
+    return (f"on {instance}: nothing to set up",) if instance else ()
+
+
+def _refusal(error: Exception, target: Target) -> ReachError:
+    workspace, where = _workspace(target), target.where
+    if said := signin.is_sign_in_failure(error):
+        reason, _, mend = said.partition("; ")
+        return ReachError("authentication", where, reason, mend)
+    found = _STATUS.search(str(error))
+    status = _CODES.get(getattr(error, "error_code", ""), int(found[1]) if found else 0)
+    if status == 401:
+        return ReachError("authentication", where, "it refuses this sign-in (401)", "sign in to its tenant: az login")
+    if status == 403:
+        mend = "ask its owner for the role AzureML Data Scientist"
+        return ReachError("authentication", where, "whoever is signed in may not use it (403)", mend)
+    if status == 404:
+        return ReachError(
+            "version", where, f"{workspace.host} knows no such workspace (404)", f"check {workspace.scope}"
+        )
+    if status >= 500 or status == 429:
+        return ReachError("version", where, f"it answers {status}", "try again later")
+    if any(isinstance(cause, (OSError, TimeoutError)) for cause in causes(error)):
+        return diagnosis(error, target)
+    return ReachError("version", where, one_line(str(error)), "see it step by step with --check")
