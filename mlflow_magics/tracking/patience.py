@@ -23,6 +23,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
+from mlflow.exceptions import MlflowException
 from mlflow.tracking._model_registry import utils as registry_utils
 from mlflow.tracking.request_header import registry as header_registry
 from mlflow.utils import databricks_utils, request_utils, rest_utils
@@ -51,9 +52,13 @@ def patience(seconds: float | None = None) -> Iterator[None]:
         _reach_azure()
     before = getattr(_local, "asked", None)
     _local.asked = (seconds,)
-    _local.retry_after = None
+    _local.retry_after = _local.status = None
     try:
         yield
+    except MlflowException as error:
+        # MLflow forgets it where the answer is JSON of another form than its own, as Azure ML's refusals are.
+        error.http_status = _local.status  # type: ignore[attr-defined]
+        raise
     finally:
         _local.asked = before
 
@@ -82,6 +87,7 @@ def install() -> None:
             options["timeout"] = asked[0]
         response = original(method, url, 0, *rest, **options)
         _local.retry_after = seconds_of(response.headers.get("Retry-After"))
+        _local.status = response.status_code
         return response
 
     look = cast(Callable[..., Any], getattr(databricks_utils, _LOOK_FOR_SPARK))

@@ -81,7 +81,7 @@ def verdict(error: BaseException) -> Verdict:
     if _without_sign_in(error):
         return "unauthorized"
     if isinstance(error, MlflowException):
-        if error.error_code in _UNAUTHORIZED:
+        if error.error_code in _UNAUTHORIZED or getattr(error, "http_status", None) in (401, 403):
             return "unauthorized"
         # Azure ML's gateway says so with or without MLflow's own code.
         never = error.error_code in _REFUSALS or _NOT_VALID.search(str(error)) is not None

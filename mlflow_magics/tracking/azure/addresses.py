@@ -20,9 +20,11 @@ _GUID = re.compile(r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$")
 _NAME = re.compile(r"^[\w\-.()]+$")
 _HOST = re.compile(r"^[A-Za-z0-9](?:[A-Za-z0-9.\-]*[A-Za-z0-9])?(?::\d{1,5})?$")
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+]*):/*")
+# "workspace" and "my-workspace" are names that people give.
 _PLACEHOLDER = re.compile(
-    r"^[<{\[$].*|.*[>}\]]$|^(your|my)?[-_ ]?(aml|azureml)?[-_ ]?"
-    r"(subscription|resource[-_ ]?group|workspace)([-_ ]?(id|name))?$|^x+$|^\.+$|^…$",
+    r"^[<{\[$].*|.*[>}\]]$"
+    r"|^your[-_ ]?(aml|azureml)?[-_ ]?(subscription|resource[-_ ]?group|workspace)([-_ ]?(id|name))?$"
+    r"|^(subscription|resource_?group|workspace)_(id|name)$|^x{3,}$|^\.+$|^…$",
     re.IGNORECASE,
 )
 _QUOTES = "'\"`\u201c\u201d\u2018\u2019 "

@@ -19,7 +19,6 @@ from ..waiting import within
 from . import addresses, arm, clouds, configs, injection, places, plugin, signin
 
 _STATUS = re.compile(r"error code (\d{3})")
-_CODES = {"UNAUTHENTICATED": 401, "CUSTOMER_UNAUTHORIZED": 401, "PERMISSION_DENIED": 403}
 
 
 @dataclass(frozen=True)
@@ -199,7 +198,7 @@ def _refusal(error: Exception, target: Target) -> ReachError:
         reason, _, mend = said.partition("; ")
         return ReachError("authentication", where, reason, mend)
     found = _STATUS.search(str(error))
-    status = _CODES.get(getattr(error, "error_code", ""), int(found[1]) if found else 0)
+    status = getattr(error, "http_status", None) or (int(found[1]) if found else 0)
     if status == 401:
         return ReachError("authentication", where, "it refuses this sign-in (401)", "sign in to its tenant: az login")
     if status == 403:

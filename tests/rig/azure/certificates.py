@@ -1,0 +1,21 @@
+"""A certificate authority of this test's own, and a certificate for the loopback's address."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+import trustme
+
+
+def make(folder: Path) -> tuple[Path, ssl.SSLContext]:
+    """The authority's file, for ``REQUESTS_CA_BUNDLE``, and what a server on 127.0.0.1 needs.
+
+    trustme gives its authority the key identifiers and usages without which newer versions of OpenSSL refuse it.
+    """
+    authority = trustme.CA()
+    file = folder / "ca.pem"
+    authority.cert_pem.write_to_path(str(file))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return file, context
