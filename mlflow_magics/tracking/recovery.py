@@ -13,7 +13,7 @@ from mlflow.entities import RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.tracking._tracking_service.utils import _get_store
 
-from . import journal, patience
+from . import journal, older_models, patience
 from .azure import entering
 from .delivery import ORIGIN_TAG, Delivery
 from .guards import reason
@@ -75,7 +75,7 @@ def _bring(found: Journal, tracking_uri: str, address: str) -> tuple[list[str], 
     trouble, killed = "", []
     try:
         entering.enter_later(uri)
-        delivery = Delivery(found, points, _get_store(uri), uri)
+        delivery = Delivery(found, points, older_models.over(_get_store(uri), uri), uri)
         delivery.spilled += points.held()
         while delivery.round(settled=True):
             pass

@@ -21,7 +21,7 @@ from mlflow.tracking._tracking_service.utils import _tracking_store_registry as 
 from mlflow.utils.async_logging.run_operations import RunOperations
 from mlflow.utils.uri import get_uri_scheme
 
-from . import artifacts, logged_models, patience, replay
+from . import artifacts, logged_models, older_models, patience, registering, replay
 from .ledger import LOCAL, Account
 from .outbox import CREATE_SECONDS, Outbox
 from .verdicts import explain, verdict
@@ -66,7 +66,8 @@ class OutboxStore(logged_models.ModelWrites):
     # MLflow asks in a few places whether a store is a RestStore.
     @property
     def __class__(self) -> type:
-        return type(self._wrapped)
+        found: type = self._wrapped.__class__  # not type(): it may stand for another one itself
+        return found
 
     @__class__.setter
     def __class__(self, value: type) -> None:
@@ -305,7 +306,7 @@ def install(tracking_uri: str, address: str, *, offline: bool = False) -> Outbox
     global _placed, _outbox
     remove()
     patience.install()
-    store = registry.get_store(tracking_uri)
+    store = older_models.over(registry.get_store(tracking_uri), tracking_uri)
     outbox = Outbox(store, tracking_uri, address, offline=offline)
     front = OutboxStore(store, outbox)
     scheme = _registered(tracking_uri)
@@ -322,6 +323,7 @@ def install(tracking_uri: str, address: str, *, offline: bool = False) -> Outbox
     _placed, _outbox = (scheme, build, previous), outbox
     artifacts.install(outbox)
     logged_models.install(outbox)
+    registering.install(outbox)
     _forget_caches()
     return outbox
 
@@ -334,6 +336,7 @@ def remove() -> None:
     outbox, (scheme, ours, previous) = _outbox, _placed
     outbox.close()
     _outbox = _placed = None
+    registering.remove()
     logged_models.remove()
     artifacts.remove()
     # If somebody has wrapped our builder since, it must stay below theirs; it only passes on now.

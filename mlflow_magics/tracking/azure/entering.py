@@ -137,6 +137,8 @@ def enter_later(uri: str) -> None:
     if uri.startswith("azureml:"):
         workspace, _ = addresses.parse(uri)
         enter(Target(uri, "azureml", workspace=workspace), dict(os.environ), asking=False)
+        # The plugin takes the workspace of an artifact's address from MLflow's global.
+        footprint.put({footprint.TRACKING_URI: uri})
 
 
 def reach(target: Target, environ: Mapping[str, str | None]) -> str:
