@@ -20,6 +20,7 @@ from mlflow.utils.autologging_utils import disable_autologging
 from ..errors import NotLoggableError, TrackingError
 from .flavors import flavor_of
 from .guards import reason
+from .older_models import run_and_name
 from .quiet import quiet
 from .requirements import stated_requirements
 
@@ -115,7 +116,10 @@ def log_model(
         raise TrackingError(f"{name}: MLflow could not log it as a {flavor} model: {_one_line(error)}") from error
     if registered_model_name:
         notes.append(f"registered as {registered_model_name!r}, version {info.registered_model_version}")
-    return LoggedModel(kept, flavor, info.model_uri, (*notes, *said))
+    place = run_and_name(info.model_uri)
+    # Of an id that only this extension can read, nobody else would have anything.
+    uri = f"runs:/{place[0]}/{place[1]}" if place else info.model_uri
+    return LoggedModel(kept, flavor, uri, (*notes, *said))
 
 
 def install_alias() -> None:

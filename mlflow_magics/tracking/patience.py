@@ -30,6 +30,9 @@ from mlflow.utils import databricks_utils, request_utils, rest_utils
 
 from .verdicts import seconds_of
 
+on_unauthorized: list[Callable[[], None]] = []
+"""Called, in the asking thread, after a request was refused for its token: who keeps one must not send it again."""
+
 _local = threading.local()
 _originals: list[tuple[Any, str, Callable[..., Any]]] = []
 _LOOK_FOR_SPARK = "_get_active_spark_session"
@@ -58,6 +61,9 @@ def patience(seconds: float | None = None) -> Iterator[None]:
     except MlflowException as error:
         # MLflow forgets it where the answer is JSON of another form than its own, as Azure ML's refusals are.
         error.http_status = _local.status  # type: ignore[attr-defined]
+        if _local.status == 401:
+            for forget in tuple(on_unauthorized):
+                forget()
         raise
     finally:
         _local.asked = before
@@ -135,6 +141,18 @@ def _once(original: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, An
         return settings
 
     return configure
+
+
+@contextlib.contextmanager
+def installed() -> Iterator[None]:
+    """Have the functions in place for as long as the block runs, also before anything is connected."""
+    before = bool(_originals)
+    install()
+    try:
+        yield
+    finally:
+        if not before:
+            remove()
 
 
 def remove() -> None:

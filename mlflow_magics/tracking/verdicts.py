@@ -39,6 +39,7 @@ SIGN_IN = "sign-in expired: az login, then %mlflow_sync"
 """Why nothing is taken where Azure gives no token any more."""
 
 _NOT_VALID = re.compile(r"""["']Code["']\s*:\s*["']ValidationError["']""")
+_AZURES_WORDS = re.compile(r"""Response: \{'error': \{.*?'message': (['"])(.+?)\1""")
 _LIMIT = re.compile(r"FieldName=(?P<field>\w+),\s*Limit=(?P<most>\d+)")
 
 
@@ -198,7 +199,8 @@ def explain(error: BaseException) -> str:
     if _without_sign_in(error):
         return signin.is_sign_in_failure(error) or SIGN_IN
     if verdict(error) == "unauthorized":
-        return f"the store refuses these credentials: {reason(error)}"
+        said = _AZURES_WORDS.search(str(error))
+        return f"the store refuses these credentials: {said[2] if said else reason(error)}"
     text = str(error)
     for pattern, words in _WORDS:
         if found := pattern.search(text):

@@ -190,6 +190,7 @@ class Credential:
         self._tokens: dict[str, tuple[AccessToken, float]] = {}
         self._tenant = ""
         self._failed: tuple[float, str] | None = None
+        self._refused = False
 
     @property
     def how(self) -> str:
@@ -209,6 +210,12 @@ class Credential:
         left = token.expires_on - time.time()
         self._tenant = self._tenant or str(claims(token.token).get("tid", ""))
         self._tokens[scope] = token, token.expires_on - min(_RENEW_SECONDS, left / 5)
+
+    def forget(self) -> None:
+        """Ask for a new token next time: the service has refused the one that is kept, before it ran out."""
+        with self._lock:
+            self._tokens.clear()
+            self._refused = True  # azure's own credentials keep the token too
 
     def get_token(self, *scopes: str, **options: Any) -> AccessToken:
         """Return a token that is still good.
@@ -257,17 +264,27 @@ class Credential:
         if self._failed and time.monotonic() - self._failed[0] < _REMEMBER_SECONDS:
             raise SignInError(self._failed[1], self.how)
         start, reason = time.monotonic(), ""
-        if self._member is not None:
+        if self._member is not None and not self._refused:
             try:
                 return ask([self._member], scope, self._seconds * 0.8)[1]
             except SignInError as error:
                 reason = error.reason
         try:
-            member, token = ask(self._others(), scope, max(0.5, self._seconds - (time.monotonic() - start)))
+            member, token = self._another(scope, max(0.5, self._seconds - (time.monotonic() - start)))
         except SignInError as error:
-            member, reason = None, reason or error.reason
-        if member is None or (self._tenant and claims(token.token).get("tid", "") != self._tenant):
-            self._failed = time.monotonic(), reason
-            raise SignInError(reason, self.how)
-        self._member, self._failed = member, None
+            self._failed = time.monotonic(), reason or error.reason
+            raise SignInError(self._failed[1], self.how) from error
+        self._member, self._failed, self._refused = member, None, False
         return token
+
+    def _another(self, scope: str, seconds: float) -> tuple[Member, AccessToken]:
+        """Ask everybody anew, but take no token of another tenant: it would be for other workspaces."""
+        try:
+            member, token = ask(self._others(), scope, seconds)
+            if not self._tenant or claims(token.token).get("tid", "") == self._tenant:
+                return member, token
+            raise SignInError("another tenant's sign-in")
+        except SignInError:
+            if self._member is None or not self._refused:
+                raise
+            return self._member, ask([self._member], scope, seconds)[1]  # a person's: it cannot be made anew

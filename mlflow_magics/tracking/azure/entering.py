@@ -171,7 +171,8 @@ def reach(target: Target, environ: Mapping[str, str | None]) -> str:
             return store.get_experiment_by_name("Default")
 
     try:
-        within(seconds + signin.SECONDS, ask)
+        with patience.installed():
+            within(seconds + signin.SECONDS, ask)
     except Exception as error:  # whatever the plugin, azure or requests raise ends as one error of ours
         raise _refusal(error, target) from error
     return ""

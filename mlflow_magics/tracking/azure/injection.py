@@ -11,6 +11,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+from .. import patience
 from .addresses import Workspace
 
 # Tracking URI -> its context, and the credential that the plugin had made for it (None: the context is ours).
@@ -24,9 +25,11 @@ def place(workspace: Workspace, credential: Any) -> None:
     ----------
     workspace : Workspace
         With its host.
-    credential : azure.core.credentials.TokenCredential
-        Asked before every request.
+    credential : Credential
+        Asked before every request; told to forget a token that a request was refused for.
     """
+    if credential.forget not in patience.on_unauthorized:
+        patience.on_unauthorized.append(credential.forget)
     from azureml.mlflow import get_mlflow_tracking_uri_v2
     from azureml.mlflow._internal.service_context_loader import _AzureMLServiceContextLoader as Loader
 
@@ -71,6 +74,8 @@ def take_back(workspace: Workspace) -> None:
         from azureml.mlflow._internal.service_context_loader import _AzureMLServiceContextLoader as Loader
 
         context, credential = _placed.pop(uri)
+        if (forget := getattr(context._auth, "forget", None)) in patience.on_unauthorized:
+            patience.on_unauthorized.remove(forget)
         if credential is not None:
             context._auth = credential
         elif Loader._tracking_uri_to_service_context.get(uri) is context:
