@@ -18,7 +18,7 @@ from nbclient import NotebookClient
 from tests.rig.azure import Emulator
 
 AZURE = "azure_ml"
-"""The notebook that needs a workspace, and azureml-mlflow: the environment of ``pip install "mlflow_magics[azure]"``."""
+"""The notebook that needs a workspace, and azureml-mlflow: the extra ``azure``."""
 
 # A progress bar's last state depends on the machine's speed.
 QUIET = {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
