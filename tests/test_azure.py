@@ -168,6 +168,16 @@ def test_nobody_is_signed_in(notebook, azure_ml):
     assert "wait, and are sent" in shown
 
 
+def test_a_config_json_that_lies_about_costs_no_run(notebook, tmp_path):
+    lonely = notebook("nobody", config=True)
+    shown = lonely.run(LOAD, "%%mlflow_run local\nlr = 0.1\n")
+    assert ".azureml/config.json names Azure ML workspace workspace, but not signed in to Azure" in shown
+    client = MlflowClient(f"sqlite:///{tmp_path}/notebook/mlflow.db")
+    assert [run.info.status for run in client.search_runs(["0"])] == ["FINISHED"]
+    # Who asks for it is told instead.
+    assert "az login" in lonely.refused("%mlflow_connect --config .azureml")
+
+
 def test_a_device_code_is_shown_in_the_cell(notebook, azure_ml):
     person = notebook("nobody")
     shown = person.run(LOAD, f"%mlflow_connect {azure_ml.tracking_uri} --device-code", "%%mlflow_run\nlr = 0.1\n")

@@ -135,7 +135,10 @@ def enter_later(uri: str) -> None:
         A tracking URI; nothing is done for other stores' than Azure ML's.
     """
     if uri.startswith("azureml:"):
-        workspace, _ = addresses.parse(uri)
+        try:
+            workspace, _ = addresses.parse(uri)
+        except ConnectionFailedError:
+            return  # not of our connecting, which takes no such address: the plugin itself will say what it thinks
         enter(Target(uri, "azureml", workspace=workspace), dict(os.environ), asking=False)
         # The plugin takes the workspace of an artifact's address from MLflow's global.
         footprint.put({footprint.TRACKING_URI: uri})
