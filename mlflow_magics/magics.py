@@ -17,6 +17,7 @@ from . import arguments, sending
 from .cells import CellRuns
 from .completion import OptionCompleter
 from .errors import MlflowMagicsError, OptionError
+from .lookback import MlflowLookback
 from .panels import Panels
 from .session import Session
 
@@ -64,7 +65,7 @@ class MlflowMagics(Magics):
         self.panels = Panels(shell, session, cells)
         # A cell's tree is rewritten before its magic is run, by what is typed on the magic's line.
         cells.read_line = lambda line: _run_options(arguments.parse(self.mlflow_run, line))
-        self.completer = OptionCompleter(shell, [getattr(self, name) for name in sorted(self.magics["line"])])
+        self.completer: OptionCompleter
 
     @contextmanager
     def _one_line(self) -> Iterator[None]:
@@ -290,7 +291,11 @@ def register(shell: InteractiveShell) -> None:
     cells = CellRuns(shell, session, _show)
     magics = MlflowMagics(shell, session, cells)
     cells.register()
-    shell.register_magics(magics)
+    lookback = MlflowLookback(shell, session)
+    shell.register_magics(magics, lookback)
+    magics.completer = OptionCompleter(
+        shell, [getattr(each, n) for each in (magics, lookback) for n in each.magics["line"]]
+    )
     magics.completer.register()
     sending.recover(session)
     # MLflow would end open runs at exit by itself, but not through our hands.
@@ -308,15 +313,19 @@ def unregister(shell: InteractiveShell) -> None:
     magics = shell.magics_manager.registry.pop(MlflowMagics.__name__, None)
     if magics is None:
         return
+    others = shell.magics_manager.registry.pop(MlflowLookback.__name__, None)
+    ours = [each for each in (magics, others) if each is not None]
     for kind, table in shell.magics_manager.magics.items():
-        for name in magics.magics[kind]:
+        for name in (name for each in ours for name in each.magics[kind]):
             table.pop(name, None)
+    if "mlflow_magics.tracking.webui" in sys.modules:
+        sys.modules["mlflow_magics.tracking.webui"].stop()
     magics.completer.unregister()
     magics.panels.close()
     magics.session.disconnect()
     magics.cells.unregister()
     # IPython keeps every Magics object among those that %config lists.
-    shell.configurables[:] = [each for each in shell.configurables if each is not magics]
+    shell.configurables[:] = [each for each in shell.configurables if not any(each is one for one in ours)]
     atexit.unregister(magics.session.disconnect)
 
 

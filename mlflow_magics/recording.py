@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .capture import failure, secrets
 from .errors import MlflowMagicsError, TrackingError
 from .openrun import OpenRun
-from .records import Captured, Status
+from .records import Captured, Param, Status
 from .tracking import connection, context, files, guards, models, names, runs
 
 if TYPE_CHECKING:
@@ -136,6 +136,8 @@ def record(
                 opened.notes += written.notes
                 facts |= {"params": written.params, "metrics": written.metrics}
                 facts |= {"auto_params": written.auto_params, "auto_metrics": written.auto_metrics}
+            versions = {context.PACKAGES: context.packages(session.namespace)}
+            _attempt(opened, "the packages were not recorded", lambda: runs.write_tags(run, versions))
             own = _attempt(
                 opened, "artifacts were not logged", lambda: _log_artifacts(session, opened, captured, error)
             )
@@ -297,7 +299,8 @@ def _settle(session: Session, opened: OpenRun, captured: Captured, facts: Mappin
     # A store that does not answer is not asked for more.
     previous = None
     if not settled.waiting.total:
-        previous = _attempt(opened, "no comparison with the previous run", lambda: _previous(session, opened, final))
+        compare = functools.partial(_previous, session, opened, final, params)
+        previous = _attempt(opened, "no comparison with the previous run", compare)
     return {
         "run_id": settled.run_id,
         "params": params,
@@ -307,10 +310,12 @@ def _settle(session: Session, opened: OpenRun, captured: Captured, facts: Mappin
     }
 
 
-def _previous(session: Session, opened: OpenRun, metrics: Mapping[str, float]) -> Mapping[str, float]:
+def _previous(
+    session: Session, opened: OpenRun, metrics: Mapping[str, float], params_now: Sequence[Param]
+) -> Mapping[str, float]:
     """Return the metrics of the previous run of this cell, and remember these for the next."""
     source = opened.source
-    if source is None or not metrics:
+    if source is None:
         return {}
     if source.cell_id:
         tag, value = context.CELL_ID, source.cell_id
@@ -323,7 +328,28 @@ def _previous(session: Session, opened: OpenRun, metrics: Mapping[str, float]) -
         session.previous[key] = runs.previous_metrics(opened.experiment_id, tag, value, opened.tracked.info.run_id)
     previous = session.previous[key]
     session.previous[key] = metrics
-    return {name: previous[name] for name in metrics if name in previous}
+    same = {name: previous[name] for name in metrics if name in previous}
+    params = {param.name: param.value for param in params_now}
+    if key in session.previous_params:
+        line = _against(session.previous_params[key], params, same, metrics)
+        opened.notes += [line] if line else []
+    session.previous_params[key] = params
+    return same
+
+
+def _against(
+    before: Mapping[str, str], now: Mapping[str, str], old: Mapping[str, float], new: Mapping[str, float]
+) -> str:
+    """Say on one line what a run has otherwise than the one before it; empty where no param differs."""
+    differs = {name: value for name, value in now.items() if before.get(name) != value}
+    changed = [f"{name} {before.get(name, '(none)')} → {value}" for name, value in differs.items()]
+    changed += [f"{name} {value} → (none)" for name, value in before.items() if name not in now]
+    if not changed:
+        return ""
+    moving = (name for name in old if old[name] and new[name] != old[name])
+    moved = [f"{name} {(new[name] - old[name]) / abs(old[name]):+.1%}" for name in moving]
+    some = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
+    return "; ".join(filter(None, (f"against the run before: {some}", ", ".join(moved[:3]), "%mlflow_diff shows all")))
 
 
 def _note_other_experiment(opened: OpenRun) -> None:

@@ -180,6 +180,28 @@ def _waiting(waiting: Waiting | None) -> list[tuple[str, str]]:
     return lines + [("waiting", f"{clean(name)}: {count(many, 'write')}") for name, many in waiting.runs]
 
 
+def page(label: str, url: str, note: str = "") -> Block:
+    """Show where a page is.
+
+    Parameters
+    ----------
+    label : str
+        What it is, in words of our own.
+    url : str
+        Its address.
+    note : str, optional
+        What else to know.
+
+    Returns
+    -------
+    Block
+        A link.
+    """
+    written = [*text.heading(f"{label}: {html.safe_url(url)}"), *text.paragraph("note", note)]
+    shown = parts.line(html.link(html.words(f"{label} ↗"), url), html.words(" "), parts.subdued(html.words(note)))
+    return Block(text="\n".join(written), html=parts.card(shown))
+
+
 def notes(lines: Iterable[str]) -> Block:
     """Show a report of a few lines.
 

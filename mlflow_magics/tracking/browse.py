@@ -91,6 +91,34 @@ def _experiments(outbox: Outbox, order: list[str] | None, deadline: float) -> tu
             return tuple(names[:_MOST_EXPERIMENTS])
 
 
+def experiment(outbox: Outbox, name: str) -> tuple[str, str]:
+    """Find an experiment by its name; none is made.
+
+    Parameters
+    ----------
+    outbox : Outbox
+        Connected.
+    name : str
+        Its name.
+
+    Returns
+    -------
+    tuple of (str, str)
+        Its id and its name.
+
+    Raises
+    ------
+    UnknownNameError
+        There is none of that name.
+    ConnectionFailedError
+        The store does not answer.
+    """
+    found = _asked(outbox, partial(outbox.store.get_experiment_by_name, name), time.monotonic() + SECONDS)
+    if found is None:
+        raise UnknownNameError("experiment", name, experiments(outbox))
+    return str(found.experiment_id), str(found.name)
+
+
 def runs(outbox: Outbox, uri: str, experiment_id: str, filter: str, order: str, token: str, size: int = 50) -> Page:
     """List runs of an experiment. Those that the store does not know yet come first, where no filter is given.
 

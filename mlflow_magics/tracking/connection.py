@@ -227,6 +227,11 @@ def is_connected_to(uri: str) -> bool:
     return _held is not None and _held.target.uri == uri
 
 
+def artifact_root() -> str:
+    """Return where a local store keeps its artifacts; empty for every other one."""
+    return str(_held.target.artifacts) if _held is not None and _held.target.artifacts is not None else ""
+
+
 def has_moved() -> bool:
     """Tell whether the user has called ``mlflow.set_tracking_uri`` since :func:`connect`.
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import platform
+import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from mlflow.tracking.context import registry
@@ -16,6 +19,8 @@ from mlflow.utils.mlflow_tags import (
 
 CELL_ID = "mlflow_magics.cell_id"
 EXECUTION_COUNT = "mlflow_magics.execution_count"
+PACKAGES = "mlflow_magics.packages"
+_MOST_PACKAGES = 40
 
 
 def notebook_path(variables: Mapping[str, object], environ: Mapping[str, str] = os.environ) -> Path | None:
@@ -43,6 +48,30 @@ def notebook_path(variables: Mapping[str, object], environ: Mapping[str, str] = 
         if isinstance(found, str) and found.endswith(".ipynb"):
             return Path(found)
     return None
+
+
+def packages(variables: Mapping[str, object]) -> str:
+    """Return the versions of Python and of the packages that a notebook's names come from.
+
+    Parameters
+    ----------
+    variables : mapping
+        The kernel's namespace.
+
+    Returns
+    -------
+    str
+        ``"python=3.11.7 numpy=2.1.0 sklearn=1.6.1"``, by the names they are imported by.
+    """
+    roots = set()
+    for value in list(variables.values()):
+        name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+        if isinstance(name, str):
+            roots.add(name.partition(".")[0])
+    versions = {name: getattr(sys.modules.get(name), "__version__", None) for name in sorted(roots)}
+    found = [f"{name}={version}" for name, version in versions.items() if isinstance(version, str) and version]
+    ours = [each for each in found if not each.startswith("mlflow_magics=")]
+    return " ".join([f"python={platform.python_version()}", *ours[:_MOST_PACKAGES]])
 
 
 def context_tags(notebook: Path | None) -> dict[str, str]:

@@ -1,0 +1,81 @@
+"""What looking back brings: the vocabulary of ``%mlflow_runs`` and its neighbours, as frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .boards import RunView
+
+
+@dataclass(frozen=True)
+class Found:
+    """Runs that were looked for.
+
+    Attributes
+    ----------
+    experiment : str
+        Its name.
+    runs : tuple of RunView
+        In order.
+    more : bool
+        Whether there are more than these.
+    order : str
+        How they are sorted, in words.
+    columns : tuple of str
+        What to show of each, as ``metrics.accuracy``; chosen by what the runs have if empty.
+    notes : tuple of str
+        One line each.
+    """
+
+    experiment: str
+    runs: tuple[RunView, ...]
+    more: bool = False
+    order: str = "newest first"
+    columns: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Change:
+    """A param, a package or a dataset that two runs have differently.
+
+    Attributes
+    ----------
+    name : str
+        Its name.
+    before, after : str
+        Empty where the run has none.
+    """
+
+    name: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What two runs differ in.
+
+    Attributes
+    ----------
+    before, after : RunView
+        The earlier and the later run.
+    params, packages, data : tuple of Change
+        Only what differs.
+    metrics : mapping of str to tuple of (float or None, float or None)
+        Of both runs; None where a run has none.
+    source : tuple of str
+        The lines of a unified diff of the cells' sources; empty where they are the same.
+    notes : tuple of str
+        What could not be compared, and why.
+    """
+
+    before: RunView
+    after: RunView
+    params: tuple[Change, ...] = ()
+    packages: tuple[Change, ...] = ()
+    data: tuple[Change, ...] = ()
+    metrics: Mapping[str, tuple[float | None, float | None]] = ()  # type: ignore[assignment]  # never written to
+    source: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()

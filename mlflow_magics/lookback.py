@@ -1,0 +1,325 @@
+"""The commands that look back: declare options, ask, show the outcome. No decisions are made here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, line_magic, magics_class
+from IPython.core.magic_arguments import argument, magic_arguments
+from IPython.display import display
+
+from . import arguments
+from .errors import MlflowMagicsError, OptionError, TrackingError
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from .boards import RunView
+    from .session import Session
+    from .tracking.outbox import Outbox
+
+
+class BestRun:
+    """What ``best = %mlflow_best accuracy`` gives: it shows as the block, and ``$best`` on a line is its id.
+
+    Parameters
+    ----------
+    run : RunView
+        The run.
+    block : object
+        How it shows.
+    """
+
+    def __init__(self, run: RunView, block: Any) -> None:
+        self.run_id = run.run_id
+        self.name = run.name
+        self.params = dict(run.params)
+        self.metrics = dict(run.metrics)
+        self._block = block
+
+    def __str__(self) -> str:
+        return self.run_id
+
+    def __repr__(self) -> str:
+        return str(self._block.text)
+
+    def _repr_html_(self) -> str:
+        return str(self._block.html)
+
+
+@magics_class
+class MlflowLookback(Magics):
+    """``%mlflow_runs``, ``%mlflow_diff`` and their neighbours.
+
+    Parameters
+    ----------
+    shell : InteractiveShell
+        The shell.
+    session : Session
+        The state they share with the commands that track.
+    """
+
+    shell: InteractiveShell
+
+    def __init__(self, shell: InteractiveShell, session: Session) -> None:
+        super().__init__(shell)
+        self.session = session
+
+    @contextmanager
+    def _one_line(self) -> Iterator[None]:
+        """Show our own errors as one line, without a traceback and without secrets."""
+        try:
+            yield
+        except MlflowMagicsError as error:
+            raise UsageError(self.session.redact(str(error))) from None
+
+    @magic_arguments()
+    @argument("filter", nargs="*", help="In MLflow's syntax: metrics.accuracy > 0.9 and params.lr = '0.1'")
+    @argument("-e", "--experiment", default="", help="Another experiment than the connected one.")
+    @argument("--sort", default="", help="metrics.NAME, params.NAME, newest, name or duration.")
+    @argument("--reverse", action="store_true", help="The other way round.")
+    @argument("--top", type=int, default=20, metavar="N", help="How many at the most (20).")
+    @argument("--columns", nargs="+", action="extend", metavar="KEY", help="What to show, as metrics.accuracy")
+    @line_magic
+    def mlflow_runs(self, line: str) -> Any:
+        """Show the experiment's runs as a table; ``runs = %mlflow_runs`` is a DataFrame.
+
+        Examples
+        --------
+        ``%mlflow_runs metrics.accuracy > 0.9 --sort metrics.accuracy``
+        ``runs = %mlflow_runs --top 200``
+        """
+        from .display import findings
+
+        with self._one_line():
+            args = arguments.parse(self.mlflow_runs, line)
+            outbox, uri = self._connected()
+            from .tracking import lookup
+
+            found = lookup.search(
+                outbox,
+                uri,
+                self._experiment(outbox, args.experiment),
+                " ".join(args.filter),
+                ("-" if args.reverse else "") + (arguments.unquote(args.sort) or ("newest" if args.reverse else "")),
+                args.top,
+                columns=arguments.names(args.columns),
+            )
+            block = findings.runs(found)
+            return lookup.frame(found, self.session.redact(block.text), self.session.redact(block.html))
+
+    @magic_arguments()
+    @argument("metric", help="The metric's name.")
+    @argument("--min", action="store_true", help="The least is the best.")
+    @argument("--max", action="store_true", help="The highest is the best, whatever the metric is called.")
+    @argument("-e", "--experiment", default="", help="Another experiment than the connected one.")
+    @argument("--filter", nargs="+", default=[], help="Only runs like this, in MLflow's syntax.")
+    @line_magic
+    def mlflow_best(self, line: str) -> BestRun:
+        """Find the best run by a metric; ``best = %mlflow_best accuracy``, and then ``%mlflow_load $best``.
+
+        Examples
+        --------
+        ``%mlflow_best accuracy``
+        ``%mlflow_best loss --min --filter params.lr = '0.1'``
+        """
+        from .display import findings
+
+        with self._one_line():
+            args = arguments.parse(self.mlflow_best, line)
+            if args.min and args.max:
+                raise OptionError("--min and --max: give one of them")
+            outbox, uri = self._connected()
+            from .tracking import lookup
+
+            metric = arguments.unquote(args.metric).removeprefix("metrics.").removeprefix("metric.")
+            guessed = not (args.min or args.max) and lookup.least_is_best(metric)
+            least = args.min or guessed
+            experiment = self._experiment(outbox, args.experiment)
+            run = lookup.best(outbox, uri, experiment, metric, " ".join(args.filter), least)
+            said = f"the least {metric} was taken for the best, by its name; --max for the highest"
+            notes = [said] if guessed else []
+            return BestRun(run, findings.best(run, metric, least, notes))
+
+    @magic_arguments()
+    @argument(
+        "runs", nargs="*", metavar="RUN", help="Two runs: ids, beginnings of ids, or names. One: against the last."
+    )
+    @argument("-e", "--experiment", default="", help="Where to look for them by name.")
+    @line_magic
+    def mlflow_diff(self, line: str) -> None:
+        """Show what two runs differ in; without any named, the last two of the cell that was run last.
+
+        Examples
+        --------
+        ``%mlflow_diff``
+        ``%mlflow_diff baseline 3f2a``
+        """
+        from .display import findings
+
+        with self._one_line():
+            args = arguments.parse(self.mlflow_diff, line)
+            outbox, uri = self._connected()
+            from .tracking import differences
+
+            before, after = self._pair(outbox, uri, args)
+            display(self._redacted(findings.difference(differences.difference(outbox, before, after))))
+
+    @magic_arguments()
+    @argument("run", help="Its id, the beginning of its id, or its name.")
+    @argument("model", nargs="?", default="", help="Which model, where the run holds several.")
+    @argument("--as", dest="variable", default="", metavar="VAR", help="The variable; the model's name if not given.")
+    @argument("-e", "--experiment", default="", help="Where to look for the run by name.")
+    @line_magic
+    def mlflow_load(self, line: str) -> None:
+        """Bring a run's model back into the notebook.
+
+        Examples
+        --------
+        ``%mlflow_load forest``
+        ``%mlflow_load $best --as champion``
+        """
+        from .display import tables
+
+        with self._one_line():
+            args = arguments.parse(self.mlflow_load, line)
+            outbox, uri = self._connected()
+            from .tracking import loading, lookup
+
+            word = arguments.unquote(args.run)
+            run = lookup.find_run(outbox, uri, self._experiment(outbox, args.experiment), word)
+            available = loading.models(outbox, run.run_id)
+            name, model, flavor = loading.load(available, arguments.unquote(args.model))
+            variable = args.variable or _identifier(name)
+            if not variable.isidentifier():
+                raise OptionError(f"--as takes a variable's name, not {variable!r}")
+            replaced = ", in place of what it was" if variable in self.shell.user_ns else ""
+            self.shell.user_ns[variable] = model
+            display(tables.notes([f"{variable} = model {name} of run {run.name} ({flavor}){replaced}"]))
+
+    @magic_arguments()
+    @argument("run", help="Its id, the beginning of its id, or its name.")
+    @argument("-e", "--experiment", default="", help="Where to look for the run by name.")
+    @line_magic
+    def mlflow_restore(self, line: str) -> None:
+        """Put a run's cell below this one, with the run's params, ready to run.
+
+        Examples
+        --------
+        ``%mlflow_restore baseline``
+        """
+        from .display import tables
+
+        with self._one_line():
+            args = arguments.parse(self.mlflow_restore, line)
+            outbox, uri = self._connected()
+            from .capture import restoring
+            from .tracking import differences, lookup
+
+            word = arguments.unquote(args.run)
+            run = lookup.find_run(outbox, uri, self._experiment(outbox, args.experiment), word)
+            text, changed = restoring.restored(differences.source(outbox, run.run_id), run.params)
+            self.shell.set_next_input(text.rstrip("\n"))
+            told = f"; set to the run's values: {', '.join(changed)}" if changed else ""
+            display(tables.notes([f"the cell of run {run.name} is below, ready to run{told}"]))
+
+    @magic_arguments()
+    @argument("--port", type=int, default=None, metavar="N", help="On which port; 5000 or another free one.")
+    @argument("--stop", action="store_true", help="End it.")
+    @line_magic
+    def mlflow_ui(self, line: str) -> None:
+        """Open MLflow's pages for the current store: started if it is local, linked to if it is a server's.
+
+        Examples
+        --------
+        ``%mlflow_ui``
+        ``%mlflow_ui --stop``
+        """
+        from .display import tables
+
+        with self._one_line():
+            args = arguments.parse(self.mlflow_ui, line)
+            from .tracking import webui
+
+            if args.stop:
+                display(tables.notes(["stopped" if webui.stop() else "nothing was running"]))
+                return
+            self._connected()
+            connection = self.session.connection
+            assert connection is not None, "connected above"
+            if connection.experiment_url:
+                display(tables.page("the experiment's page", connection.experiment_url))
+                return
+            from .tracking.connection import artifact_root
+
+            port, fresh = webui.serve(connection.uri, artifact_root(), args.port)
+            word = "started" if fresh else "running"
+            note = f"{word} on port {port}; %mlflow_ui --stop ends it, and so does the kernel's end"
+            display(tables.page("MLflow's pages of this store", _page(port), note))
+
+    # -- parts ------------------------------------------------------------------------------------------------------
+
+    def _connected(self) -> tuple[Outbox, str]:
+        session = self.session
+        if session.connection is None:
+            session.connect()
+        from .tracking import store
+
+        outbox = store.current()
+        if outbox is None or session.connection is None:
+            raise TrackingError("not connected; type %mlflow_connect")
+        return outbox, session.connection.uri
+
+    def _experiment(self, outbox: Outbox, asked: str) -> tuple[str, str]:
+        connection = self.session.connection
+        assert connection is not None, "_connected has seen to it"
+        name = arguments.unquote(asked)
+        if not name:
+            return connection.experiment_id, connection.experiment_name
+        from .tracking import browse
+
+        return browse.experiment(outbox, name)
+
+    def _pair(self, outbox: Outbox, uri: str, args: Any) -> tuple[RunView, RunView]:
+        from .tracking import lookup
+
+        experiment = self._experiment(outbox, args.experiment)
+        words = [arguments.unquote(word) for word in args.runs]
+        if len(words) > 2:
+            raise OptionError(f"two runs are compared, not {len(words)}")
+        if len(words) == 2:
+            first, second = (lookup.find_run(outbox, uri, experiment, word) for word in words)
+            return first, second
+        last = self.session.last
+        if words and last is not None:
+            return lookup.find_run(outbox, uri, experiment, words[0]), lookup.find_run(
+                outbox, uri, experiment, last[1].run_id
+            )
+        source = last[0].source if last is not None else None
+        if last is None or source is None:
+            raise TrackingError("no cell of this notebook was a run yet; name two: %mlflow_diff RUN_A RUN_B")
+        return lookup.last_two(
+            outbox, uri, (last[0].experiment_id, last[0].experiment_name), source.cell_id, last[1].run_name
+        )
+
+    def _redacted(self, block: Any) -> Any:
+        from dataclasses import replace
+
+        return replace(block, text=self.session.redact(block.text), html=self.session.redact(block.html))
+
+
+def _identifier(name: str) -> str:
+    kept = "".join(char if char.isidentifier() or char.isdigit() else "_" for char in name)
+    return kept if kept.isidentifier() else f"model_{kept}"
+
+
+def _page(port: int) -> str:
+    """Return where a browser finds a port of this machine: behind a hub, through jupyter-server-proxy."""
+    prefix, host = os.environ.get("JUPYTERHUB_SERVICE_PREFIX", ""), os.environ.get("JUPYTERHUB_PUBLIC_HUB_URL", "")
+    if prefix and host:
+        return f"{host.rstrip('/')}{prefix.rstrip('/')}/proxy/{port}/"
+    return f"http://127.0.0.1:{port}/"

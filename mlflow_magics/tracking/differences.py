@@ -1,0 +1,129 @@
+"""What two runs differ in: params, metrics, the cells' sources, data and packages."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tempfile
+import time
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ..boards import RunView
+from ..errors import MlflowMagicsError, TrackingError
+from ..findings import Change, Difference
+from . import browse, context
+from .outbox import Outbox
+from .replay import repository_at
+
+_SOURCE = re.compile(r"^cell(_\d+)?\.py$")
+
+
+def difference(outbox: Outbox, before: RunView, after: RunView) -> Difference:
+    """Compare two runs.
+
+    Parameters
+    ----------
+    outbox : Outbox
+        Connected.
+    before, after : RunView
+        The earlier and the later one.
+
+    Returns
+    -------
+    Difference
+        Only what differs; metrics of both.
+    """
+    notes: list[str] = []
+    sources = [_attempt(notes, "the sources", partial(source, outbox, run.run_id)) for run in (before, after)]
+    lines: list[str] = []
+    if all(sources):
+        old, new = (text.splitlines() for text in sources if text)
+        lines = list(difflib.unified_diff(old, new, before.name, after.name, lineterm="", n=2))
+    data = [_attempt(notes, "the data", partial(_datasets, outbox, run.run_id)) or {} for run in (before, after)]
+    names = dict.fromkeys((*before.metrics, *after.metrics))
+    return Difference(
+        before,
+        after,
+        params=_changes(before.params, after.params),
+        packages=_changes(*(_packages(run) for run in (before, after))),
+        data=_changes(*data) if all(data) else (),
+        metrics={name: (before.metrics.get(name), after.metrics.get(name)) for name in names},
+        source=tuple(lines),
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def source(outbox: Outbox, run_id: str) -> str:
+    """Return the source of the cell that a run is of.
+
+    Parameters
+    ----------
+    outbox : Outbox
+        Connected.
+    run_id : str
+        The run.
+
+    Returns
+    -------
+    str
+        Its text.
+
+    Raises
+    ------
+    TrackingError
+        It was not logged.
+    ConnectionFailedError
+        The store does not answer.
+    """
+    outbox.flush(browse.SECONDS)
+    place = browse._asked(outbox, partial(outbox.delivery.place, run_id), time.monotonic() + browse.SECONDS)
+    repository = repository_at(place, outbox.tracking_uri)
+
+    def read() -> str:
+        files = [each.path for each in repository.list_artifacts(None) if _SOURCE.match(each.path)]
+        if not files:
+            raise TrackingError(f"run {run_id} holds no cell.py: its source was not logged")
+        with tempfile.TemporaryDirectory() as folder:
+            # Not download_artifacts: it draws a progress bar into the cell.
+            target = Path(folder, "cell.py")
+            repository._download_file(sorted(files)[-1], str(target))
+            return target.read_text(encoding="utf-8", errors="replace")
+
+    try:
+        return browse._asked(outbox, read, time.monotonic() + 2 * browse.SECONDS)
+    except MlflowMagicsError as error:
+        if isinstance(error.__cause__, TrackingError):
+            raise error.__cause__ from None
+        raise
+
+
+def _datasets(outbox: Outbox, run_id: str) -> Mapping[str, str]:
+    remote = outbox.ids.get(run_id, run_id)
+    run = browse._asked(outbox, partial(outbox.store.get_run, remote), time.monotonic() + browse.SECONDS)
+    inputs: Any = getattr(run.inputs, "dataset_inputs", None) or ()
+    return {each.dataset.name: each.dataset.digest for each in inputs}
+
+
+def _packages(run: RunView) -> dict[str, str]:
+    words = run.tags.get(context.PACKAGES, "").split()
+    return {name: version for name, _, version in (word.partition("=") for word in words)}
+
+
+def _changes(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[Change, ...]:
+    names = dict.fromkeys((*before, *after))
+    return tuple(
+        Change(name, str(before.get(name, "")), str(after.get(name, "")))
+        for name in names
+        if before.get(name) != after.get(name)
+    )
+
+
+def _attempt(notes: list[str], what: str, job: Any) -> Any:
+    try:
+        return job()
+    except MlflowMagicsError as error:
+        notes.append(f"{what} could not be compared: {error}")
+        return None

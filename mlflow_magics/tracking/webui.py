@@ -1,0 +1,160 @@
+"""MLflow's web interface for a local store: started once, found again, and ended with the kernel."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import OptionError, TrackingError
+
+_READY_SECONDS = 60.0
+_DEFAULT_PORT = 5000
+
+
+@dataclass
+class _Served:
+    uri: str
+    port: int
+    process: subprocess.Popen[bytes]
+
+
+_served: _Served | None = None
+
+
+def serve(uri: str, artifacts: str, port: int | None = None) -> tuple[int, bool]:
+    """Have a web interface for a store.
+
+    Parameters
+    ----------
+    uri : str
+        The store, local.
+    artifacts : str
+        Where its artifacts are; empty for MLflow's own default.
+    port : int, optional
+        On which; 5000, or another free one, if None.
+
+    Returns
+    -------
+    tuple of (int, bool)
+        The port on the loopback, and whether it was started just now.
+
+    Raises
+    ------
+    OptionError
+        The port is taken.
+    TrackingError
+        It does not start.
+    """
+    global _served
+    if _served is not None and _served.process.poll() is None:
+        if _served.uri == uri and port in (None, _served.port):
+            return _served.port, False
+        stop()
+    if port is not None and not _is_free(port):
+        raise OptionError(f"port {port} is taken; leave --port out for a free one")
+    chosen = port or (_DEFAULT_PORT if _is_free(_DEFAULT_PORT) else _any_port())
+    command = [sys.executable, "-m", "mlflow_magics.tracking.webui", uri, artifacts, str(chosen)]
+    # Its standard input is a pipe from this kernel: it ends when the kernel is gone, however that went.
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (_package(), os.environ.get("PYTHONPATH"))))},
+        start_new_session=True,  # a Ctrl-C is meant for the cell
+    )
+    _served = _Served(uri, chosen, process)
+    try:
+        _wait(process, chosen)
+    except BaseException:
+        stop()
+        raise
+    return chosen, True
+
+
+def stop() -> bool:
+    """End the web interface; return whether there was one."""
+    global _served
+    if _served is None:
+        return False
+    served, _served = _served, None
+    was_there = served.process.poll() is None
+    if served.process.stdin is not None:
+        with contextlib.suppress(OSError):
+            served.process.stdin.close()
+    try:
+        served.process.wait(10)
+    except subprocess.TimeoutExpired:
+        served.process.kill()
+        served.process.wait()
+    return was_there
+
+
+def _package() -> str:
+    return str(Path(__file__).parents[2])
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError):
+            return False
+    return True
+
+
+def _any_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait(process: subprocess.Popen[bytes], port: int) -> None:
+    deadline = time.monotonic() + _READY_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(OSError, urllib.error.URLError):
+            # Past any proxy: it is on this machine.
+            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            with opener.open(f"http://127.0.0.1:{port}/health", timeout=2) as answer:
+                if answer.status == 200:
+                    return
+        time.sleep(0.1)
+    raise TrackingError("MLflow's web interface does not start; try `mlflow ui` in a terminal to see why")
+
+
+def _main(uri: str, artifacts: str, port: str) -> None:
+    """Run MLflow's server until standard input ends."""
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", port, "--workers", "1"]
+    command += ["--backend-store-uri", uri]
+    command += ["--default-artifact-root", artifacts] if artifacts else []
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    environment |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    if "MLFLOW_DISABLE_TELEMETRY" in os.environ:
+        environment["MLFLOW_DISABLE_TELEMETRY"] = os.environ["MLFLOW_DISABLE_TELEMETRY"]
+    # MLflow starts its workers by name.
+    environment["PATH"] = os.pathsep.join((os.path.dirname(sys.executable), environment.get("PATH", "")))
+    server = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
+    try:
+        while server.poll() is None and sys.stdin.buffer.read(1):
+            pass
+    finally:
+        with contextlib.suppress(OSError):
+            # Its workers too, which belong to its session.
+            os.killpg(server.pid, signal.SIGTERM) if hasattr(os, "killpg") else server.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.wait(5)
+        with contextlib.suppress(OSError):
+            os.killpg(server.pid, signal.SIGKILL) if hasattr(os, "killpg") else server.kill()
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

@@ -1,0 +1,321 @@
+"""Looking back from the notebook: runs, the best, what changed, a model and a cell brought back, MLflow's pages."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+
+import mlflow
+import pandas
+import pytest
+
+from mlflow_magics.capture import restoring
+
+FIT = """%%mlflow_run {name} --metrics accuracy loss --model model
+from sklearn.linear_model import LinearRegression
+depth = {depth}
+model = LinearRegression().fit([[0], [1]], [0, depth])
+accuracy = {accuracy}
+loss = {loss}
+"""
+
+
+@pytest.fixture(scope="module")
+def looked(home):
+    """Three runs of three cells, and two more of one."""
+    for name, depth, accuracy, loss in (("shallow", 2, 0.7, 0.5), ("middle", 4, 0.9, 0.2), ("deep", 8, 0.8, 0.1)):
+        assert home.run_cell(FIT.format(name=name, depth=depth, accuracy=accuracy, loss=loss)).success
+    for rate in (0.1, 0.2):
+        again = f"%%mlflow_run again --metrics score\nrate = {rate}\nscore = float(sum([rate, 1]))\n"
+        assert home.run_cell(again, cell_id="the-cell").success
+    return home
+
+
+@pytest.fixture
+def run(looked, capsys):
+    """Run a cell that must work; return its value and what it showed, on one line."""
+
+    def one(cell):
+        capsys.readouterr()
+        result = looked.run_cell(cell)
+        shown = " ".join(capsys.readouterr().out.split())
+        assert result.success, shown
+        return result.result, shown
+
+    return one
+
+
+@pytest.fixture
+def refused(looked, capsys):
+    """Run a cell that must end in one line; return the line."""
+
+    def one(cell):
+        capsys.readouterr()
+        assert not looked.run_cell(cell).success
+        shown = "".join(capsys.readouterr())
+        assert "Traceback" not in shown
+        (line,) = (line for line in shown.splitlines() if line.strip())
+        return line
+
+    return one
+
+
+def names(table):
+    return list(table.run_name)
+
+
+class TestRuns:
+    def test_a_table_and_a_data_frame(self, looked, run):
+        table, shown = run("%mlflow_runs")
+        assert isinstance(table, pandas.DataFrame)
+        assert names(table) == ["again", "again", "deep", "middle", "shallow"]
+        assert "5 runs of home, newest first" in shown
+        assert {"run_id", "status", "start_time", "metrics.accuracy", "params.depth"} <= set(table.columns)
+        _, silent = run("runs = %mlflow_runs")
+        assert silent == ""
+        assert type(looked.user_ns["runs"].head(1)) is pandas.DataFrame
+        assert type(pickle.loads(pickle.dumps(table))) is pandas.DataFrame
+        html = table._repr_html_()
+        assert "<table" in html
+        assert "shallow" in html
+
+    @pytest.mark.parametrize(
+        ("line", "expected"),
+        [
+            ("metrics.accuracy > 0.75", ["deep", "middle"]),
+            ("metric.accuracy > 0.75 and param.depth = '4'", ["middle"]),
+            ("params.depth = '2'", ["shallow"]),
+            ("tags.mlflow.runName = 'deep'", ["deep"]),
+            ("attributes.run_name LIKE 'ag%' --top 1", ["again"]),
+            ("--sort metrics.accuracy --top 2", ["middle", "deep"]),
+            ("--sort loss --top 2", ["deep", "middle"]),
+            ("--sort accuracy --reverse --top 1", ["shallow"]),
+            ("--reverse --top 1", ["shallow"]),
+            ("--sort oldest --top 1", ["shallow"]),
+            ("metrics.accuracy > 7", []),
+        ],
+    )
+    def test_filters_and_orders(self, run, line, expected):
+        table, _ = run(f"%mlflow_runs {line}")
+        assert names(table) == expected
+
+    def test_more_than_asked_for(self, run):
+        _, shown = run("%mlflow_runs --top 2")
+        assert "the first 2 runs" in shown
+        assert "--top N" in shown
+
+    def test_columns(self, run):
+        _, shown = run("%mlflow_runs metrics.accuracy > 0 --columns loss params.depth")
+        assert re.search(r"run when took loss depth id", shown)
+
+    @pytest.mark.parametrize(
+        ("line", "mend"),
+        [
+            ("accuracy > 0.5", "did you mean metrics.accuracy?"),
+            ("acuracy > 0.5", "did you mean metrics.accuracy?"),
+            ("metrics.acuracy > 0.5", "did you mean accuracy?"),
+            ("params.dept = '1'", "did you mean depth?"),
+            ("--sort acuracy", "did you mean accuracy?"),
+            ("--columns acuracy", "did you mean accuracy"),
+            ("metrics.accuracy >", "an example: metrics.accuracy > 0.9"),
+            ("-e hom", "did you mean home?"),
+            ("--top 0", "--top takes a whole number"),
+            ("--tpo 3", "did you mean"),
+        ],
+    )
+    def test_mistakes(self, refused, line, mend):
+        assert mend in refused(f"%mlflow_runs {line}")
+
+    def test_only_as_many_pages_as_needed(self, looked, run, monkeypatch):
+        from mlflow_magics.tracking import store
+
+        inner = store.current().store
+        asked = []
+        original = inner.search_runs
+        monkeypatch.setattr(inner, "search_runs", lambda *args: asked.append(args) or original(*args), raising=False)
+        run("%mlflow_runs")
+        assert len(asked) == 1
+
+
+class TestBest:
+    @pytest.mark.parametrize(
+        ("line", "expected"),
+        [("accuracy", "middle"), ("accuracy --min", "shallow"), ("loss", "deep"), ("loss --max", "shallow")],
+    )
+    def test_which(self, run, line, expected):
+        best, _ = run(f"%mlflow_best {line}")
+        assert best.name == expected
+        assert best.params["depth"]
+
+    def test_its_guess_is_said(self, run):
+        assert "by its name" in run("%mlflow_best loss")[1]
+        assert "by its name" not in run("%mlflow_best loss --min")[1]
+
+    def test_only_among(self, run):
+        assert run("%mlflow_best accuracy --filter params.depth = '8'")[0].name == "deep"
+
+    def test_unknown(self, refused):
+        assert "did you mean accuracy?" in refused("%mlflow_best acuracy")
+        assert "give one of them" in refused("%mlflow_best loss --min --max")
+
+    def test_a_run_without_a_number_is_not_the_best(self, looked, run):
+        assert looked.run_cell("%%mlflow_run nan --metrics odd\nodd = float('nan')\n").success
+        assert looked.run_cell("%%mlflow_run number --metrics odd\nodd = 1.0\n").success
+        assert run("%mlflow_best odd")[0].name == "number"
+
+
+class TestDiff:
+    def test_two_by_name(self, run):
+        _, shown = run("%mlflow_diff shallow deep")
+        assert "depth 2 → 8" in shown
+        assert "accuracy 0.7 → 0.8 ▲ +0.1 (+14.3%)" in shown
+        assert "loss 0.5 → 0.1 ▼ -0.4 (-80.0%)" in shown
+        assert "-depth = 2" in shown
+        assert "+depth = 8" in shown
+
+    def test_the_last_two_of_the_last_cell(self, looked, run):
+        again = "%%mlflow_run again --metrics score\nrate = {}\nscore = float(sum([rate, 1]))\n"
+        for rate in (0.3, 0.4):
+            looked.run_cell(again.format(rate), cell_id="the-cell")
+        _, shown = run("%mlflow_diff")
+        assert "rate 0.3 → 0.4" in shown
+
+    def test_a_rerun_says_it_in_a_line(self, looked, run):
+        again = "%%mlflow_run line --metrics score\nrate = {}\nscore = float(sum([rate, 1]))\n"
+        looked.run_cell(again.format(0.5), cell_id="other-cell")
+        capsys_shown = looked.run_cell(again.format(1.0), cell_id="other-cell")
+        assert capsys_shown.success
+        session = looked.magics_manager.registry["MlflowMagics"].session
+        notes = session.last[1].notes
+        assert "against the run before: rate 0.5 → 1.0; score +33.3%; %mlflow_diff shows all" in notes
+        looked.run_cell(again.format(1.0), cell_id="other-cell")
+        assert not any("against" in note for note in session.last[1].notes)
+
+    def test_by_the_beginning_of_an_id(self, looked, run):
+        table = run("%mlflow_runs --sort oldest --top 2")[0]
+        first, second = (run_id[:12] for run_id in table.run_id)
+        assert "shallow → middle" in run(f"%mlflow_diff {first} {second}")[1]
+
+    def test_packages_that_moved(self, looked, run):
+        from mlflow_magics.tracking import context
+
+        table = run("%mlflow_runs --sort oldest --top 2")[0]
+        assert "python=" in table["tags." + context.PACKAGES][0]
+        assert "sklearn=" in table["tags." + context.PACKAGES][0]
+        client = mlflow.MlflowClient()
+        client.set_tag(table.run_id[0], context.PACKAGES, "python=3.9.1 numpy=1.0")
+        _, shown = run(f"%mlflow_diff {table.run_id[0]} {table.run_id[1]}")
+        assert "python 3.9.1 →" in shown
+
+    def test_mistakes(self, refused):
+        assert "did you mean shallow?" in refused("%mlflow_diff shalow deep")
+        assert "two runs are compared" in refused("%mlflow_diff a b c")
+
+
+class TestBack:
+    def test_a_model(self, looked, run):
+        _, shown = run("%mlflow_load middle --as champion")
+        assert "champion = model model of run middle (sklearn)" in shown
+        assert looked.user_ns["champion"].predict([[1]])[0] == pytest.approx(4)
+
+    def test_a_model_by_the_best_run(self, looked, run):
+        run("best = %mlflow_best loss")
+        _, shown = run("%mlflow_load $best")
+        assert "in place of what it was" in shown
+        assert looked.user_ns["model"].predict([[1]])[0] == pytest.approx(8)
+
+    def test_models_that_are_not_there(self, refused):
+        assert "holds no model" in refused("%mlflow_load again")
+        assert "unknown model 'modl'" in refused("%mlflow_load middle modl")
+        assert "did you mean model?" in refused("%mlflow_load middle modl")
+        assert "takes a variable's name" in refused("%mlflow_load middle --as 1x")
+
+    def test_a_cell(self, looked, run):
+        _, shown = run("%mlflow_restore middle")
+        assert "the cell of run middle is below, ready to run" in shown
+        (payload,) = looked.payload_manager.read_payload() or [looked.rl_next_input]
+        looked.payload_manager.clear_payload()
+        text = payload["text"] if isinstance(payload, dict) else payload
+        assert text == FIT.format(name="middle", depth=4, accuracy=0.9, loss=0.2).rstrip("\n")
+
+    def test_a_run_without_source(self, looked, refused):
+        looked.run_cell("%%mlflow_run bare --no-source\nx = 1\n")
+        assert "its source was not logged" in refused("%mlflow_restore bare")
+
+
+@pytest.mark.parametrize(
+    ("source", "params", "text", "changed"),
+    [
+        ("%%mlflow_run a\nlr = 0.1\n", {"lr": "0.5"}, "%%mlflow_run a\nlr = 0.5\n", ("lr",)),
+        (
+            "lr = 0.1  # rate\n%time x\nname = 'é'\n",
+            {"name": "b"},
+            "lr = 0.1  # rate\n%time x\nname = 'b'\n",
+            ("name",),
+        ),
+        ("%%mlflow_run\ny = depth + 1\n", {"depth": "3"}, "%%mlflow_run\ndepth = 3\ny = depth + 1\n", ("depth",)),
+        ("é = 'ä'; lr = 1\n", {"lr": "2"}, "é = 'ä'; lr = 2\n", ("lr",)),
+        ("x = [\n  1,\n  2,\n]\ny = 2\n", {"x": "[3]"}, "x = [3]\ny = 2\n", ("x",)),
+        ("lr = 0.1\n", {"lr": "0.1", "config.depth": "3"}, "lr = 0.1\n", ()),
+        ("lr = = 1\n", {"lr": "2"}, "lr = = 1\n", ()),
+        ("lr = f()\n", {"lr": "2"}, "lr = f()\n", ()),
+    ],
+)
+def test_a_source_with_a_runs_params(source, params, text, changed):
+    assert restoring.restored(source, params) == (text, changed)
+
+
+class TestPages:
+    def test_started_reused_stopped(self, looked, run):
+        _, shown = run("%mlflow_ui")
+        (port,) = re.findall(r"started on port (\d+)", shown)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=10) as answer:
+            assert answer.status == 200
+        assert f"running on port {port}" in run("%mlflow_ui")[1]
+        assert "stopped" in run("%mlflow_ui --stop")[1]
+        with pytest.raises(OSError, match="refused"):
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=10)
+        assert "nothing was running" in run("%mlflow_ui --stop")[1]
+
+    def test_it_ends_with_a_kernel_that_is_killed(self, tmp_path):
+        program = """
+import os, signal
+from mlflow_magics.tracking import webui
+port, _ = webui.serve("sqlite:///ui.db", "")
+print(port, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, timeout=120
+        )
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        port = int(done.stdout)
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2)
+            except OSError:
+                return
+            time.sleep(0.2)
+        raise AssertionError("the server outlived its kernel")
+
+    def test_a_port_that_is_taken(self, refused):
+        import socket
+
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            assert "is taken; leave --port out" in refused(f"%mlflow_ui --port {taken.getsockname()[1]}")
+
+
+def test_nothing_is_asked_of_a_store_that_is_away(looked, run):
+    # What this kernel opened is told from what it knows.
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    table, _ = run("%mlflow_runs --top 1")
+    assert len(table) == 1
