@@ -12,6 +12,7 @@ import asyncio
 import linecache
 import re
 import sys
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -219,6 +220,10 @@ class CellRuns:
             self._frames.pop()
         status, error = _outcome(result, frame)
         self._finish(frame, status, error)
+        # For %%mlflow_run to tell where what it reads comes from; looked at only then.
+        if (number := getattr(result, "execution_count", None)) is not None:
+            cell_id, typed = (getattr(info, name, None) or "" for name in ("cell_id", "raw_cell"))
+            self.session.executed[number] = (cell_id, typed, time.time())
 
     def _finish(self, frame: _Frame, status: Status, error: BaseException | None) -> None:
         opened, frame.opened = frame.opened, None

@@ -113,6 +113,13 @@ class MlflowMagics(Magics):
     @argument("--dry-run", action="store_true", help="Run the cell, show what would be logged, log nothing.")
     @argument("--no-source", action="store_true", help="Do not log the cell's source.")
     @argument("--no-capture", action="store_true", help="Do not log the cell's variables.")
+    @argument(
+        "--data",
+        nargs="+",
+        action="extend",
+        metavar="VAR[=CONTEXT]",
+        help="Datasets that the run was given; what for: training (if not said), validation, testing.",
+    )
     @argument("--model", nargs="+", action="extend", metavar="VAR[=NAME]", help="Models to log when the cell ends.")
     @argument(
         "--artifacts",
@@ -389,6 +396,7 @@ def _run_options(args: Any) -> RunOptions:
             skip=arguments.names(typed.get("skip")),
         ),
         artifacts=tuple(arguments.unquote(path) for path in typed.get("artifacts") or ()),
+        data=tuple(_dataset(word) for word in arguments.names(typed.get("data"))),
         models=tuple(_model(word) for word in arguments.names(typed.get("model"))),
         tags=arguments.pairs(typed["tags"], "--tags"),
         nested=typed["nested"],
@@ -399,6 +407,13 @@ def _run_options(args: Any) -> RunOptions:
         watch=arguments.names(typed.get("watch")),
         every=typed.get("every", 1),
     )
+
+
+def _dataset(word: str) -> tuple[str, str]:
+    name, sign, context = arguments.unquote(word).partition("=")
+    if not name.isidentifier() or (sign and not context.strip()):
+        raise OptionError(f"--data takes a variable, or variable=testing, not {word!r}")
+    return name, context.strip() or "training"
 
 
 def _autolog_options(args: Any) -> dict[str, Any]:

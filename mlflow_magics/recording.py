@@ -7,11 +7,11 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .capture import failure, secrets
-from .errors import MlflowMagicsError, TrackingError
+from .capture import failure, provenance, secrets
+from .errors import MlflowMagicsError, TrackingError, UnknownNameError
 from .openrun import OpenRun
 from .records import Captured, Param, Status
-from .tracking import connection, context, files, guards, models, names, runs
+from .tracking import connection, context, datasets, files, guards, models, names, runs
 
 if TYPE_CHECKING:
     from .session import Session
@@ -136,8 +136,9 @@ def record(
                 opened.notes += written.notes
                 facts |= {"params": written.params, "metrics": written.metrics}
                 facts |= {"auto_params": written.auto_params, "auto_metrics": written.auto_metrics}
-            versions = {context.PACKAGES: context.packages(session.namespace)}
-            _attempt(opened, "the packages were not recorded", lambda: runs.write_tags(run, versions))
+            facts["data"] = _log_data(session, opened)
+            told = {context.PACKAGES: context.packages(session.namespace), **_hidden_state(session, opened)}
+            _attempt(opened, "packages and hidden state were not recorded", lambda: runs.write_tags(run, told))
             own = _attempt(
                 opened, "artifacts were not logged", lambda: _log_artifacts(session, opened, captured, error)
             )
@@ -232,6 +233,47 @@ def _rename(opened: OpenRun, name: str, tags: Mapping[str, str]) -> None:
 
 
 # -- the parts of record --------------------------------------------------------------------------------------
+
+
+def _log_data(session: Session, opened: OpenRun) -> tuple[str, ...]:
+    found = []
+    for variable, use in opened.options.data:
+        if variable not in session.namespace:
+            near = UnknownNameError("variable", variable, session.known_names(), "the cell did not reach it")
+            opened.notes.append(f"data was not logged: {near}")
+            continue
+        log = functools.partial(_log_dataset, session, opened, variable, use)
+        if words := _attempt(opened, f"data {variable} was not logged", log):
+            found.append(words)
+    return tuple(found)
+
+
+def _log_dataset(session: Session, opened: OpenRun, variable: str, use: str) -> str:
+    described = datasets.describe(variable, session.namespace[variable])
+    datasets.log(opened.tracked, described, use, opened.tracked.data.tags)
+    return described.words if use == "training" else f"{described.words}, for {use}"
+
+
+def _hidden_state(session: Session, opened: OpenRun) -> dict[str, str]:
+    """Return the tag that says which cells made what this one read; note where one of them reads otherwise by now."""
+    if opened.flow is None or opened.before is None:
+        return {}
+    names_read = provenance.read_from_outside(opened.flow.reads, session.namespace, session.hidden)
+    if not names_read:
+        return {}
+    history: Any = session.namespace.get("In") or ()
+    origins = provenance.origins(names_read, [str(each) for each in history[:-1]])
+    notebook = context.notebook_path(session.namespace)
+    moved = provenance.changed(set(origins.values()), session.executed, notebook)
+    stale = [name for name in names_read if origins.get(name) in moved]
+    if stale:
+        cells = ", ".join(f"[{number}]" for number in sorted({origins[name] for name in stale}))
+        some = ", ".join(stale[:4]) + (f" and {len(stale) - 4} more" if len(stale) > 4 else "")
+        verb = "comes" if len(stale) == 1 else "come"
+        opened.notes.append(
+            f"{some} {verb} from {cells}, a cell that reads otherwise now: run it again, or this run cannot be repeated"
+        )
+    return {context.READS: provenance.tag(names_read, origins)}
 
 
 def _log_models(session: Session, opened: OpenRun) -> tuple[str, ...]:

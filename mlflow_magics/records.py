@@ -65,6 +65,8 @@ class RunOptions:
         Paths (or patterns) of files and folders to log when the run ends.
     models : tuple of (str, str)
         Variable and the name to log it under.
+    data : tuple of (str, str)
+        Variable of a dataset, and what it is for: ``"training"``.
     tags : mapping of str to str
         Tags given with ``--tags``.
     nested : bool
@@ -88,6 +90,7 @@ class RunOptions:
     choices: Choices = Choices()
     artifacts: tuple[str, ...] = ()
     models: tuple[tuple[str, str], ...] = ()
+    data: tuple[tuple[str, str], ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
     nested: bool = False
     system_metrics: bool = False
@@ -405,6 +408,8 @@ class Outcome:
         What the store has not taken yet when the block is shown.
     models : tuple of str
         Names of the logged models.
+    data : tuple of str
+        The datasets that the run was given, in words.
     notes : tuple of str
         One line each: a name that was mended, a param that conflicted, a value the store refused.
     error : str
@@ -431,6 +436,7 @@ class Outcome:
     auto_metrics: Mapping[str, float] = field(default_factory=dict)
     artifacts: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     error: str = ""
     dry_run: bool = False

@@ -66,6 +66,7 @@ class Session:
         self.connection: Connection | None = None
         self.open_runs: list[OpenRun] = []
         self.previous: dict[str, Mapping[str, float]] = {}
+        self.executed: dict[int, tuple[str, str, float]] = {}
         self.previous_params: dict[str, Mapping[str, str]] = {}
         self._fluent: FluentRuns | None = None
         self._autologged: set[str] = set()

@@ -53,6 +53,7 @@ def _text(view: View) -> list[str]:
         *text.paragraph("also", _text_also(view)),
         *text.paragraph("files", text.listed(view.files)),
         *text.paragraph("models", text.listed(view.models)),
+        *text.paragraph("data", text.listed(view.data)),
         *text.paragraph("why", _text_why(view)),
         *text.paragraph("skipped", text.listed([_text_skipped(each) for each in view.skipped])),
         *(line for note in view.notes for line in text.paragraph("note", note)),
@@ -205,10 +206,10 @@ def _names(names: Sequence[str]) -> html.Markup:
 
 
 def _kept(view: View) -> html.Markup:
-    """Name the files and models, on one line."""
+    """Name the files, models and datasets, on one line."""
     kept = [
         html.join((parts.subdued(html.words(f"{label} ")), _names(names[: text.LISTED])))
-        for label, names in (("files", view.files), ("models", view.models))
+        for label, names in (("files", view.files), ("models", view.models), ("data", view.data))
         if names
     ]
     return parts.line(html.join(kept, " · ")) if kept else html.EMPTY

@@ -122,7 +122,7 @@ class View:
         The first `VISIBLE` and the `FOLDED` after them.
     more_curves : int
         How many series there are beyond those.
-    files, models, skipped, notes : tuple
+    files, models, data, skipped, notes : tuple
         As in the outcome.
     """
 
@@ -141,6 +141,7 @@ class View:
     auto_metrics: Rows
     files: tuple[str, ...]
     models: tuple[str, ...]
+    data: tuple[str, ...]
     skipped: tuple[Skipped, ...]
     notes: tuple[str, ...]
     curves: tuple[Curve, ...]
@@ -188,6 +189,7 @@ def view_of(outcome: Outcome) -> View:
         auto_metrics=_rows("metric", _auto_metrics(outcome.auto_metrics, previous)),
         files=tuple(map(clean, outcome.artifacts)),
         models=tuple(map(clean, outcome.models)),
+        data=tuple(map(clean, outcome.data)),
         skipped=tuple(
             Skipped(clean(each.name), clean(each.reason), clean(each.option) if each.option else "")
             for each in outcome.skipped

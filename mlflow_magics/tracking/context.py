@@ -20,6 +20,7 @@ from mlflow.utils.mlflow_tags import (
 CELL_ID = "mlflow_magics.cell_id"
 EXECUTION_COUNT = "mlflow_magics.execution_count"
 PACKAGES = "mlflow_magics.packages"
+READS = "mlflow_magics.reads"
 _MOST_PACKAGES = 40
 
 

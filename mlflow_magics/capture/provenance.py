@@ -1,0 +1,157 @@
+"""Which cell made a name: the notebook's hidden state, and whether it could be made again.
+
+Noting a cell costs one dictionary entry; sources are read only when a run asks, each once.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import types
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from .syntax import bound_names
+
+_LARGEST_NOTEBOOK = 20_000_000
+_LONGEST_TAG = 500
+
+
+Executed = Mapping[int, tuple[str, str, float]]
+"""By the number in ``In [n]``: the front end's id of the cell (or nothing), its source as typed, seconds since 1970."""
+
+
+def origins(names: Iterable[str], history: Sequence[str]) -> dict[str, int]:
+    """Find the cell that last bound each name.
+
+    Parameters
+    ----------
+    names : iterable of str
+        What to look for.
+    history : sequence of str
+        IPython's ``In``: the cells' Python by number.
+
+    Returns
+    -------
+    dict of str to int
+        Numbers of cells; a name that none of them binds in sight (``%run``, ``exec``) is missing.
+    """
+    wanted, found = set(names), {}
+    for number in range(len(history) - 1, 0, -1):
+        if not wanted:
+            break
+        for name in wanted & _bound(history[number]):
+            found[name] = number
+        wanted -= found.keys()
+    return found
+
+
+def changed(numbers: Iterable[int], executed: Executed, notebook: Path | None) -> set[int]:
+    """Tell which cells read otherwise by now, or are gone, so that running the notebook again makes something else.
+
+    Parameters
+    ----------
+    numbers : iterable of int
+        The cells.
+    executed : mapping
+        All that were run.
+    notebook : Path or None
+        The saved notebook, where it is known.
+
+    Returns
+    -------
+    set of int
+        Those cells. One whose front end tells no ids is never among them.
+    """
+    known = {number: executed[number] for number in numbers if number in executed and executed[number][0]}
+    latest = {each[0]: each for _, each in sorted(executed.items())}
+    found = {number for number, (cell, source, _) in known.items() if not _same(latest[cell][1], source)}
+    saved, when = _saved(notebook) if known else ({}, 0.0)
+    for number, (cell, source, _) in known.items():
+        # A notebook that was saved before the cell was run says nothing of it.
+        if saved and when > latest[cell][2] and not _same(saved.get(cell, ""), source):
+            found.add(number)
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _bound(source: str) -> frozenset[str]:
+    try:
+        return frozenset(bound_names(ast.parse(source).body))
+    except (SyntaxError, ValueError, RecursionError):
+        return frozenset()
+
+
+def read_from_outside(reads: Iterable[str], namespace: Mapping[str, object], hidden: Iterable[str] = ()) -> list[str]:
+    """Choose what counts as the state that a cell stands on: data and functions of the notebook's own.
+
+    Parameters
+    ----------
+    reads : iterable of str
+        The names that the cell reads and did not define.
+    namespace : mapping
+        The notebook's.
+    hidden : iterable of str, optional
+        IPython's own names.
+
+    Returns
+    -------
+    list of str
+        Those names, and what the notebook's functions among them read in turn; modules and what was imported are none.
+    """
+    found: dict[str, None] = {}
+    queue, left_out = list(reads), set(hidden)
+    while queue:
+        name = queue.pop(0)
+        if name in found or name in left_out or name not in namespace or name.startswith("_"):
+            continue
+        value = namespace[name]
+        if isinstance(value, types.ModuleType) or _is_imported(value):
+            continue
+        found[name] = None
+        if isinstance(value, types.FunctionType):
+            queue += value.__code__.co_names
+    return list(found)
+
+
+def tag(names: Iterable[str], origins: Mapping[str, int]) -> str:
+    """Write names and the cells that made them, for a tag.
+
+    Parameters
+    ----------
+    names : iterable of str
+        What a cell read.
+    origins : mapping of str to int
+        As :func:`origins` found them.
+
+    Returns
+    -------
+    str
+        ``"X: [3], scale: ?"``, at most 500 characters.
+    """
+    text = ", ".join(f"{name}: [{origins[name]}]" if name in origins else f"{name}: ?" for name in names)
+    return text if len(text) <= _LONGEST_TAG else text[: _LONGEST_TAG - 1].rpartition(",")[0] + ", …"
+
+
+def _is_imported(value: object) -> bool:
+    """Tell a function or a class of some package from one that the notebook defines."""
+    if not isinstance(value, (types.FunctionType, types.BuiltinFunctionType, type)):
+        return False
+    return getattr(value, "__module__", "__main__") != "__main__"
+
+
+def _same(one: str, other: str) -> bool:
+    return one.strip() == other.strip()
+
+
+def _saved(notebook: Path | None) -> tuple[dict[str, str], float]:
+    """Return the saved notebook's cells by id, and when it was saved; nothing where it cannot be read."""
+    try:
+        if notebook is None or notebook.stat().st_size > _LARGEST_NOTEBOOK:
+            return {}, 0.0
+        when = notebook.stat().st_mtime
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        return {cell["id"]: "".join(cell["source"]) for cell in cells if "id" in cell}, when
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}, 0.0

@@ -1,0 +1,126 @@
+"""Datasets as inputs of a run: the digest sees what changes, and costs little."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mlflow_magics.errors import NotLoggableError
+from mlflow_magics.tracking import datasets
+
+LARGE = 50_000
+
+
+def frame(rows=LARGE):
+    generator = np.random.default_rng(0)
+    made = pd.DataFrame(generator.normal(size=(rows, 3)), columns=["a", "b", "c"])
+    made["text"] = "x"
+    return made
+
+
+def digest(value):
+    return datasets.describe("d", value).digest
+
+
+def test_the_same_data_has_the_same_digest_in_every_process():
+    code = (
+        "import numpy as np, pandas as pd; from mlflow_magics.tracking import datasets;"
+        "print(datasets.describe('d', pd.DataFrame({'a': np.arange(30_000), 'b': ['x'] * 30_000})).digest)"
+    )
+    once, again = (subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout for _ in "ab")
+    assert len(once.strip()) == 8
+    assert once == again
+
+
+def changed(change):
+    other = frame()
+    change(other)
+    return other
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda: frame(LARGE - 1),
+        lambda: frame().rename(columns={"a": "z"}),
+        lambda: frame()[["b", "a", "c", "text"]],
+        lambda: frame().astype({"a": "float32"}),
+        lambda: changed(lambda each: each.__setitem__("a", each["a"] + 1e-9)),
+        lambda: changed(lambda each: each.iloc.__setitem__((12_345, 1), 7.0)),  # between the rows that are read
+        lambda: changed(lambda each: each.iloc.__setitem__((0, 3), "y")),
+        lambda: changed(lambda each: each.iloc.__setitem__((LARGE - 1, 3), "y")),
+        lambda: frame().iloc[::-1].reset_index(drop=True),
+    ],
+)
+def test_a_change_changes_it(other):
+    assert digest(other()) != digest(frame())
+
+
+@pytest.mark.parametrize(
+    ("value", "shape"),
+    [
+        (np.zeros((5, 2)), (5, 2)),
+        (np.array(["a", "b"]), (2,)),
+        (np.array([{"a": 1}, None], dtype=object), (2,)),
+        (pd.Series([1, 2, 3], name="s"), (3,)),
+        (pd.DataFrame({"a": [[1], [2, 3]]}), (2, 1)),
+        ([1, 2, 3], (3,)),
+        ([[1], [2, 3]], (2,)),
+    ],
+)
+def test_kinds(value, shape):
+    described = datasets.describe("d", value)
+    assert described.shape == shape
+    assert described.digest == digest(value)
+
+
+def test_tensors():
+    torch = pytest.importorskip("torch")
+    assert datasets.describe("d", torch.zeros(3, 2)).shape == (3, 2)
+
+
+@pytest.mark.parametrize("value", [3, "text", {"a": 1}, None, [], object(), b"x"])
+def test_what_is_no_dataset(value):
+    with pytest.raises(NotLoggableError, match="--data takes a DataFrame"):
+        datasets.describe("d", value)
+
+
+def test_only_some_rows_are_read():
+    rows = datasets.rows_of(1_000_000)
+    assert len(rows) == datasets.SAMPLE
+    assert (rows[0], rows[-1]) == (0, 999_999)
+    assert list(datasets.rows_of(3)) == [0, 1, 2]
+    assert "from 10,000 of 50,000 rows and the columns' sums" in datasets.describe("d", frame()).words
+    assert "rows" not in datasets.describe("d", frame(10)).words
+
+
+def test_a_run_is_given_it(tracked, capsys):
+    import mlflow
+
+    tracked.run_cell("import pandas as pd, numpy as np\nX = pd.DataFrame({'a': [1.0, 2.0]})\ny = np.zeros(2)")
+    tracked.run_cell("%%mlflow_run --data X y=testing\nlr = 0.1\n")
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "data X 2 x 1 (digest " in shown
+    assert ", for testing" in shown
+    (run,) = mlflow.MlflowClient().search_runs(["0"])
+    found = {each.dataset.name: each for each in run.inputs.dataset_inputs}
+    assert set(found) == {"X", "y"}
+    assert found["X"].dataset.digest == digest(pd.DataFrame({"a": [1.0, 2.0]}))
+    assert "mlflow_colspec" in found["X"].dataset.schema
+    assert [tag.value for tag in found["y"].tags] == ["testing"]
+    assert found["X"].dataset.source_type == "code"
+
+
+def test_mistakes(tracked, capsys):
+    tracked.run_cell("frame = [1, 2]")
+    tracked.run_cell("%%mlflow_run --data fram nothing_like_it number\nnumber = 3\n")
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "unknown variable 'fram'; did you mean frame?" in shown
+    assert "the cell did not reach it" in shown
+    assert "not a dataset (int)" in shown
+    tracked.run_cell("%%mlflow_run --data a.b\nx = 1\n")
+    assert "--data takes a variable" in "".join(capsys.readouterr())
