@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -12,6 +13,11 @@ from IPython.core.magic_arguments import parse_argstring
 
 from .errors import OptionError
 
+_HELP = re.compile(
+    r"(?P<usage>::\n\n.*?)\n\n(?P<what>.*?)\n\n(?P<options>(?:positional arguments|options|optional arguments):\n.*)",
+    re.DOTALL,
+)
+_EXAMPLES = re.compile(r"Examples\n-+\n(.*?)(?:\n\n|\Z)", re.DOTALL)
 _OPTION = re.compile(r"(?<!\S)-[-\w]+")
 
 
@@ -41,6 +47,38 @@ def parse(magic: Callable[..., Any], line: str) -> Any:
         raise OptionError(_explain(str(error), magic, line)) from None
     except ValueError as error:  # shlex: an open quotation mark
         raise OptionError(f"{error}: {line.strip()}") from None
+
+
+def examples_first(magic: Callable[..., Any]) -> None:
+    """Bring a magic's help into the order in which people read: what it does, examples, then every option.
+
+    Parameters
+    ----------
+    magic : callable
+        A function decorated with ``magic_arguments``, which begins with the usage; any other is left as it is.
+    """
+    found = _HELP.match(magic.__doc__ or "")
+    if found is not None:
+        magic.__doc__ = "\n\n".join((found["what"].strip(), found["usage"].strip(), found["options"].strip())) + "\n"
+
+
+def examples_of(magic: Callable[..., Any]) -> tuple[str, list[str]]:
+    """Return the first line of a magic's help, and its examples.
+
+    Parameters
+    ----------
+    magic : callable
+        A magic function.
+
+    Returns
+    -------
+    tuple of (str, list of str)
+        What it does; what to type.
+    """
+    text = inspect.cleandoc(magic.__doc__ or "")
+    what = text.partition("\n\n")[0].replace("\n", " ")
+    section = _EXAMPLES.search(text)
+    return what.replace("``", ""), re.findall(r"^``(.+?)``", section[1], re.MULTILINE) if section else []
 
 
 def options_of(magic: Callable[..., Any]) -> list[str]:

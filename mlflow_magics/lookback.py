@@ -13,7 +13,7 @@ from IPython.core.magic_arguments import argument, magic_arguments
 from IPython.display import display
 
 from . import arguments
-from .errors import MlflowMagicsError, OptionError, TrackingError
+from .errors import MlflowMagicsError, OptionError, TrackingError, UnknownNameError
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from .boards import RunView
     from .session import Session
     from .tracking.outbox import Outbox
+
+
+_IN_ORDER = (
+    *("connect", "run", "log", "autolog", "start", "end", "panel", "status", "sync"),
+    *("runs", "best", "diff", "load", "restore", "ui", "help"),
+)
 
 
 class BestRun:
@@ -260,6 +266,27 @@ class MlflowLookback(Magics):
             word = "started" if fresh else "running"
             note = f"{word} on port {port}; %mlflow_ui --stop ends it, and so does the kernel's end"
             display(tables.page("MLflow's pages of this store", _page(port), note))
+
+    @line_magic
+    def mlflow_help(self, line: str) -> None:
+        """Show what there is to type, by example.
+
+        Examples
+        --------
+        ``%mlflow_help``
+        ``%mlflow_help runs``
+        """
+        from .display import tables
+
+        with self._one_line():
+            asked = line.strip().lstrip("%").removeprefix("mlflow_")
+            lines = self.shell.magics_manager.magics["line"]
+            known = {name.removeprefix("mlflow_"): magic for name, magic in lines.items() if name.startswith("mlflow_")}
+            if asked and asked not in known:
+                raise UnknownNameError("magic", asked, known, "%mlflow_help lists them")
+            chosen = {name: known[name] for name in ([asked] if asked else _IN_ORDER) if name in known}
+            shown = [(f"%mlflow_{name}", *arguments.examples_of(magic)) for name, magic in chosen.items()]
+            display(tables.help(shown, "%mlflow_NAME? shows every option"))
 
     # -- parts ------------------------------------------------------------------------------------------------------
 

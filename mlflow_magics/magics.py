@@ -92,7 +92,15 @@ class MlflowMagics(Magics):
     @argument("--check", action="store_true", help="Probe the connection step by step and say what to mend.")
     @line_magic
     def mlflow_connect(self, line: str) -> None:
-        """Decide where this kernel tracks to. Without a URI: the environment, Azure ML, else a local SQLite store."""
+        """Decide where this kernel tracks to. Without a URI: the environment, Azure ML, else a local SQLite store.
+
+        Examples
+        --------
+        ``%mlflow_connect``
+        ``%mlflow_connect http://localhost:5000 -e diabetes``
+        ``%mlflow_connect azureml://… --check``
+        ``%mlflow_connect --offline``
+        """
         from .display import tables
         from .records import SignIn
 
@@ -145,6 +153,13 @@ class MlflowMagics(Magics):
         """Make this cell an MLflow run: its inputs become params, its results metrics, its outcome the status.
 
         As a line, ``%mlflow_run``, it makes the rest of the cell a run.
+
+        Examples
+        --------
+        ``%%mlflow_run``
+        ``%%mlflow_run forest -e diabetes --tags stage=dev``
+        ``%%mlflow_run --model model=forest --data X_train X_test=testing``
+        ``%%mlflow_run --dry-run``
         """
         if cell is not None:
             # Reached through `run_cell_magic` only: a typed %%mlflow_run was rewritten before.
@@ -157,7 +172,12 @@ class MlflowMagics(Magics):
     @_run_arguments
     @line_magic
     def mlflow_start(self, line: str) -> None:
-        """Open a run that spans cells, until ``%mlflow_end``; a ``%%mlflow_run`` meanwhile is its child."""
+        """Open a run that spans cells, until ``%mlflow_end``; a ``%%mlflow_run`` meanwhile is its child.
+
+        Examples
+        --------
+        ``%mlflow_start sweep -e diabetes``
+        """
         from .display import tables
 
         with self._one_line():
@@ -170,7 +190,13 @@ class MlflowMagics(Magics):
     @argument("--status", default="FINISHED", type=str.upper, help="FINISHED (the default), FAILED or KILLED.")
     @line_magic
     def mlflow_end(self, line: str) -> None:
-        """Close the run that ``%mlflow_start`` opened."""
+        """Close the run that ``%mlflow_start`` opened.
+
+        Examples
+        --------
+        ``%mlflow_end``
+        ``%mlflow_end --status FAILED``
+        """
         with self._one_line():
             status = arguments.parse(self.mlflow_end, line).status
             if status not in ("FINISHED", "FAILED", "KILLED"):
@@ -207,7 +233,15 @@ class MlflowMagics(Magics):
     )
     @line_magic
     def mlflow_autolog(self, line: str) -> None:
-        """Turn MLflow's autologging on or off, or show its state; in a run cell it logs into the cell's run."""
+        """Turn MLflow's autologging on or off, or show its state; in a run cell it logs into the cell's run.
+
+        Examples
+        --------
+        ``%mlflow_autolog``
+        ``%mlflow_autolog sklearn --no-log-models``
+        ``%mlflow_autolog off``
+        ``%mlflow_autolog status``
+        """
         from .display import tables
 
         with self._one_line():
@@ -246,7 +280,12 @@ class MlflowMagics(Magics):
 
     @line_magic
     def mlflow_status(self, line: str) -> None:
-        """Show where this kernel tracks to, the experiment, and the runs that are open."""
+        """Show where this kernel tracks to, the experiment, and the runs that are open.
+
+        Examples
+        --------
+        ``%mlflow_status``
+        """
         from .display import tables
 
         with self._one_line():
@@ -259,13 +298,24 @@ class MlflowMagics(Magics):
     @argument("--compact", action="store_true", help="A strip: the run, its state and its curves.")
     @line_magic
     def mlflow_panel(self, line: str) -> None:
-        """Show a live panel: the experiment, the run and its curves; change them, log from it, compare runs."""
+        """Show a live panel: the experiment, the run and its curves; change them, log from it, compare runs.
+
+        Examples
+        --------
+        ``%mlflow_panel``
+        ``%mlflow_panel --compact``
+        """
         with self._one_line():
             self.panels.show(compact=arguments.parse(self.mlflow_panel, line).compact)
 
     @line_magic
     def mlflow_sync(self, line: str) -> None:
-        """Send what is waiting now, also what dead kernels left: after ``--offline``, or an outage."""
+        """Send what is waiting now, also what dead kernels left: after ``--offline``, or an outage.
+
+        Examples
+        --------
+        ``%mlflow_sync``
+        """
         from tqdm.auto import tqdm
 
         from . import sending
@@ -282,6 +332,11 @@ class MlflowMagics(Magics):
 
                 done = sending.sync(self.session, progress)
             display(tables.sync(done, map(self.session.redact, self.session.take_news())))
+
+
+for _magics in (MlflowMagics, MlflowLookback):
+    for _name in {*_magics.magics["line"].values(), *_magics.magics["cell"].values()}:
+        arguments.examples_first(getattr(_magics, _name))
 
 
 def register(shell: InteractiveShell) -> None:

@@ -314,6 +314,23 @@ os.kill(os.getpid(), signal.SIGKILL)
             assert "is taken; leave --port out" in refused(f"%mlflow_ui --port {taken.getsockname()[1]}")
 
 
+class TestHelp:
+    def test_every_magic_has_examples_first(self, looked):
+        for kind in ("line", "cell"):
+            for name, magic in looked.magics_manager.magics[kind].items():
+                if name.startswith("mlflow_"):
+                    text = magic.__doc__
+                    assert f"%{name}" in text.partition("Examples")[2].partition("::")[0], name
+                    assert "::" not in text.partition("Examples")[0], name
+
+    def test_all_and_one(self, run, refused):
+        _, shown = run("%mlflow_help")
+        assert shown.index("%mlflow_connect http://localhost:5000") < shown.index("%%mlflow_run forest")
+        assert "%mlflow_diff baseline 3f2a" in shown
+        assert "connect" not in run("%mlflow_help diff")[1]
+        assert "did you mean diff?" in refused("%mlflow_help dif")
+
+
 def test_nothing_is_asked_of_a_store_that_is_away(looked, run):
     # What this kernel opened is told from what it knows.
     os.environ.pop("MLFLOW_TRACKING_URI", None)

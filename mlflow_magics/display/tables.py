@@ -202,6 +202,31 @@ def page(label: str, url: str, note: str = "") -> Block:
     return Block(text="\n".join(written), html=parts.card(shown))
 
 
+def help(magics: Sequence[tuple[str, str, Sequence[str]]], tail: str) -> Block:
+    """Show commands by example.
+
+    Parameters
+    ----------
+    magics : sequence of (str, str, sequence of str)
+        Each with what it does and what to type.
+    tail : str
+        Where there is more.
+
+    Returns
+    -------
+    Block
+        A paragraph each.
+    """
+    written: list[str] = []
+    shown: list[html.Markup] = []
+    for name, what, examples in magics:
+        written += [*text.heading(f"{name}: {what}"), *(f"    {example}" for example in examples)]
+        shown.append(parts.line(html.element("strong", html.text(name)), html.words(" "), html.text(what)))
+        shown += [parts.line(html.words("\u2003"), parts.mono(html.text(example))) for example in examples]
+    written += text.wrap(tail, text.WIDTH)
+    return Block(text="\n".join(written), html=parts.card(*shown, parts.line(parts.subdued(html.words(tail)))))
+
+
 def notes(lines: Iterable[str]) -> Block:
     """Show a report of a few lines.
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.rig.servers import MlflowServer
 
-from . import bench_capture, bench_load, bench_panel, ours, peers
+from . import bench_capture, bench_data, bench_load, bench_panel, ours, peers
 from .table import Row, render
 
 
@@ -47,9 +47,8 @@ def main() -> int:
     """Print the table; 1 if a row could not be measured."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small numbers, no peers")
-    parser.add_argument(
-        "--only", default="", metavar="NAME", help="one part: " + ", ".join((*(p.__name__ for p in ours.ROWS), "panel"))
-    )
+    names = [*(part.__name__ for part in ours.ROWS), "panel", "data"]
+    parser.add_argument("--only", default="", metavar="NAME", help=f"one part: {', '.join(names)}")
     args = parser.parse_args()
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     broken: list[str] = []
@@ -63,6 +62,8 @@ def main() -> int:
             if args.only in ("", "panel"):
                 few = {"steps": 2_000, "rounds": 2} if args.quick else {}
                 rows += attempt(lambda: bench_panel.panel(Path(base, "panel"), **few), "panel", broken)
+            if args.only in ("", "data"):
+                rows += attempt(lambda: bench_data.data(100_000 if args.quick else 1_000_000), "data", broken)
             if not args.only:
                 rows += attempt(lambda: plain_mlflow(server, args.quick), "MLflow", broken)
         if not args.only and not args.quick:
