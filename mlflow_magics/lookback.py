@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
@@ -347,6 +348,6 @@ def _identifier(name: str) -> str:
 def _page(port: int) -> str:
     """Return where a browser finds a port of this machine: behind a hub, through jupyter-server-proxy."""
     prefix, host = os.environ.get("JUPYTERHUB_SERVICE_PREFIX", ""), os.environ.get("JUPYTERHUB_PUBLIC_HUB_URL", "")
-    if prefix and host:
+    if prefix and host and find_spec("jupyter_server_proxy") is not None:
         return f"{host.rstrip('/')}{prefix.rstrip('/')}/proxy/{port}/"
     return f"http://127.0.0.1:{port}/"
