@@ -177,7 +177,7 @@ class TestAServerThatGoesAway:
             assert result.result == 0.2
             # MLflow's own default is 247 s; killing the server takes some of this too.
             assert took < 30
-            assert "3 writes wait, and are sent when the store answers: nothing listens" in shown.out
+            assert "4 writes wait, and are sent when the store answers: nothing listens" in shown.out
             assert "Traceback" not in shown.out + shown.err
             assert mlflow.active_run() is None
 

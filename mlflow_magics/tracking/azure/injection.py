@@ -11,7 +11,6 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from .. import patience
 from .addresses import Workspace
 
 # Tracking URI -> its context, and the credential that the plugin had made for it (None: the context is ours).
@@ -28,6 +27,8 @@ def place(workspace: Workspace, credential: Any) -> None:
     credential : Credential
         Asked before every request; told to forget a token that a request was refused for.
     """
+    from .. import patience
+
     if credential.forget not in patience.on_unauthorized:
         patience.on_unauthorized.append(credential.forget)
     from azureml.mlflow import get_mlflow_tracking_uri_v2
@@ -72,6 +73,8 @@ def take_back(workspace: Workspace) -> None:
         if uri not in _placed:
             continue
         from azureml.mlflow._internal.service_context_loader import _AzureMLServiceContextLoader as Loader
+
+        from .. import patience
 
         context, credential = _placed.pop(uri)
         if (forget := getattr(context._auth, "forget", None)) in patience.on_unauthorized:
