@@ -382,14 +382,15 @@ def _previous(
 def _against(
     before: Mapping[str, str], now: Mapping[str, str], old: Mapping[str, float], new: Mapping[str, float]
 ) -> str:
-    """Say on one line what a run has otherwise than the one before it; empty where no param differs."""
+    """Say on one line what a run has otherwise than the one before it; empty where nothing differs."""
     differs = {name: value for name, value in now.items() if before.get(name) != value}
     changed = [f"{name} {before.get(name, '(none)')} → {value}" for name, value in differs.items()]
     changed += [f"{name} {value} → (none)" for name, value in before.items() if name not in now]
-    if not changed:
-        return ""
     moving = (name for name in old if old[name] and new[name] != old[name])
     moved = [f"{name} {(new[name] - old[name]) / abs(old[name]):+.1%}" for name in moving]
+    if not (changed or moved):
+        return ""
+    changed = changed or ["the same params"]
     some = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
     return "; ".join(filter(None, (f"against the run before: {some}", ", ".join(moved[:3]), "%mlflow_diff shows all")))
 

@@ -196,6 +196,8 @@ class TestDiff:
         assert "against the run before: rate 0.5 → 1.0; score +33.3%; %mlflow_diff shows all" in notes
         looked.run_cell(again.format(1.0), cell_id="other-cell")
         assert not any("against" in note for note in session.last[1].notes)
+        looked.run_cell(again.format(1.0).replace("sum([rate, 1])", "sum([rate, 3])"), cell_id="other-cell")
+        assert any("the same params; score +100.0%" in note for note in session.last[1].notes)
 
     def test_by_the_beginning_of_an_id(self, looked, run):
         table = run("%mlflow_runs --sort oldest --top 2")[0]
