@@ -302,6 +302,24 @@ def test_models_and_autolog(notebook, azure_ml):
     assert len(azure_ml.matching("/logged-models")) == (1 if mlflow.__version__.startswith("3.") else 0)
 
 
+def test_looking_back(notebook):
+    instance = notebook("compute_instance")
+    fit = """%%mlflow_run fit{0} --metrics score --model model --data X
+from sklearn.linear_model import LinearRegression
+X = [[0], [1]]
+model = LinearRegression().fit(X, [0, {0}])
+score = float({0})
+"""
+    instance.run(LOAD, "%mlflow_connect -e back", fit.format(1), fit.format(2))
+    assert "highest first run when took score id fit2" in instance.run("%mlflow_runs --sort score")
+    assert "fit1 → fit2" in instance.run("%mlflow_diff fit1 fit2")
+    assert "-score" not in instance.run("best = %mlflow_best score")
+    assert "model = model model of run fit2 (sklearn)" in instance.run("%mlflow_load $best")
+    assert instance.run("print(model.predict([[3]])[0].round())") == "6.0"
+    assert "ready to run" in instance.run("%mlflow_restore fit1")
+    assert "https://ml.azure.com/experiments/id/" in instance.run("%mlflow_ui")
+
+
 @pytest.mark.skipif(mlflow.__version__.startswith("2."), reason="MLflow 2 creates the version without a look")
 def test_registering_what_is_not_there_leaves_nothing(notebook):
     instance = notebook("compute_instance")

@@ -197,7 +197,8 @@ def page(label: str, url: str, note: str = "") -> Block:
     Block
         A link.
     """
-    written = [*text.heading(f"{label}: {html.safe_url(url)}"), *text.paragraph("note", note)]
+    # The address on a line of its own, and whole: what is broken cannot be clicked or copied.
+    written = [*text.heading(label), f"  {html.safe_url(url)}", *text.paragraph("note", note)]
     shown = parts.line(html.link(html.words(f"{label} ↗"), url), html.words(" "), parts.subdued(html.words(note)))
     return Block(text="\n".join(written), html=parts.card(shown))
 
