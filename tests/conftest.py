@@ -28,7 +28,7 @@ def pytest_xdist_auto_num_workers(config):
     return (os.cpu_count() or 1) + 1
 
 
-pytest_plugins = ["tests.rig.fixtures", "tests.rig.azure.fixtures"]
+pytest_plugins = ["tests.rig.fixtures", "tests.rig.azure.fixtures", "tests.rig.azure.notebook"]
 
 
 def _tracking_variables():
