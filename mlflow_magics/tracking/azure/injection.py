@@ -1,14 +1,13 @@
 """Our credential in the plugin's hands, for everything in this process that tracks to a workspace.
 
 The plugin keeps one context a tracking URI and takes the token of every request from it: the tracking store, the model
-registry, and the artifacts, ours and the user's own. Its public function for a credential of one's own fills that
-table under one spelling of the URI only, and never touches stores that exist already; so contexts that are there get
-their credential exchanged, and the other spelling is entered beside it.
+registry, and the artifacts, ours and the user's own. Its public function for a credential of one's own came with
+version 1.58 only (compute instances carry older ones), fills that table under one spelling of the URI, and never touches
+stores that exist already. So we fill the table: contexts that are there get their credential exchanged.
 """
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 from .addresses import Workspace
@@ -31,32 +30,24 @@ def place(workspace: Workspace, credential: Any) -> None:
 
     if credential.forget not in patience.on_unauthorized:
         patience.on_unauthorized.append(credential.forget)
-    from azureml.mlflow import get_mlflow_tracking_uri_v2
     from azureml.mlflow._internal.service_context_loader import _AzureMLServiceContextLoader as Loader
+    from azureml.mlflow._internal.utils import ServiceContext
 
+    made = ServiceContext(
+        subscription_id=workspace.subscription,
+        resource_group_name=workspace.resource_group,
+        workspace_name=workspace.name,
+        auth=credential,
+        host_url=f"https://{workspace.host}",
+    )
     for uri in _spellings(workspace):
         if Loader.has_service_context(uri):
             context = Loader.get_service_context(uri)
             _placed.setdefault(uri, (context, context._auth))
             context._auth = credential
-    missing = [uri for uri in _spellings(workspace) if not Loader.has_service_context(uri)]
-    if not missing:
-        return
-    parts = {
-        "subscription_id": workspace.subscription,
-        "workspace_name": workspace.name,
-        "resource_group_name": workspace.resource_group,
-        "auth": credential,
-        "host_url": f"https://{workspace.host}",
-    }
-    before = {uri: Loader.get_service_context(uri) for uri in _spellings(workspace) if uri not in missing}
-    made = get_mlflow_tracking_uri_v2(SimpleNamespace(ml_flow_tracking_uri=workspace.uri), parts)
-    context = Loader.get_service_context(made)
-    for uri in missing:
-        Loader.add_service_context(uri, context)
-        _placed[uri] = context, None
-    for uri, kept in before.items():
-        Loader.add_service_context(uri, kept)
+        else:
+            Loader.add_service_context(uri, made)
+            _placed[uri] = made, None
 
 
 def take_back(workspace: Workspace) -> None:
