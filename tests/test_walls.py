@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -131,6 +132,12 @@ def test_azure_is_imported_by_its_room_alone():
 
 def test_every_room_has_its_wall():
     assert {room(path) for path in FILES} == set(ROOMS)
+
+
+def test_the_drawing_shows_every_room():
+    contributing = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    drawn = set(re.findall(r"\w+\.py", contributing))
+    assert {path.name for path in FILES} <= drawn
 
 
 LOADED = """
