@@ -66,10 +66,6 @@ def begin(session: Session, opened: OpenRun) -> None:
             notes=opened.notes,
             reopen=not opened.of_job,
         )
-        opened.experiment_id = opened.run.info.experiment_id
-        resumed = opened.experiment_id
-        name_of = functools.partial(connection.experiment_name, resumed)
-        opened.experiment_name = _attempt(opened, "the experiment's name is not known", name_of) or resumed
     else:
         opened.run = runs.open_run(
             opened.experiment_id,
@@ -79,6 +75,11 @@ def begin(session: Session, opened: OpenRun) -> None:
             parent_id=_parent_id(session, opened),
             notes=opened.notes,
         )
+    if (found := opened.run.info.experiment_id) != opened.experiment_id:
+        # Gone on with, or the experiment takes no run any more.
+        name_of = functools.partial(connection.experiment_name, found)
+        opened.experiment_name = _attempt(opened, "the experiment's name is not known", name_of) or found
+        opened.experiment_id = found
     opened.name = (not opened.of_job and name) or opened.run.info.run_name
     opened.open_sink = functools.partial(runs.series_sink, opened.run)
     try:

@@ -386,6 +386,12 @@ class Session:
     def take_news(self) -> list[str]:
         """Return what happened in the background since the last call."""
         news, self.news[:] = list(self.news), []
+        if self.connection is not None:
+            from .tracking import store
+
+            outbox = store.current()
+            open_runs = {opened.run.info.run_id for opened in self.open_runs if opened.run is not None}
+            news += outbox.late_refusals(open_runs) if outbox is not None else []
         return news
 
     def waiting(self) -> Waiting | None:

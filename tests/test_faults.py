@@ -85,6 +85,19 @@ class TestStores:
         assert "deleted" in str(result.error_in_exec)
         assert "ran" not in tracked.user_ns
 
+    def test_an_experiment_that_is_deleted_meanwhile_costs_no_run(self, tracked, capsys):
+        assert tracked.run_cell("%mlflow_connect local -e gone").success
+        gone = mlflow.get_experiment_by_name("gone").experiment_id
+        mlflow.delete_experiment(gone)
+        assert tracked.run_cell("%%mlflow_run kept\nlr = 0.1\n").success
+        (run,) = mlflow.MlflowClient().search_runs(["0"])
+        assert (run.info.run_name, run.info.status, run.data.params) == ("kept", "FINISHED", {"lr": "0.1"})
+        shown = " ".join(capsys.readouterr().out.split())
+        assert "experiment Default" in shown
+        assert "its experiment was refused" in shown
+        # The user's own call is as it ever was.
+        assert not tracked.run_cell(f"mlflow.start_run(experiment_id='{gone}')").success
+
     def test_a_store_that_stops_answering_is_waited_for_once(self, tracked, capsys, monkeypatch):
         from mlflow_magics.errors import TrackingError
         from mlflow_magics.tracking import runs as room

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -103,6 +105,20 @@ def test_offline_asks_nobody_and_sync_sends_all(run, folder, database, state):
     assert "nothing waits" in run("%mlflow_status")
     run("%unload_ext mlflow_magics")
     assert files(state) == []
+
+
+def test_what_is_refused_after_the_cell_is_told_by_the_next_command(run, database):
+    run("%mlflow_connect local -e home --offline")
+    run(CELL.format(name="lost"))
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute(
+            "INSERT INTO experiments (experiment_id, name, lifecycle_stage) VALUES (7, 'home', 'deleted')"
+        )
+    assert "lost: its experiment was refused" in run("%mlflow_sync")
+    assert "was refused" not in run("%mlflow_status")
+    (found,) = stored.runs(database, "Default")
+    assert (found.name, found.status) == ("lost", "FINISHED")
+    assert len(stored.points(database, found.run_id, "loss")) == 20
 
 
 def test_a_family_made_offline_stays_one(run, database):

@@ -509,9 +509,12 @@ class Delivery:
             if found:
                 return found
         self._doubtful.add(entry.id)
-        run = self.store.create_run(
-            experiment, creation["user"], creation["started"], [RunTag(k, v) for k, v in tags.items()], creation["name"]
+        facts = creation["user"], creation["started"], [RunTag(k, v) for k, v in tags.items()], creation["name"]
+        run, moved = replay.create_run(
+            experiment, lambda where: self.store.create_run(where, *facts), self.store.get_experiment_by_name
         )
+        if moved:
+            self._refuse(entry.id, "its experiment", moved)
         return str(run.info.run_id)
 
     def _create_model(self, entry: RunEntry, experiment: str) -> str:

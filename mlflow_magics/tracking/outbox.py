@@ -15,7 +15,7 @@ import time
 import uuid
 import weakref
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -547,6 +547,12 @@ class Outbox:
         found = self.delivery.refused[run_id][self._told[run_id] :]
         self._told[run_id] += len(found)
         return found
+
+    def late_refusals(self, open_runs: Collection[str]) -> list[str]:
+        """Return a line for each thing that the store has refused of runs that are over, which nobody was told yet."""
+        over = [run for run in list(self.delivery.refused) if run and run not in open_runs]
+        named = [(self.accounts[run].name or run if run in self.accounts else run, run) for run in over]
+        return [f"{name}: {what} was refused: {why}" for name, run in named for what, why in self.refusals(run)]
 
     def trimmed(self, run_id: str) -> list[str]:
         """Return what was cut or set aside of a run, since the store takes no more; each thing once."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import DatasetInput, RunStatus
+from mlflow.entities import DatasetInput, Experiment, Run, RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.protos import service_pb2
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
@@ -24,7 +24,9 @@ from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepositor
 
 from .artifacts import SCHEME, unwrapped
 from .journal import Row
+from .guards import reason
 from .ledger import LOCAL
+from .verdicts import verdict
 
 Data = Mapping[str, Any]
 LOCAL_ID = re.compile(rf"{LOCAL}[0-9a-f]{{32}}")
@@ -150,6 +152,39 @@ def _name_model(staged: Path, data: Data) -> None:
 def _named(text: str, data: Data) -> str:
     text = _LOCAL_URI.sub(lambda uri: data["place"](uri[1]), text)
     return LOCAL_ID.sub(lambda local: data["remote"](local[0]), text)
+
+
+def create_run(
+    experiment: str, create: Callable[[str], Run], named: Callable[[str], Experiment | None]
+) -> tuple[Run, str]:
+    """Create a run in its experiment, or in MLflow's default one where that takes none any more: deleted, or gone.
+
+    Parameters
+    ----------
+    experiment : str
+        The experiment's id.
+    create : callable
+        Creates the run in the experiment of an id.
+    named : callable
+        Returns the experiment of a name, if there is one.
+
+    Returns
+    -------
+    tuple of (mlflow.entities.Run, str)
+        The run, and why it is not where it should be; empty if it is.
+
+    Raises
+    ------
+    Exception
+        Whatever the store raises.
+    """
+    try:
+        return create(experiment), ""
+    except Exception as error:
+        default = named(Experiment.DEFAULT_EXPERIMENT_NAME) if verdict(error) == "refused" else None
+        if default is None or default.experiment_id == experiment:
+            raise
+        return create(default.experiment_id), f"{reason(error)} The run is in {default.name!r}."
 
 
 def create_model(

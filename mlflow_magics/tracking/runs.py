@@ -24,7 +24,7 @@ from mlflow.utils.uri import add_databricks_profile_info_to_artifact_uri
 
 from ..errors import MlflowMagicsError, TrackingError, UnknownNameError
 from ..records import Metric, Param, Status, Waiting
-from . import store
+from . import replay, store
 from .guards import as_tracking_error, reason
 from .names import mend_metrics, mend_params, mend_tags
 from .outbox import Outbox, SeriesSink
@@ -98,12 +98,12 @@ def open_run(
     parent_id : str, optional
         The run that this one is nested in.
     notes : list of str, optional
-        Gets a line for each tag that was mended.
+        Gets a line for each tag that was mended, and one if the run is in another experiment.
 
     Returns
     -------
     mlflow.entities.Run
-        Running.
+        Running; in MLflow's default experiment where its own is deleted or gone.
 
     Raises
     ------
@@ -116,7 +116,15 @@ def open_run(
     if parent_id:
         wanted[MLFLOW_PARENT_RUN_ID] = parent_id
     with as_tracking_error():
-        return MlflowClient().create_run(experiment_id, tags=wanted, run_name=name or None)
+        client = MlflowClient()
+        run, moved = replay.create_run(
+            experiment_id,
+            lambda where: client.create_run(where, tags=wanted, run_name=name or None),
+            client.get_experiment_by_name,
+        )
+    if moved and notes is not None:
+        notes.append(f"its experiment was refused: {moved}")
+    return run
 
 
 def resume_run(

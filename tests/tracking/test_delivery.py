@@ -320,13 +320,28 @@ def test_one_poisoned_write_of_each_kind_is_set_aside_and_its_neighbours_pass(bo
     assert [each for each, _ in box.journal.rejected(run)] == what
 
 
+def test_a_run_whose_experiment_is_gone_is_in_the_default_one(box):
+    run = offline_run(box, "moved", experiment="12345")
+    values(box, run, {"a": "1"})
+    series(box, run, "m", range(3))
+    end(box, run)
+    send(box.delivery)
+    (found,) = runs_of(box.store)
+    assert (found.info.run_name, found.info.status, found.data.params) == ("moved", "FINISHED", {"a": "1"})
+    assert len(history(box.store, found.info.run_id, "m")) == 3
+    assert [what for what, _ in box.delivery.refused[run]] == ["its experiment"]
+    assert "The run is in 'Default'" in found.data.tags[REJECTED_TAG]
+
+
 def test_a_refused_run_does_not_hold_up_the_others(box):
+    home = box.store._store.create_experiment("home")
+    box.store._store.delete_experiment("0")
     bad = offline_run(box, "bad", experiment="12345")
     values(box, bad, {"a": "1"})
-    good = offline_run(box, "good")
+    good = offline_run(box, "good", experiment=home)
     values(box, good, {"a": "1"})
     send(box.delivery)
-    assert [run.info.run_name for run in runs_of(box.store)] == ["good"]
+    assert [run.info.run_name for run in runs_of(box.store, home)] == ["good"]
     assert [what for what, _ in box.delivery.refused[bad]] == ["the run"]
 
 
