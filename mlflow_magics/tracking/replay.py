@@ -23,8 +23,8 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
 
 from .artifacts import SCHEME, unwrapped
-from .journal import Row
 from .guards import reason
+from .journal import Row
 from .ledger import LOCAL
 from .verdicts import verdict
 

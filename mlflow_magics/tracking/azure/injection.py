@@ -2,8 +2,8 @@
 
 The plugin keeps one context a tracking URI and takes the token of every request from it: the tracking store, the model
 registry, and the artifacts, ours and the user's own. Its public function for a credential of one's own came with
-version 1.58 only (compute instances carry older ones), fills that table under one spelling of the URI, and never touches
-stores that exist already. So we fill the table: contexts that are there get their credential exchanged.
+version 1.58 only (compute instances carry older ones), fills that table under one spelling of the URI, and never
+touches stores that exist already. So we fill the table: contexts that are there get their credential exchanged.
 """
 
 from __future__ import annotations
