@@ -97,6 +97,8 @@ class RunView:
         MLflow's description of the run (``mlflow.note.content``).
     curves : tuple of Curve
         Of those metrics that have more than one point.
+    slow : tuple of str
+        The metrics whose curves the store did not bring in time.
     open_here : bool
         Whether this kernel has it open.
     of_cell : bool
@@ -114,6 +116,7 @@ class RunView:
     tags: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
     curves: tuple[Curve, ...] = ()
+    slow: tuple[str, ...] = ()
     open_here: bool = False
     of_cell: bool = False
 

@@ -221,17 +221,18 @@ def details(outbox: Outbox, uri: str, run_id: str) -> RunView:
         return _of_account(account, uri)
     view = _of_run(run, uri)
     deadline = time.monotonic() + SECONDS
-    curves = []
-    for name in _worth_drawing(run):
+    curves, slow, names = [], (), _worth_drawing(run)
+    for at, name in enumerate(names):
         try:
             curve = _asked(outbox, partial(histories.curve, outbox.store, remote, name), deadline)
         except ConnectionFailedError:
+            slow = tuple(names[at:])
             break  # what is here already is worth more than an error
         except TrackingError:
             continue  # a run's other metrics are no worse for one that cannot be read
         if curve is not None and curve.count > 1:
             curves.append(replace(curve, last=view.metrics[name]))
-    return replace(view, curves=tuple(sorted(curves, key=lambda curve: curve.name)))
+    return replace(view, curves=tuple(sorted(curves, key=lambda curve: curve.name)), slow=slow)
 
 
 # -- asking -------------------------------------------------------------------------------------------------------

@@ -393,6 +393,14 @@ def test_at_most_six_runs_and_eight_charts(make: Callable[[list[RunView]], Bench
     assert "and 4 more metrics" in words
 
 
+def test_curves_that_took_too_long_are_said(make: Callable[[list[RunView]], Bench]) -> None:
+    bench = make([run(0, slow=("loss", "accuracy")), run(1)])
+    bench.refresh()
+    bench.tick(0, 1)
+    bench.press("Compare")
+    assert "the curves of run-0: the store took too long over loss, accuracy" in Page(find_comparison(bench)).words
+
+
 def test_curves_that_cannot_be_had_are_said(bench: Bench) -> None:
     bench.tick(0, 1)
     bench.desk.error = OptionError("the server refuses the connection")

@@ -321,7 +321,7 @@ def test_curves_that_do_not_come_in_time_are_left_out(served, proxy, monkeypatch
     begun = time.monotonic()
     view = browse.details(served, served.tracking_uri, run.info.run_id)
     assert time.monotonic() - begun < 3
-    assert (view.metrics, view.curves) == ({"loss": 1.0}, ())
+    assert (view.metrics, view.curves, view.slow) == ({"loss": 1.0}, (), ("loss",))
 
 
 @pytest.mark.parametrize("status", [401, 403, 500, 503])

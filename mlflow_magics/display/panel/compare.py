@@ -49,7 +49,10 @@ def gather(desk: Desk, runs: Sequence[RunView]) -> tuple[list[RunView], list[str
     failed: list[str] = []
     for run in runs:
         try:
-            whole.append(desk.details(run.run_id))
+            whole.append(found := desk.details(run.run_id))
+            if found.slow:
+                names = ", ".join(clean(name, 40) for name in found.slow[:3]) + (" …" if len(found.slow) > 3 else "")
+                failed.append(f"the curves of {clean(run.name, 40)}: the store took too long over {names}")
         except MlflowMagicsError as error:
             whole.append(run)
             failed.append(f"the curves of {clean(run.name, 40)}: {clean(str(error), 200)}")
