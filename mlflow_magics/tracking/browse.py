@@ -221,7 +221,9 @@ def details(outbox: Outbox, uri: str, run_id: str) -> RunView:
         return _of_account(account, uri)
     view = _of_run(run, uri)
     deadline = time.monotonic() + SECONDS
-    curves, slow, names = [], (), _worth_drawing(run)
+    curves = []
+    slow: tuple[str, ...] = ()
+    names = _worth_drawing(run)
     for at, name in enumerate(names):
         try:
             curve = _asked(outbox, partial(histories.curve, outbox.store, remote, name), deadline)
