@@ -241,6 +241,8 @@ def _explain(message: str, magic: Callable[..., Any], line: str) -> str:
             hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(known)}"
             return f"unknown option {word}; {hint}"
     extra = message.removeprefix("unrecognized arguments: ")
+    if extra != message and all(action.option_strings for action in magic.parser._actions):  # type: ignore[attr-defined]
+        return f"unknown argument {extra}; it takes {', '.join(known)}"
     if extra != message:
         return f"one name too many: {extra}; put a name with blanks in quotation marks"
     return message

@@ -137,14 +137,19 @@ def record(
                 opened.notes += written.notes
                 facts |= {"params": written.params, "metrics": written.metrics}
                 facts |= {"auto_params": written.auto_params, "auto_metrics": written.auto_metrics}
-            facts["data"] = _log_data(session, opened)
+            data = _log_data(session, opened)
+            facts["data"] = tuple(words for _, words in data)
             told = {context.PACKAGES: context.packages(session.namespace), **_hidden_state(session, opened)}
             _attempt(opened, "packages and hidden state were not recorded", lambda: runs.write_tags(run, told))
             own = _attempt(
                 opened, "artifacts were not logged", lambda: _log_artifacts(session, opened, captured, error)
             )
             facts["artifacts"] = own or ()
-            facts["models"] = _log_models(session, opened)
+            logged = _log_models(session, opened)
+            facts["models"] = tuple(name for _, name in logged)
+            # Capture had no role for them, and yet they are in the run.
+            taken = {variable for variable, _ in (*data, *logged)}
+            facts["skipped"] = tuple(each for each in captured.skipped if each.name not in taken)
             if facts.get("auto_params") or facts.get("auto_metrics"):
                 others = _attempt(opened, "artifacts were not listed", lambda: _others_artifacts(opened, own or ()))
                 facts["artifacts"] += others or ()
@@ -236,7 +241,8 @@ def _rename(opened: OpenRun, name: str, tags: Mapping[str, str]) -> None:
 # -- the parts of record --------------------------------------------------------------------------------------
 
 
-def _log_data(session: Session, opened: OpenRun) -> tuple[str, ...]:
+def _log_data(session: Session, opened: OpenRun) -> list[tuple[str, str]]:
+    """Log the datasets asked for; return the variables of those that were, and the datasets in words."""
     found = []
     for variable, use in opened.options.data:
         if variable not in session.namespace:
@@ -245,8 +251,8 @@ def _log_data(session: Session, opened: OpenRun) -> tuple[str, ...]:
             continue
         log = functools.partial(_log_dataset, session, opened, variable, use)
         if words := _attempt(opened, f"data {variable} was not logged", log):
-            found.append(words)
-    return tuple(found)
+            found.append((variable, words))
+    return found
 
 
 def _log_dataset(session: Session, opened: OpenRun, variable: str, use: str) -> str:
@@ -277,7 +283,8 @@ def _hidden_state(session: Session, opened: OpenRun) -> dict[str, str]:
     return {context.READS: provenance.tag(names_read, origins)}
 
 
-def _log_models(session: Session, opened: OpenRun) -> tuple[str, ...]:
+def _log_models(session: Session, opened: OpenRun) -> list[tuple[str, str]]:
+    """Log the models asked for; return the variables of those that were, and the models' names."""
     found = []
     for variable, name in opened.options.models:
         if variable not in session.namespace:
@@ -290,8 +297,8 @@ def _log_models(session: Session, opened: OpenRun) -> tuple[str, ...]:
         )
         if logged is not None:
             opened.notes += logged.notes
-            found.append(logged.name)
-    return tuple(found)
+            found.append((variable, logged.name))
+    return found
 
 
 def _log_model(session: Session, opened: OpenRun, variable: str, name: str) -> models.LoggedModel:

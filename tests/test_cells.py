@@ -462,6 +462,23 @@ class TestOptions:
         tracked.run_cell("%%mlflow_run $model-{depth}\na = 1\n")
         assert only_run().info.run_name == "forest-3"
 
+    def test_what_was_logged_because_it_was_asked_for_is_not_skipped(self, tracked, capsys):
+        tracked.run_cell("from sklearn.linear_model import Ridge\nimport numpy as np\nX = np.arange(8.0).reshape(4, 2)")
+        capsys.readouterr()
+        line = "%%mlflow_run --model model=ridge --data X"
+        tracked.run_cell(f"{line}\nmodel = Ridge().fit(X, X[:, 0])\nother = Ridge().fit(X, X[:, 1])\n")
+        shown = " ".join(capsys.readouterr().out.split())
+        assert "models ridge" in shown
+        assert "data X 4 x 2" in shown
+        assert "skipped other (a model (Ridge); --model other), Ridge (a class)" in shown
+
+    def test_what_could_not_be_logged_is_skipped(self, tracked, capsys):
+        tracked.run_cell("import threading")
+        tracked.run_cell("%%mlflow_run --data data\ndata = threading.Lock()\n")
+        shown = " ".join(capsys.readouterr().out.split())
+        assert "data data was not logged" in shown
+        assert "skipped data (" in shown
+
     def test_no_source_no_capture(self, tracked):
         tracked.run_cell("%%mlflow_run --no-source --no-capture\na = 1\n")
         run = only_run()
@@ -514,6 +531,10 @@ class TestOptions:
         assert "Traceback" not in text
         assert "ran" not in tracked.user_ns
         assert "\n" not in str(result.error_in_exec)
+
+    def test_a_magic_that_takes_no_name_says_what_it_takes(self, shell):
+        result = shell.run_cell("%mlflow_panel x")
+        assert str(result.error_in_exec) == "unknown argument x; it takes --compact"
 
     def test_tab_completes_options(self, tracked):
         from IPython.core.completer import provisionalcompleter

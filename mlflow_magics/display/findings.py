@@ -41,7 +41,10 @@ def runs(found: Found) -> Block:
     lines = text.columns([head, *rows], 118) if rows else []
     written = [*text.heading(caption), *(f"  {line}" for line in lines)]
     written += [line for note in notes for line in text.paragraph("note", clean(note, 300))]
-    cells = [[_linked(run, row[0]), *map(_cell, row[1:])] for run, row in zip(found.runs, rows, strict=True)]
+    cells = [
+        [_linked(run, row[0]), *map(_unbroken, row[1:4]), *map(_cell, row[4:])]
+        for run, row in zip(found.runs, rows, strict=True)
+    ]
     return Block(
         text="\n".join(written),
         html=parts.card(
@@ -209,3 +212,8 @@ def _linked(run: RunView, name: str) -> html.Markup:
 
 def _cell(value: str) -> html.Markup:
     return html.text(value) if value else html.EMPTY
+
+
+def _unbroken(value: str) -> html.Markup:
+    """State, date and duration: in three lines each they would treble the height of a wide table."""
+    return html.element("span", html.text(value), style="white-space:nowrap")
