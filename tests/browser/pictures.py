@@ -84,21 +84,19 @@ def showing(*cells: str, height: int = HEIGHT) -> Iterator[Any]:
 def quickstart(path: Path) -> None:
     """Train, change a number, train again: what changed is said."""
     cells = sources()
-    first = cells["logistic"].replace("reg = 0.1", "reg = 10")
+    first = cells["logistic"].replace("reg = 10", "reg = 100")
     with showing(cells["connect"], cells["data"], first) as page:
         rig.run_all(page)
         trained = page.locator(".jp-CodeCell").nth(2)
         trained.get_by_text("✓ finished").wait_for(timeout=90_000)
-        trained.locator(".cm-line", has_text="reg = 10").first.click()
+        trained.locator(".cm-line", has_text="reg = 100").first.click()
         page.keyboard.press("End")
         page.keyboard.press("Backspace")
-        page.keyboard.press("Backspace")
-        page.keyboard.type("0.1")
         page.keyboard.press("Control+Enter")
         trained.get_by_text("vs previous").wait_for(timeout=60_000)
         page.mouse.move(WIDTH - 5, HEIGHT - 5)
         page.wait_for_timeout(1000)  # the menus' and the toolbar's transitions
-        save(page, trained, path)
+        save(page, trained, path, above=page.locator(".jp-CodeCell").first)
 
 
 def panel(path: Path) -> None:
