@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 import mlflow
 import pandas
@@ -64,6 +65,13 @@ def refused(looked, capsys):
         return line
 
     return one
+
+
+def _is_readable(path):
+    try:
+        return bool(path.read_bytes())
+    except OSError:  # it has ended meanwhile
+        return False
 
 
 def names(table):
@@ -306,6 +314,26 @@ os.kill(os.getpid(), signal.SIGKILL)
                 return
             time.sleep(0.2)
         raise AssertionError("the server outlived its kernel")
+
+    def test_where_the_store_is_stands_on_no_command_line(self, tmp_path):
+        # A database's address holds its password, and every user of a machine may read its command lines.
+        from mlflow_magics.tracking import webui
+
+        folder = tmp_path / "hunter2"
+        folder.mkdir()
+        port, _ = webui.serve(f"sqlite:///{folder}/ui.db", str(folder / "artifacts"))
+        try:
+            lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if _is_readable(path)]
+            assert any(str(port).encode() in line for line in lines)
+            assert not any(b"hunter2" in line and b"mlflow" in line for line in lines)
+            experiment = mlflow.MlflowClient(f"http://127.0.0.1:{port}").get_experiment("0")
+            assert experiment.artifact_location == f"{folder}/artifacts/0"
+        finally:
+            webui.stop()
+
+    @pytest.mark.parametrize("port", ["99999", "0", "-1"])
+    def test_what_is_no_port(self, refused, port):
+        assert "--port takes a number from 1 to 65535" in refused(f"%mlflow_ui --port {port}")
 
     def test_a_port_that_is_taken(self, refused):
         import socket

@@ -50,11 +50,13 @@ def serve(uri: str, artifacts: str, port: int | None = None) -> tuple[int, bool]
     Raises
     ------
     OptionError
-        The port is taken.
+        It is no port, or it is taken.
     TrackingError
         It does not start.
     """
     global _served
+    if port is not None and not 0 < port < 65536:
+        raise OptionError(f"--port takes a number from 1 to 65535, not {port}")
     if _served is not None and _served.process.poll() is None:
         if _served.uri == uri and port in (None, _served.port):
             return _served.port, False
@@ -62,14 +64,14 @@ def serve(uri: str, artifacts: str, port: int | None = None) -> tuple[int, bool]
     if port is not None and not _is_free(port):
         raise OptionError(f"port {port} is taken; leave --port out for a free one")
     chosen = port or (_DEFAULT_PORT if _is_free(_DEFAULT_PORT) else _any_port())
-    command = [sys.executable, "-m", "mlflow_magics.tracking.webui", uri, artifacts, str(chosen)]
+    command = [sys.executable, "-m", "mlflow_magics.tracking.webui", str(chosen)]
     # Its standard input is a pipe from this kernel: it ends when the kernel is gone, however that went.
     process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (_package(), os.environ.get("PYTHONPATH"))))},
+        env=_environment(uri, artifacts),
         start_new_session=True,  # a Ctrl-C is meant for the cell
     )
     _served = _Served(uri, chosen, process)
@@ -99,15 +101,23 @@ def stop() -> bool:
     return was_there
 
 
-def _package() -> str:
-    return str(Path(__file__).parents[2])
+def _environment(uri: str, artifacts: str) -> dict[str, str]:
+    """Return what MLflow's server is told: not on a command line, which every user of the machine may read."""
+    kept = ("MLFLOW_DISABLE_TELEMETRY", "MLFLOW_SERVER_")
+    told = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_") or name.startswith(kept)}
+    told |= {"MLFLOW_BACKEND_STORE_URI": uri, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    told |= {"MLFLOW_DEFAULT_ARTIFACT_ROOT": artifacts} if artifacts else {}
+    told["PYTHONPATH"] = os.pathsep.join(filter(None, (str(Path(__file__).parents[2]), told.get("PYTHONPATH"))))
+    # MLflow starts its workers by name.
+    told["PATH"] = os.pathsep.join((os.path.dirname(sys.executable), told.get("PATH", "")))
+    return told
 
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         try:
             probe.bind(("127.0.0.1", port))
-        except (OSError, OverflowError):
+        except OSError:
             return False
     return True
 
@@ -131,18 +141,10 @@ def _wait(process: subprocess.Popen[bytes], port: int) -> None:
     raise TrackingError("MLflow's web interface does not start; try `mlflow ui` in a terminal to see why")
 
 
-def _main(uri: str, artifacts: str, port: str) -> None:
+def _main(port: str) -> None:
     """Run MLflow's server until standard input ends."""
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", port, "--workers", "1"]
-    command += ["--backend-store-uri", uri]
-    command += ["--default-artifact-root", artifacts] if artifacts else []
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
-    environment |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    if "MLFLOW_DISABLE_TELEMETRY" in os.environ:
-        environment["MLFLOW_DISABLE_TELEMETRY"] = os.environ["MLFLOW_DISABLE_TELEMETRY"]
-    # MLflow starts its workers by name.
-    environment["PATH"] = os.pathsep.join((os.path.dirname(sys.executable), environment.get("PATH", "")))
-    server = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
+    server = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
     try:
         while server.poll() is None and sys.stdin.buffer.read(1):
             pass
