@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
@@ -266,7 +264,9 @@ class MlflowLookback(Magics):
             port, fresh = webui.serve(connection.uri, artifact_root(), args.port)
             word = "started" if fresh else "running"
             note = f"{word} on port {port}; %mlflow_ui --stop ends it, and so does the kernel's end"
-            display(tables.page("MLflow's pages of this store", _page(port), note))
+            path, _ = webui.through_jupyter()
+            here = f"http://127.0.0.1:{port}/"
+            display(tables.page("MLflow's pages of this store", here, note, path and f"{path}{port}/"))
 
     @line_magic
     def mlflow_help(self, line: str) -> None:
@@ -343,11 +343,3 @@ class MlflowLookback(Magics):
 def _identifier(name: str) -> str:
     kept = "".join(char if char.isidentifier() or char.isdigit() else "_" for char in name)
     return kept if kept.isidentifier() else f"model_{kept}"
-
-
-def _page(port: int) -> str:
-    """Return where a browser finds a port of this machine: behind a hub, through jupyter-server-proxy."""
-    prefix, host = os.environ.get("JUPYTERHUB_SERVICE_PREFIX", ""), os.environ.get("JUPYTERHUB_PUBLIC_HUB_URL", "")
-    if prefix and host and find_spec("jupyter_server_proxy") is not None:
-        return f"{host.rstrip('/')}{prefix.rstrip('/')}/proxy/{port}/"
-    return f"http://127.0.0.1:{port}/"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import re
@@ -330,6 +331,32 @@ os.kill(os.getpid(), signal.SIGKILL)
             assert experiment.artifact_location == f"{folder}/artifacts/0"
         finally:
             webui.stop()
+
+    @pytest.mark.parametrize(
+        ("hostname", "prefix", "found"),
+        [
+            ("127.0.0.1", "", ("/base/proxy/", False)),
+            ("0.0.0.0", "", ("/base/proxy/", True)),
+            (None, "", ("", False)),
+            (None, "/user/me/", ("/user/me/proxy/", True)),
+        ],
+    )
+    def test_through_jupyters_own_address(self, tmp_path, monkeypatch, hostname, prefix, found):
+        # As a real Jupyter server writes it; jupyter-server-proxy is only looked for here, and not installed.
+        from mlflow_magics.tracking import webui
+
+        if hostname:
+            (tmp_path / "jpserver-4242.json").write_text(json.dumps({"base_url": "/base/", "hostname": hostname}))
+        monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
+        monkeypatch.setenv("JPY_PARENT_PID", "4242")
+        monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", prefix)
+        with monkeypatch.context() as without:
+            without.setattr(webui, "find_spec", lambda name: None)
+            assert webui.through_jupyter() == ("", False)
+        monkeypatch.setattr(webui, "find_spec", lambda name: object())
+        assert webui.through_jupyter() == found
+        allowed = webui._environment("sqlite:///x.db", "").get("MLFLOW_SERVER_ALLOWED_HOSTS")
+        assert (allowed == "*") == found[1]
 
     @pytest.mark.parametrize("port", ["99999", "0", "-1"])
     def test_what_is_no_port(self, refused, port):

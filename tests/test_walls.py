@@ -65,7 +65,7 @@ PACKAGES = {
     "openrun": {"mlflow"},  # the type of a field only; see test_mlflow_is_imported_by_tracking_alone
     "tracking": {
         *("mlflow", "requests", "urllib3", "sqlalchemy", "git", "pandas", "numpy", "packaging"),
-        *("filelock", "platformdirs"),
+        *("filelock", "platformdirs", "jupyter_core"),
         *("azure", "azureml", "msal"),  # in tracking/azure alone; see test_azure_is_imported_by_its_room_alone
     },
 }

@@ -16,6 +16,7 @@ EMPTY = Markup("")
 
 # Printable ASCII: what else a link for people may hold, a browser and a person could read differently.
 _URL = re.compile(r"https?://[!-\[\]-~]+", re.IGNORECASE)
+_PATH = re.compile(r"/[\w.~%-][\w./~%@-]*", re.ASCII)
 _LATEX = re.compile(r"[$\\]")
 _APART = r"<span>\g<0></span>"  # MathJax does not look across elements.
 _LONGEST_URL = 2000
@@ -136,7 +137,29 @@ def link(label: Markup, url: str) -> Markup:
     Markup
         The label alone where `url` may not become a link.
     """
-    if not (target := safe_url(url)):
+    return _link(label, safe_url(url))
+
+
+def local_link(label: Markup, path: str) -> Markup:
+    """Make a label a link to another page of the host that shows the notebook.
+
+    Parameters
+    ----------
+    label : Markup
+        What is read.
+    path : str
+        From the host's root; checked here.
+
+    Returns
+    -------
+    Markup
+        The label alone where `path` may not become a link.
+    """
+    return _link(label, path if _PATH.fullmatch(path) else "")
+
+
+def _link(label: Markup, target: str) -> Markup:
+    if not target:
         return label
     return element(
         "a", label, style="color:inherit;text-decoration:underline",

@@ -180,7 +180,7 @@ def _waiting(waiting: Waiting | None) -> list[tuple[str, str]]:
     return lines + [("waiting", f"{clean(name)}: {count(many, 'write')}") for name, many in waiting.runs]
 
 
-def page(label: str, url: str, note: str = "") -> Block:
+def page(label: str, url: str, note: str = "", path: str = "") -> Block:
     """Show where a page is.
 
     Parameters
@@ -191,6 +191,8 @@ def page(label: str, url: str, note: str = "") -> Block:
         Its address.
     note : str, optional
         What else to know.
+    path : str, optional
+        Where the host that shows the notebook has the same page: what its reader can reach.
 
     Returns
     -------
@@ -198,9 +200,18 @@ def page(label: str, url: str, note: str = "") -> Block:
         A link.
     """
     # The address on a line of its own, and whole: what is broken cannot be clicked or copied.
-    written = [*text.heading(label), f"  {html.safe_url(url)}", *text.paragraph("note", note)]
-    shown = parts.line(html.link(html.words(f"{label} ↗"), url), html.words(" "), parts.subdued(html.words(note)))
-    return Block(text="\n".join(written), html=parts.card(shown))
+    written = [
+        *text.heading(label),
+        f"  {html.safe_url(url)}",
+        *([f"  {path} at Jupyter's own address"] if path else []),
+    ]
+    head = html.words(f"{label} ↗")
+    here = html.link(html.words("on this machine ↗"), url)
+    links = [html.local_link(head, path), html.words(" · "), here] if path else [html.link(head, url)]
+    return Block(
+        text="\n".join([*written, *text.paragraph("note", note)]),
+        html=parts.card(parts.line(*links, html.words(" "), parts.subdued(html.words(note)))),
+    )
 
 
 def help(magics: Sequence[tuple[str, str, Sequence[str]]], tail: str) -> Block:

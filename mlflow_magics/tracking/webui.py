@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from ..errors import OptionError, TrackingError
@@ -83,6 +85,30 @@ def serve(uri: str, artifacts: str, port: int | None = None) -> tuple[int, bool]
     return chosen, True
 
 
+def through_jupyter() -> tuple[str, bool]:
+    """Tell where Jupyter serves this machine's ports.
+
+    Returns
+    -------
+    tuple of (str, bool)
+        The path on Jupyter's own host, before a port and ``/``; empty where there is no jupyter-server-proxy. And
+        whether people reach that host from other machines.
+    """
+    if find_spec("jupyter_server_proxy") is None:
+        return "", False
+    if prefix := os.environ.get("JUPYTERHUB_SERVICE_PREFIX"):
+        return f"{prefix.rstrip('/')}/proxy/", True
+    from jupyter_core.paths import jupyter_runtime_dir
+
+    # A server tells its kernels its process, and keeps a file about itself.
+    file = Path(jupyter_runtime_dir(), f"jpserver-{os.environ.get('JPY_PARENT_PID')}.json")
+    try:
+        told = json.loads(file.read_text(encoding="utf-8"))
+        return f"{told['base_url'].rstrip('/')}/proxy/", told["hostname"] not in ("localhost", "127.0.0.1", "::1")
+    except (OSError, ValueError, KeyError, TypeError):
+        return "", False
+
+
 def stop() -> bool:
     """End the web interface; return whether there was one."""
     global _served
@@ -104,9 +130,15 @@ def stop() -> bool:
 def _environment(uri: str, artifacts: str) -> dict[str, str]:
     """Return what MLflow's server is told: not on a command line, which every user of the machine may read."""
     kept = ("MLFLOW_DISABLE_TELEMETRY", "MLFLOW_SERVER_")
-    told = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_") or name.startswith(kept)}
+    told = {
+        name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_") or name.startswith(kept)
+    }
     told |= {"MLFLOW_BACKEND_STORE_URI": uri, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     told |= {"MLFLOW_DEFAULT_ARTIFACT_ROOT": artifacts} if artifacts else {}
+    if through_jupyter()[1]:
+        # MLflow refuses a host it does not know, and the browser names the one at which it found Jupyter. Jupyter
+        # checks that host itself, asks who it is, and nobody browses on this machine.
+        told = {"MLFLOW_SERVER_ALLOWED_HOSTS": "*", "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": "*"} | told
     told["PYTHONPATH"] = os.pathsep.join(filter(None, (str(Path(__file__).parents[2]), told.get("PYTHONPATH"))))
     # MLflow starts its workers by name.
     told["PATH"] = os.pathsep.join((os.path.dirname(sys.executable), told.get("PATH", "")))

@@ -102,3 +102,12 @@ def test_nothing_at_all_to_show() -> None:
     assert tables.notes([]).text == ""
     for block in (tables.integrations([]), tables.check([]), tables.notes([])):
         Page(block.html)
+
+
+def test_a_page_that_jupyter_passes_on():
+    found = tables.page("the pages", "http://127.0.0.1:5000/", "started", "/user/me/proxy/5000/")
+    assert 'href="/user/me/proxy/5000/"' in found.html
+    assert 'href="http://127.0.0.1:5000/"' in found.html
+    assert "/user/me/proxy/5000/ at Jupyter's own address" in found.text
+    for path in ("//evil.example.com/", "javascript:alert(1)", "/a b", "/<b>"):
+        assert f'href="{path}' not in tables.page("the pages", "http://127.0.0.1:5000/", "", path).html
