@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .capture import failure, provenance, secrets
 from .errors import MlflowMagicsError, TrackingError, UnknownNameError
 from .openrun import OpenRun
-from .records import Captured, Param, Status
+from .records import Captured, Status
 from .tracking import connection, context, datasets, files, guards, models, names, runs
 
 if TYPE_CHECKING:
@@ -346,10 +346,12 @@ def _settle(session: Session, opened: OpenRun, captured: Captured, facts: Mappin
     params = tuple(one for one in facts.get("params", ()) if f"param {one.name}" not in settled.refused)
     metrics = tuple(one for one in facts.get("metrics", ()) if f"metric {one.name}" not in settled.refused)
     final = {metric.name: metric.value for metric in metrics} | {one.name: one.last for one in captured.series}
+    # All that the store has of it, as the next kernel will read it.
+    now = {**facts.get("auto_params", {}), **{param.name: param.value for param in params}}
     # A store that does not answer is not asked for more.
     previous = None
     if not settled.waiting.total:
-        compare = functools.partial(_previous, session, opened, final, params)
+        compare = functools.partial(_previous, session, opened, now, final)
         previous = _attempt(opened, "no comparison with the previous run", compare)
     return {
         "run_id": settled.run_id,
@@ -361,9 +363,9 @@ def _settle(session: Session, opened: OpenRun, captured: Captured, facts: Mappin
 
 
 def _previous(
-    session: Session, opened: OpenRun, metrics: Mapping[str, float], params_now: Sequence[Param]
+    session: Session, opened: OpenRun, params: Mapping[str, str], metrics: Mapping[str, float]
 ) -> Mapping[str, float]:
-    """Return the metrics of the previous run of this cell, and remember these for the next."""
+    """Return the metrics of the previous run of this cell, and remember this one for the next."""
     source = opened.source
     if source is None:
         return {}
@@ -375,15 +377,14 @@ def _previous(
         return {}
     key = f"{opened.experiment_id}/{tag}/{value}"
     if key not in session.previous:
-        session.previous[key] = runs.previous_metrics(opened.experiment_id, tag, value, opened.tracked.info.run_id)
+        session.previous[key] = runs.previous(opened.experiment_id, tag, value, opened.tracked.info.run_id)
     previous = session.previous[key]
-    session.previous[key] = metrics
-    same = {name: previous[name] for name in metrics if name in previous}
-    params = {param.name: param.value for param in params_now}
-    if key in session.previous_params:
-        line = _against(session.previous_params[key], params, same, metrics)
-        opened.notes += [line] if line else []
-    session.previous_params[key] = params
+    session.previous[key] = params, metrics
+    if previous is None:
+        return {}
+    same = {name: previous[1][name] for name in metrics if name in previous[1]}
+    line = _against(previous[0], params, same, metrics)
+    opened.notes += [line] if line else []
     return same
 
 

@@ -65,9 +65,8 @@ class Session:
         self.hidden = hidden
         self.connection: Connection | None = None
         self.open_runs: list[OpenRun] = []
-        self.previous: dict[str, Mapping[str, float]] = {}
+        self.previous: dict[str, tuple[Mapping[str, str], Mapping[str, float]] | None] = {}
         self.executed: dict[int, tuple[str, str, float]] = {}
-        self.previous_params: dict[str, Mapping[str, str]] = {}
         self._fluent: FluentRuns | None = None
         self._autologged: set[str] = set()
         self.news: list[str] = []

@@ -112,7 +112,7 @@ class TestStores:
             return call
 
         # A stand-in for a server that hangs from now on: the real one makes the test wait for what it forbids.
-        for name in ("write", "upload", "close_run", "previous_metrics"):
+        for name in ("write", "upload", "close_run", "previous"):
             monkeypatch.setattr(room, name, silent(name))
         tracked.run_cell("%%mlflow_run\nlr = 1\n")
         assert asked == ["write"]

@@ -208,6 +208,31 @@ class TestDiff:
         looked.run_cell(again.format(1.0).replace("sum([rate, 1])", "sum([rate, 3])"), cell_id="other-cell")
         assert any("the same params; score +100.0%" in note for note in session.last[1].notes)
 
+    def test_a_rerun_says_it_in_another_kernel_too(self, looked):
+        again = "%%mlflow_run line --metrics score\nrate = {}\nscore = float(sum([rate, 1]))\n"
+        session = looked.magics_manager.registry["MlflowMagics"].session
+        for rate, seen in ((0.5, False), (1.0, True)):
+            looked.run_cell(again.format(rate), cell_id="restarted-cell")
+            assert any("rate 0.5 → 1.0; score +33.3%" in note for note in session.last[1].notes) == seen
+            session.previous.clear()  # all that a kernel knows of it
+        looked.run_cell(again.format(1.0), cell_id="restarted-cell")
+        assert not any("against" in note for note in session.last[1].notes)
+
+    def test_a_rerun_under_autolog_in_another_kernel(self, looked):
+        fit = """%%mlflow_run line
+from sklearn.linear_model import Ridge
+mlflow.sklearn.autolog(log_models=False, silent=True)
+alpha = {}
+ridge = Ridge(alpha=alpha).fit([[0.0], [1.0], [2.0]], [0, 1, 3])
+mlflow.sklearn.autolog(disable=True)
+"""
+        session = looked.magics_manager.registry["MlflowMagics"].session
+        looked.user_ns["mlflow"] = mlflow
+        for alpha in (0.5, 1.0):
+            assert looked.run_cell(fit.format(alpha), cell_id="autologged-cell").success
+            session.previous.clear()
+        assert "against the run before: alpha 0.5 → 1.0; %mlflow_diff shows all" in session.last[1].notes
+
     def test_by_the_beginning_of_an_id(self, looked, run):
         table = run("%mlflow_runs --sort oldest --top 2")[0]
         first, second = (run_id[:12] for run_id in table.run_id)

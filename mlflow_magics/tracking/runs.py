@@ -428,8 +428,8 @@ def close_run(run: Run, status: Status) -> None:
         _get_store().update_run_info(run.info.run_id, RunStatus.from_string(status), int(time.time() * 1000), None)
 
 
-def previous_metrics(experiment_id: str, tag: str, value: str, not_run: str) -> dict[str, float]:
-    """Return the metrics of the latest earlier run that carries a tag; one request.
+def previous(experiment_id: str, tag: str, value: str, not_run: str) -> tuple[dict[str, str], dict[str, float]] | None:
+    """Return params and metrics of the latest earlier run that carries a tag; one request.
 
     Parameters
     ----------
@@ -442,8 +442,8 @@ def previous_metrics(experiment_id: str, tag: str, value: str, not_run: str) -> 
 
     Returns
     -------
-    dict of str to float
-        Empty where there is no such run.
+    tuple of (dict of str to str, dict of str to float), or None
+        None where there is no such run.
 
     Raises
     ------
@@ -459,7 +459,7 @@ def previous_metrics(experiment_id: str, tag: str, value: str, not_run: str) -> 
             order_by=["attributes.start_time DESC"],
         )
     earlier = [r for r in found if r.info.run_id != not_run]
-    return dict(earlier[0].data.metrics) if earlier else {}
+    return (dict(earlier[0].data.params), dict(earlier[0].data.metrics)) if earlier else None
 
 
 def samples_system_metrics() -> bool:
