@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .capture import failure, provenance, secrets
-from .errors import MlflowMagicsError, TrackingError, UnknownNameError
+from .errors import MlflowMagicsError, NotLoggableError, TrackingError
 from .openrun import OpenRun
 from .records import Captured, Status
 from .tracking import connection, context, datasets, files, guards, models, names, runs
@@ -246,8 +246,7 @@ def _log_data(session: Session, opened: OpenRun) -> list[tuple[str, str]]:
     found = []
     for variable, use in opened.options.data:
         if variable not in session.namespace:
-            near = UnknownNameError("variable", variable, session.known_names(), "the cell did not reach it")
-            opened.notes.append(f"data was not logged: {near}")
+            opened.notes.append(f"data {variable} was not logged: the cell did not reach it")
             continue
         log = functools.partial(_log_dataset, session, opened, variable, use)
         if words := _attempt(opened, f"data {variable} was not logged", log):
@@ -432,7 +431,9 @@ def _attempt(opened: OpenRun, what: str, job: Callable[[], T]) -> T | None:
         return job()
     except Exception as error:  # noqa: BLE001
         # Files, figures, models and plugins fail in their own ways. One part must not take the others with it.
-        opened.notes.append(f"{what}: {guards.reason(error)}")
+        # What is about one value names it, and so does `what`.
+        why = error.reason if isinstance(error, NotLoggableError) else guards.reason(error)
+        opened.notes.append(f"{what}: {why}")
         if isinstance(error, TrackingError) and error.timed_out:
             opened.gave_up = True
             opened.notes.append("the store does not answer: the rest of this run was not sent")

@@ -533,9 +533,9 @@ class Session:
         return found
 
     def _expect_variables(self, opened: OpenRun) -> None:
-        """Raise for a ``--model`` variable that neither exists nor is mentioned in the cell."""
+        """Raise for a ``--model`` or ``--data`` variable that neither exists nor is mentioned in the cell."""
         mentioned = set(opened.flow.names) if opened.flow is not None else set()
-        for variable, _ in opened.options.models:
+        for variable, _ in (*opened.options.models, *opened.options.data):
             if variable not in self.namespace and variable not in mentioned:
                 raise UnknownNameError("variable", variable, [*mentioned, *self.known_names()])
 

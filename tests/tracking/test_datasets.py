@@ -117,10 +117,14 @@ def test_a_run_is_given_it(tracked, capsys):
 
 def test_mistakes(tracked, capsys):
     tracked.run_cell("frame = [1, 2]")
-    tracked.run_cell("%%mlflow_run --data fram nothing_like_it number\nnumber = 3\n")
+    for word, mend in (("fram", "unknown variable 'fram'; did you mean frame?"), ("a.b", "--data takes a variable")):
+        assert not tracked.run_cell(f"%%mlflow_run --data {word}\nran = 1\n").success
+        shown = "".join(capsys.readouterr())
+        assert mend in shown
+        assert len(shown.strip().splitlines()) == 1
+        assert "ran" not in tracked.user_ns
+    tracked.run_cell("%%mlflow_run --data later number --model number\nnumber = 3\nif not number:\n    later = [1]\n")
     shown = " ".join(capsys.readouterr().out.split())
-    assert "unknown variable 'fram'; did you mean frame?" in shown
-    assert "the cell did not reach it" in shown
-    assert "not a dataset (int)" in shown
-    tracked.run_cell("%%mlflow_run --data a.b\nx = 1\n")
-    assert "--data takes a variable" in "".join(capsys.readouterr())
+    assert "data later was not logged: the cell did not reach it" in shown
+    assert "data number was not logged: not a dataset (int)" in shown
+    assert "model number was not logged: int is of no flavor MLflow knows" in shown
