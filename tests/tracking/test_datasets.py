@@ -98,6 +98,18 @@ def test_only_some_rows_are_read():
     assert "rows" not in datasets.describe("d", frame(10)).words
 
 
+def test_a_schema_is_bounded_too(monkeypatch):
+    from mlflow.types import utils
+
+    asked = []
+    original = utils._infer_schema
+    monkeypatch.setattr(utils, "_infer_schema", lambda sample: asked.append(len(sample)) or original(sample))
+    texts = pd.DataFrame({"a": ["x"] * 50_000})
+    assert '"string"' in datasets.describe("d", texts).schema
+    assert '"string"' in datasets.describe("d", texts.head(5)).schema
+    assert asked == [1_000, 5]
+
+
 def test_a_run_is_given_it(tracked, capsys):
     import mlflow
 
