@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mlflow_magics.tracking import links
+from mlflow_magics.tracking.azure import addresses
 
 AZURE = (
     "azureml://westeurope.api.azureml.ms/mlflow/v1.0/subscriptions/0b1f6471-1bf0-4dda-aec3-111122223333"
@@ -24,6 +27,8 @@ def _public_cloud(monkeypatch):
 def test_azure_mls_pages_are_the_studios():
     assert links.run_url(AZURE, EXPERIMENT, "brave_apple_1") == f"https://ml.azure.com/runs/brave_apple_1?wsid={WSID}"
     assert links.experiment_url(AZURE, EXPERIMENT) == f"https://ml.azure.com/experiments/id/{EXPERIMENT}?wsid={WSID}"
+    # What is shown can be pasted.
+    assert addresses.parse(links.run_url(AZURE, EXPERIMENT, "r"))[0] == replace(addresses.parse(AZURE)[0], host="")
 
 
 def test_the_tenant_is_named_where_it_is_known():
@@ -52,9 +57,13 @@ def test_each_cloud_has_its_studio(cloud, studio, monkeypatch):
     assert links.experiment_url(AZURE, EXPERIMENT).startswith(studio)
 
 
-def test_a_sovereign_clouds_host_tells_its_studio():
-    government = AZURE.replace("westeurope.api.azureml.ms", "usgovvirginia.api.ml.azure.us")
-    assert links.run_url(government, EXPERIMENT, "r").startswith("https://ml.azure.us/runs/r?wsid=")
+@pytest.mark.parametrize(
+    ("host", "studio"),
+    [("usgovvirginia.api.ml.azure.us", "https://ml.azure.us/"), ("chinaeast2.api.ml.azure.cn", "https://ml.azure.cn/")],
+)
+def test_a_sovereign_clouds_host_tells_its_studio(host, studio):
+    uri = AZURE.replace("westeurope.api.azureml.ms", host)
+    assert links.run_url(uri, EXPERIMENT, "r").startswith(f"{studio}runs/r?wsid=")
 
 
 @pytest.mark.parametrize("uri", [AZURE, "http://host:5000"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import parse_qs, quote, unquote
+from urllib.parse import parse_qs, unquote
 
 from ...errors import ConnectionFailedError
 
@@ -19,7 +19,7 @@ _KEYS = {
 _GUID = re.compile(r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$")
 _NAME = re.compile(r"^[\w\-.()]+$")
 _HOST = re.compile(r"^[A-Za-z0-9](?:[A-Za-z0-9.\-]*[A-Za-z0-9])?(?::\d{1,5})?$")
-_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+]*):/*")
+_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+]*)(?::/*|//+)")
 # "workspace" and "my-workspace" are names that people give.
 _PLACEHOLDER = re.compile(
     r"^[<{\[$].*|.*[>}\]]$"
@@ -27,9 +27,15 @@ _PLACEHOLDER = re.compile(
     r"|^(subscription|resource_?group|workspace)_(id|name)$|^x{3,}$|^\.+$|^…$",
     re.IGNORECASE,
 )
+# Byte order marks, soft hyphens and what chats put between words, to break lines there.
+_UNSEEN = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
 _QUOTES = "'\"`\u201c\u201d\u2018\u2019 "
 _PAGES = ("ml.azure.com", "ml.azure.us", "ml.azure.cn", "studio.ml.azure.cn")
-_PORTALS = ("portal.azure.com", "portal.azure.us", "portal.azure.cn")
+# ARM's addresses are those of a workspace's page too: its id in Azure, with a host before it.
+_PORTALS = (
+    *("portal.azure.com", "portal.azure.us", "portal.azure.cn"),
+    *("management.azure.com", "management.usgovcloudapi.net", "management.chinacloudapi.cn"),
+)
 _EXAMPLE = (
     "copy the MLflow tracking URI from the workspace's page in the portal, "
     f"as azureml://REGION.api.azureml.ms/mlflow/v1.0/subscriptions/…/{_PROVIDER}/workspaces/NAME"
@@ -72,32 +78,6 @@ class Workspace:
     def where(self) -> str:
         """The workspace for people."""
         return f"Azure ML workspace {self.name}"
-
-    def studio_url(self, run_id: str | None = None, tenant: str = "") -> str:
-        """Link to the studio.
-
-        Parameters
-        ----------
-        run_id : str, optional
-            The run; the workspace's own page without it.
-        tenant : str, optional
-            The tenant's id, as the token says it; needed by people who belong to several.
-
-        Returns
-        -------
-        str
-            The page's address.
-        """
-        page = f"runs/{quote(run_id, safe='')}" if run_id else ""
-        group = quote(self.resource_group, safe="()")
-        wsid = f"/subscriptions/{self.subscription}/resourcegroups/{group}/workspaces/{quote(self.name)}"
-        tail = f"&tid={quote(tenant, safe='')}" if tenant else ""
-        return f"https://{self._studio}/{page}?wsid={wsid}{tail}"
-
-    @property
-    def _studio(self) -> str:
-        name = self.host.partition(":")[0].lower()
-        return next((page for page in ("ml.azure.us", "ml.azure.cn") if name.endswith("." + page)), "ml.azure.com")
 
 
 def is_meant(text: str) -> bool:
@@ -148,13 +128,13 @@ def parse(text: str) -> tuple[Workspace, tuple[str, ...]]:
     address = _cleaned(text, notes)
     scheme = _SCHEME.match(address)
     rest = address[scheme.end() :] if scheme else address
-    if address.lower().startswith("/subscriptions/"):
-        return _workspace(address, "", text, notes), tuple(notes)
+    if rest.lower().lstrip("/").startswith("subscriptions/"):
+        return _workspace(_without_query(rest, notes), "", text, notes), tuple(notes)
     host, _, path = rest.partition("/")
     if page := _page(host.lower(), rest):
         notes.append("read the workspace from the address of its page")
         return _workspace(page, "", text, []), tuple(notes)
-    _check_scheme(scheme[1] if scheme else "", notes, text)
+    _check_scheme(scheme, notes, text)
     path = _without_query("/" + path, notes)
     return _workspace(path, _host(host, text, notes), text, notes), tuple(notes)
 
@@ -185,7 +165,10 @@ def named(subscription: str, resource_group: str, name: str, where: str) -> Work
 
 
 def _cleaned(text: str, notes: list[str]) -> str:
-    bare = text.strip()
+    seen = _UNSEEN.sub("", text)
+    if seen != text:
+        notes.append("left out characters that cannot be seen")
+    bare = seen.strip()
     stripped = bare.strip(_QUOTES)
     if stripped.startswith("<") and stripped.endswith(">"):
         stripped = stripped[1:-1].strip(_QUOTES)
@@ -213,19 +196,19 @@ def _page(host: str, rest: str) -> str:
             raise ConnectionFailedError(
                 "https://" + host.partition("#")[0], "this page of the portal is not that of a workspace", _EXAMPLE
             )
-        return unquote(rest[start:])
+        return unquote(re.split(r"[?#]", rest[start:], maxsplit=1)[0])
     return ""
 
 
-def _check_scheme(scheme: str, notes: list[str], text: str) -> None:
-    if scheme == "azureml":
-        return
-    if not scheme:
+def _check_scheme(written: re.Match[str] | None, notes: list[str], text: str) -> None:
+    if written is None:
         notes.append("put azureml:// in front")
-    elif scheme.lower() in ("http", "https", "azureml"):
-        notes.append(f"took azureml:// for {scheme}://")
-    else:
-        raise ConnectionFailedError(_shown(text), f"{scheme}:// is not the scheme of an Azure ML workspace", _EXAMPLE)
+    elif written[1].lower() not in ("azureml", "http", "https"):
+        raise ConnectionFailedError(
+            _shown(text), f"{written[1]}:// is not the scheme of an Azure ML workspace", _EXAMPLE
+        )
+    elif written[0] != "azureml://":
+        notes.append(f"took azureml:// for {written[0]}")
 
 
 def _without_query(path: str, notes: list[str]) -> str:
@@ -272,9 +255,9 @@ def _workspace(path: str, host: str, text: str, notes: list[str]) -> Workspace:
         )
     elif found["providers"] != _PROVIDER:
         notes.append(f"wrote {_PROVIDER} for {found['providers']}")
-    if host and rest:
+    if rest:
         notes.append(f"left out /{'/'.join(rest)} at the end")
-    elif host and path.endswith("/"):
+    elif path.endswith("/"):
         notes.append("left out the / at the end")
     return Workspace(found["subscriptions"], found["resourceGroups"], found["workspaces"], host)
 

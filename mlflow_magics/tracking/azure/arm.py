@@ -70,12 +70,11 @@ def tracking_uri(
 
 def _answer(workspace: Workspace, response: Any) -> Workspace:
     try:
-        uri = response.json()["properties"]["mlFlowTrackingUri"]
-    except (ValueError, KeyError, TypeError) as error:
+        return parse(response.json()["properties"]["mlFlowTrackingUri"])[0]
+    except (ValueError, KeyError, TypeError, ConnectionFailedError) as error:
         raise ConnectionFailedError(
             workspace.where, "ARM's answer names no MLflow tracking URI", f"look whether it is set up, {_URI_MEND}"
         ) from error
-    return parse(str(uri))[0]
 
 
 def _refused(workspace: Workspace, response: Any) -> ConnectionFailedError:

@@ -48,12 +48,15 @@ def test_what_is_written_is_read_again(workspace):
         (HOME.uri + "?auth=secret", "left out what follows the ?"),
         (HOME.uri.replace("azureml://", "https://"), "for https://"),
         (HOME.uri.replace("azureml://", "AzureML://"), "for AzureML://"),
+        (HOME.uri.replace("azureml://", "azureml//"), "for azureml//"),
+        (HOME.uri.replace("azureml://", "azureml:/"), "for azureml:/"),
         (HOME.uri.replace("azureml://", ""), "put azureml:// in front"),
         (HOME.uri.replace("v1.0", "v2.0"), "for /mlflow/v2.0"),
         (HOME.uri.replace("/mlflow/v1.0", ""), "put /mlflow/v1.0 in"),
         (HOME.uri.replace("/providers/Microsoft.MachineLearningServices", ""), "put /providers/"),
         (HOME.uri.replace("//eastus", "//me:secret@eastus"), "takes no credentials"),
         (HOME.uri.replace("my-group", "my%2Dgroup"), "%-codes"),
+        (f"\ufeff{HOME.uri}\u200b", "cannot be seen"),
     ],
 )
 def test_one_slip_is_mended_with_one_note(pasted, note):
@@ -134,6 +137,10 @@ def test_what_cannot_be_mended_is_explained(pasted, reason):
         "Microsoft.MachineLearningServices%2Fworkspaces%2Fws1",
         f"https://portal.azure.com/#@corp.com/resource{SCOPE}/overview",
         SCOPE,
+        SCOPE.removeprefix("/"),
+        f"azureml:/{SCOPE}",
+        f"azureml://subscriptions/{GUID}/resourcegroups/my-group/workspaces/ws1/datastores/blobs/paths/data",
+        f"https://management.azure.com{SCOPE}?api-version=2024-10-01",
     ],
 )
 def test_a_page_or_an_id_names_the_workspace_without_its_host(page):
@@ -156,12 +163,3 @@ def test_a_token_in_what_cannot_be_read_is_not_shown():
     with pytest.raises(ConnectionFailedError) as caught:
         parse("azureml://me:hunter2@eastus.api.azureml.ms/mlflow?token=hunter2")
     assert "hunter2" not in str(caught.value)
-
-
-def test_links_go_to_the_studio_of_the_cloud():
-    tail = f"?wsid=/subscriptions/{GUID}/resourcegroups/my-group/workspaces/ws1"
-    assert HOME.studio_url("run1", "t-1") == f"https://ml.azure.com/runs/run1{tail}&tid=t-1"
-    assert HOME.studio_url() == f"https://ml.azure.com/{tail}"
-    china = Workspace(GUID, "my-group", "ws1", "chinaeast2.api.ml.azure.cn")
-    assert china.studio_url("r").startswith("https://ml.azure.cn/runs/r?")
-    assert parse(HOME.studio_url("run1", "t-1"))[0] == Workspace(GUID, "my-group", "ws1")
