@@ -30,15 +30,14 @@ def find(folder: Path) -> Path | None:
     -------
     Path or None
         The first of ``.azureml/``, ``aml_config/`` and no folder at all, each here and up to five folders above,
-        whose config.json holds the three keys. Another program's config.json is passed over.
+        whose config.json holds the three keys. Another program's config.json is passed over. Where there is none, the
+        first in Azure ML's own folders that means to be one: :func:`read` names its fault.
     """
     start = folder.absolute()
-    for place in _PLACES:
-        for base in (start, *start.parents)[: _LEVELS + 1]:
-            path = base / place / "config.json"
-            if _is_workspace(path):
-                return path
-    return None
+    bases = (start, *start.parents)[: _LEVELS + 1]
+    files = [base / place / "config.json" for place in _PLACES for base in bases]
+    own = (path for path in files if path.parent.name in _PLACES)
+    return next(filter(_is_workspace, files), None) or next(filter(_is_meant, own), None)
 
 
 def read(path: Path) -> Workspace:
@@ -60,8 +59,8 @@ def read(path: Path) -> Workspace:
         If there is no such file, or something is wrong in it; the message names the key.
     """
     if path.is_dir():
-        inside = find(path)
-        if inside is None:
+        inside = find(path) or path / "config.json"
+        if not inside.is_file():
             raise ConnectionFailedError(short_path(path), "this folder holds no config.json of a workspace", _MEND)
         path = inside
     where = short_path(path)
@@ -116,7 +115,7 @@ def check_tenant(path: Path, signed_in: str) -> None:
         raise ConnectionFailedError(
             short_path(path),
             f"it names the tenant {wanted}, and you are signed in to {signed_in}",
-            f"az login --tenant {wanted}",
+            f"az login --tenant {wanted}, or AZURE_TENANT_ID={wanted} for a service principal",
         )
 
 
@@ -145,6 +144,14 @@ def _is_workspace(path: Path) -> bool:
     except (OSError, ValueError, RecursionError):
         return False  # not ours to complain of: only looked at in passing
     return isinstance(content, dict) and set(content) >= set(KEYS)
+
+
+def _is_meant(path: Path) -> bool:
+    try:
+        content = path.read_text(encoding="utf-8-sig", errors="replace")
+    except OSError:
+        return False
+    return any(key in content for key in KEYS)
 
 
 def _listed(keys: list[str]) -> str:

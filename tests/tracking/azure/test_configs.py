@@ -41,6 +41,14 @@ class TestFind:
         mine = write(tmp_path / "config.json", GOOD)
         assert configs.find(tmp_path / "a") == mine
 
+    def test_one_with_a_slip_in_azure_mls_own_folder_is_no_other_programs(self, tmp_path):
+        broken = write(tmp_path / ".azureml" / "config.json", json.dumps(GOOD)[:-1])
+        assert configs.find(tmp_path / "a") == broken
+        with pytest.raises(ConnectionFailedError, match="it is not JSON"):
+            configs.read(tmp_path / ".azureml")
+        mine = write(tmp_path / "config.json", GOOD)
+        assert configs.find(tmp_path) == mine
+
     def test_five_folders_up_and_no_more(self, tmp_path):
         mine = write(tmp_path / "config.json", GOOD)
         deep = tmp_path / "1" / "2" / "3" / "4" / "5"
@@ -84,6 +92,9 @@ class TestRead:
         with pytest.raises(ConnectionFailedError, match="no such file"):
             configs.read(tmp_path / "config.json")
         with pytest.raises(ConnectionFailedError, match="this folder holds no"):
+            configs.read(tmp_path)
+        write(tmp_path / "config.json", "{}")
+        with pytest.raises(ConnectionFailedError, match="subscription_id and resource_group and workspace_name are"):
             configs.read(tmp_path)
 
     def test_another_tenant(self, tmp_path):
