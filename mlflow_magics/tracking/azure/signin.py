@@ -25,6 +25,9 @@ _WAYS_OUT = (
     "run `az login`, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET, "
     "or sign in here: %mlflow_connect … --device-code"
 )
+_PRINCIPALS_WAYS_OUT = (
+    "check AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET, or unset them to sign in as somebody else"
+)
 _PRINCIPAL = "service principal"
 _BROWSER, _DEVICE = "browser", "device code"
 # The members of azure-identity's default chain that ask nobody, in its order, and what we call them. Left out: the
@@ -117,7 +120,8 @@ def sign_in(
         return _signed(member, token, cloud, seconds)
     if attended and can_open_browser(os.environ) and not _is_principal(stages):
         return _asked(workspace, _browser_member(cloud), cloud, seconds)
-    raise ConnectionFailedError(workspace.where, f"not signed in to Azure{f' ({reason})' if reason else ''}", _WAYS_OUT)
+    mend = _PRINCIPALS_WAYS_OUT if _is_principal(stages) else _WAYS_OUT
+    raise ConnectionFailedError(workspace.where, f"not signed in to Azure{f' ({reason})' if reason else ''}", mend)
 
 
 def later(workspace: Workspace) -> Signed:
