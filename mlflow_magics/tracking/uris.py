@@ -21,6 +21,13 @@ Kind = Literal["server", "sqlite", "database", "databricks", "azureml", "plugin"
 SERVERS = ("http", "https")
 DATABASES = ("postgresql", "mysql", "mssql")
 _KNOWN = (*SERVERS, "sqlite", *DATABASES, "azureml", "databricks", "file")
+# What is typed without an address -> what may have been meant.
+_WORDS = {
+    "databricks": "databricks",
+    "local": "local",
+    "localhost": "http://localhost:5000",
+    "azureml": "azureml://… as the workspace's page in the portal shows it, or --config PATH",
+}
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.\-]*):")
 _HOST_AND_PORT = re.compile(r"^(localhost|[\w\-]+(\.[\w\-]+)*):\d{1,5}(/.*)?$")
 _HOST_NAME = re.compile(r"^(localhost|[\w\-]+(\.[\w\-]+)+)(/.*)?$")
@@ -241,8 +248,8 @@ def _from_path(text: str, folder: Path) -> Target:
     looks_like_path = text.startswith(("/", "./", "../", "~")) or text in (".", "..")
     if looks_like_path or path.is_dir():
         return sqlite_target(path / "mlflow.db")
-    if near := get_close_matches(text, ("databricks", "local", "localhost"), n=1, cutoff=0.7):
-        raise _unclear(text, "http://localhost:5000" if near[0] == "localhost" else near[0])
+    if near := get_close_matches(text, _WORDS, n=1, cutoff=0.7):
+        raise _unclear(text, _WORDS[near[0]])
     if slashes := re.match(r"^(https?)//(.+)$", text):
         raise _unclear(text, f"{slashes[1]}://{slashes[2]}")
     if (_HOST_NAME.match(text) and not path.parent.is_dir()) or ("." in text and "/" not in text):

@@ -125,6 +125,7 @@ def test_a_workspaces_address_that_lacks_a_part(home):
         ("databrick", "databricks"),
         ("databricks:profile", "databricks://profile"),
         ("lokal", "local"),
+        ("azure", "azureml://… as the workspace's page in the portal shows it, or --config PATH"),
         ("runs", "./runs"),
         ("postgres://host/db", "postgresql://host/db"),
     ],
