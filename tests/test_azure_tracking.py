@@ -60,6 +60,60 @@ mlflow.set_tags({f"t{i}": "x" for i in range(60)})
     assert not any(each.status == 400 for each in azure_ml.requests[:-40])
 
 
+def test_files_that_the_storage_refused_for_a_while_arrive(notebook, azure_ml):
+    instance = notebook("compute_instance")
+    instance.run(LOAD, "%mlflow_connect -e storage")
+    azure_ml.faults.refuse(403, times=2, where="note.txt")
+    azure_ml.faults.refuse(403, times=2, where="model/MLmodel")
+    cell = """%%mlflow_run --model model
+from sklearn.linear_model import LinearRegression
+import mlflow, mlflow.sklearn
+model = LinearRegression().fit([[0], [1]], [0, 1])
+open("note.txt", "w").write("x")
+%mlflow_log artifact note.txt
+"""
+    instance.run(cell)
+    deadline = time.monotonic() + 60
+    while "nothing was waiting" not in instance.run("%mlflow_sync") and time.monotonic() < deadline:
+        time.sleep(0.5)
+    (run,) = instance.runs("storage")
+    assert {"note.txt", "model/MLmodel", "model/model.pkl"} <= set(instance.files(run))
+    assert "note x" in instance.run(f"print('note', mlflow.artifacts.load_text('runs:/{run.info.run_id}/note.txt'))")
+    assert "[1.]" in instance.run(f"print(mlflow.sklearn.load_model('runs:/{run.info.run_id}/model').predict([[1]]))")
+    assert not any(name.startswith("mlflow_magics.rejected") for name in run.data.tags)
+
+
+def test_a_name_that_the_run_holds_already(notebook):
+    instance = notebook("compute_instance")
+    instance.run(LOAD, "%mlflow_connect -e names")
+    cell = """%%mlflow_run
+import mlflow
+for text in ("first", "second"):
+    mlflow.log_text(text, "notes/epoch_10.txt")
+mlflow.log_dict({}, "notes/other.json")
+"""
+    shown = instance.run(cell)
+    assert "the run holds files of these names already, and its store replaces none" in shown
+    assert "it is there as epoch_10_2.txt" in shown
+    (run,) = instance.runs("names")
+    written = ["cell.py", "notes/epoch_10.txt", "notes/epoch_10_2.txt", "notes/other.json"]
+    assert instance.files(run) == written
+    uri = f"runs:/{run.info.run_id}/notes/epoch_10"
+    assert "second" in instance.run(f"print(mlflow.artifacts.load_text('{uri}_2.txt'))")
+    # Of a folder, what is new is taken.
+    again = """%%mlflow_run --run-id {0}
+from pathlib import Path
+Path("notes").mkdir(exist_ok=True)
+for name in ("other.json", "new.txt"):
+    Path("notes", name).write_text("x")
+mlflow.log_artifacts("notes", "notes")
+"""
+    shown = instance.run(again.format(run.info.run_id))
+    assert "replaces none: notes/other.json" in shown
+    assert "notes/new.txt" in instance.files(run)
+    assert "nothing was waiting" in instance.run("%mlflow_sync")
+
+
 MODELS = """%%mlflow_run by-hand
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression

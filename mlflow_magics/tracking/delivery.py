@@ -8,6 +8,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from mlflow.entities import Metric, Param, RunTag
@@ -108,6 +109,7 @@ class Delivery:
         self.files_trouble = ""
         self._files_again = 0.0
         self._files_tries = 0
+        self._begun: dict[str, dict[str, Any]] = defaultdict(dict)
         self._keys: dict[int, Key] = {}
         # A kernel that died may have died between the store's doing and the note of it.
         self._doubtful = {run.id for run in journal.runs() if not run.remote}
@@ -351,7 +353,7 @@ class Delivery:
                 if row.op == "experiment":
                     self._experiment(row.data)
                 else:
-                    replay.do(row.op, self.store, remote, {**self._context(), **self._data(run, row)})
+                    replay.do(row.op, self.store, remote, {**self._context(run), **self._data(run, row)})
         except UnavailableError as error:
             if row.op == "artifact" and self._alive(remote):
                 # Files have a store of their own: a bucket that nobody may write to must not hold up the rest.
@@ -370,12 +372,13 @@ class Delivery:
             self.overflow.forget(run, row.data["key"])
         if row.op == "artifact":
             self.journal.unstage(row.data["staged"])
+            self._begun.pop(row.data["staged"], None)
             self.files_trouble, self._files_tries = "", 0
         return True
 
-    def _context(self) -> dict[str, Any]:
-        known = {"tracking_uri": self.tracking_uri, "repositories": self.repositories}
-        return known | {"remote": self.remote, "place": self.place}
+    def _context(self, run: str) -> dict[str, Any]:
+        known = {"tracking_uri": self.tracking_uri, "repositories": self.repositories, "begun": self._begun}
+        return known | {"remote": self.remote, "place": self.place, "refuse": partial(self._refuse, run)}
 
     def _data(self, run: str, row: Row) -> Mapping[str, Any]:
         if row.op == "model status" and run in self._broken:

@@ -1,7 +1,7 @@
 """The writes that a journal keeps, as calls of a store: how each is written down, and how it is done.
 
 Each may be done twice: the answer to the first time may have been lost. Where that is harmless by itself (points,
-params, tags, states, files), nothing is added; a run carries a tag of its own by which it is found again.
+params, tags, states, most stores' files), nothing is added; a run carries a tag of its own by which it is found again.
 """
 
 from __future__ import annotations
@@ -18,17 +18,19 @@ from typing import Any
 from mlflow.entities import DatasetInput, Experiment, Run, RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.protos import service_pb2
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_ALREADY_EXISTS
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
 
 from .artifacts import SCHEME, unwrapped
+from .azure import uploads
 from .guards import reason
 from .journal import Row
 from .ledger import LOCAL
 from .verdicts import verdict
 
 Data = Mapping[str, Any]
+TAKEN = "the run holds files of these names already, and its store replaces none"
 LOCAL_ID = re.compile(rf"{LOCAL}[0-9a-f]{{32}}")
 """An id that was given out while the store could not be reached."""
 
@@ -64,7 +66,7 @@ def do(op: str, store: Any, run_id: str, data: Data) -> None:
         The run, as the store knows it.
     data : mapping
         With what, and what :class:`.delivery.Delivery` knows: ``remote`` turns an id into the store's, ``place`` into
-        the URI of its files.
+        the URI of its files; ``begun`` holds what earlier tries have begun, and ``refuse`` tells of a part.
     """
     _OPS[op](store, run_id, data)
 
@@ -117,19 +119,28 @@ def _artifact(store: Any, run_id: str, data: Data) -> None:
     _name_model(staged, data)
     uri = data["uri"] or data["place"](run_id)
     repository = data["repositories"].get(uri) or repository_at(uri, data["tracking_uri"])
+    taken: list[str] = []
+    repository = uploads.resumable(repository, data["begun"][data["staged"]], taken)
     if data["folder"]:
         repository.log_artifacts(str(staged), data["path"])
     else:
         for file in staged.iterdir():  # one, or none where an earlier try was killed while it tidied up
-            sent = _with_free_name(file, repository) if data.get("fresh") else file
+            stem = re.sub(r"_\d+$", "", file.stem)  # of ours; an earlier try may have named it so
+            sent = _with_free_name(file, repository, None, stem) if data.get("fresh") else file
             repository.log_artifact(str(sent), data["path"])
+            if taken:
+                taken.clear()
+                sent = _with_free_name(file, repository, data["path"], file.stem)
+                data["refuse"](f"artifact {file.name}", f"{TAKEN}; it is there as {sent.name}")
+                repository.log_artifact(str(sent), data["path"])
+    if taken:
+        raise MlflowException(f"{TAKEN}: {', '.join(sorted(taken)[:3])}", error_code=RESOURCE_ALREADY_EXISTS)
 
 
-def _with_free_name(file: Path, repository: Any) -> Path:
+def _with_free_name(file: Path, repository: Any, folder: str | None, stem: str) -> Path:
     """Give a file a name that the run does not hold yet: some stores take none twice, also from a try that failed."""
-    taken = {each.path for each in repository.list_artifacts(None)}
-    stem, number = re.sub(r"_\d+$", "", file.stem), 1
-    name = f"{stem}{file.suffix}"
+    taken = {Path(each.path).name for each in repository.list_artifacts(folder)}
+    name, number = f"{stem}{file.suffix}", 1
     while name in taken:
         number += 1
         name = f"{stem}_{number}{file.suffix}"

@@ -8,7 +8,7 @@ from typing import Literal
 from mlflow.exceptions import MlflowException
 from requests import HTTPError
 
-from .azure import signin
+from .azure import signin, uploads
 from .guards import reason, timed_out
 
 Verdict = Literal["refused", "unauthorized", "unavailable"]
@@ -92,6 +92,8 @@ def verdict(error: BaseException) -> Verdict:
     if isinstance(error, HTTPError) and error.response is not None:
         # Files go through requests themselves, and fail with its errors.
         return _of_status(error.response.status_code)
+    if uploads.is_taken(error):
+        return "refused"
     # What a library says of its arguments stays true however often it is asked.
     return "refused" if isinstance(error, (TypeError, ValueError, KeyError, AttributeError)) else "unavailable"
 

@@ -817,6 +817,12 @@ def test_a_token_that_cannot_be_had_puts_azure_mls_writes_in_waiting(http):
     assert http.direct.get_run(http.run).data.params == {"a": "1"}
 
 
+def test_a_name_that_azure_ml_will_not_give_twice_is_refused_and_not_waited_for():
+    # The plugin's own words, as people report them too (lightly-train, issue 256); it raises a bare Exception.
+    words = "UserError: Resource Conflict: ArtifactId ExperimentRun/dcid.r/n.txt already exists."
+    assert verdict(Exception(words)) == "refused"
+
+
 @pytest.mark.parametrize(("status", "expected"), [(429, "unavailable"), (503, "unavailable"), (403, "unauthorized")])
 def test_azures_file_clients_go_out_once_and_their_retry_after_is_seen(http, status, expected):
     core = pytest.importorskip("azure.core")

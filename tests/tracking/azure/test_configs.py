@@ -176,7 +176,7 @@ class TestPlugin:
 
 
 @pytest.mark.parametrize(
-    "module", ["addresses", "configs", "places", "clouds", "arm", "injection", "signin", "plugin", "claims"]
+    "module", ["addresses", "configs", "places", "clouds", "arm", "injection", "signin", "plugin", "claims", "uploads"]
 )
 def test_nothing_of_azure_is_imported_with_the_module(module):
     code = (
