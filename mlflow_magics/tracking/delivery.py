@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from mlflow.entities import Metric, Param, RunTag
@@ -367,7 +368,7 @@ class Delivery:
                 raise
             self._refuse(run, row.op, error.why)
         except _RefusedError as error:
-            self._refuse(run, f"{row.op} {row.data.get('path') or row.data.get('key') or ''}".strip(), error.why)
+            self._refuse(run, f"{row.op} {_called(row)}".strip(), error.why)
         if row.op == "untag":
             self.overflow.forget(run, row.data["key"])
         if row.op == "artifact":
@@ -582,6 +583,15 @@ class _RefusedError(Exception):
         super().__init__(why)
         self.why = why
         self.limit = limit
+
+
+def _called(row: Row) -> str:
+    """Return the name that the user knows a write by."""
+    path, staged = row.data.get("path") or "", row.data.get("staged")
+    if staged and not row.data["folder"]:
+        file = next(Path(staged).glob("*"), None)  # an earlier try may have tidied it up
+        return "/".join(filter(None, (path, file.name if file is not None else "")))
+    return str(path or row.data.get("key") or "")
 
 
 def _metric(key: Key, point: Point) -> Metric:

@@ -88,7 +88,10 @@ def verdict(error: BaseException) -> Verdict:
         never = error.error_code in _REFUSALS or _NOT_VALID.search(str(error)) is not None
         return "refused" if never else "unavailable"
     if _is_a(error, frozenset({_AZURE_ANSWER})):
-        return _of_status(getattr(error, "status_code", None))
+        status = getattr(error, "status_code", None)
+        # A gateway's 404 has no words; those of the services parse: history's error, a storage account's code.
+        said = getattr(error, "error", None) or getattr(error, "error_code", None)
+        return "unavailable" if status == 404 and not said else _of_status(status)
     if isinstance(error, HTTPError) and error.response is not None:
         # Files go through requests themselves, and fail with its errors.
         return _of_status(error.response.status_code)

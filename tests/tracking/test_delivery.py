@@ -526,6 +526,21 @@ def test_files_that_their_store_does_not_take_hold_up_no_value(box, monkeypatch)
     assert len(taking) == 2
 
 
+@pytest.mark.parametrize(("folder", "called"), [(None, "artifact f.txt"), ("a/b", "artifact a/b/f.txt")])
+def test_a_file_that_is_refused_is_called_by_its_name(box, monkeypatch, folder, called):
+    run = existing_run(box.store)
+    staged = box.journal.staged()
+    (staged / "f.txt").write_text("x")
+    box.journal.add(run, "artifact", {"uri": "", "path": folder, "staged": str(staged), "folder": False})
+
+    def log_artifact(file, path):
+        raise ValueError("no such thing")
+
+    monkeypatch.setattr(delivery.replay, "repository_at", lambda *_: SimpleNamespace(log_artifact=log_artifact))
+    send(box.delivery)
+    assert box.delivery.refused[run] == [(called, "no such thing")]
+
+
 def test_points_of_a_series_that_was_never_written_down_stop_nobody(box):
     """The disk was full when the series began: its points are in the file, its name died with the kernel."""
     run = existing_run(box.store)
@@ -598,6 +613,13 @@ def test_azures_answers_are_judged_by_their_status(status, expected):
     error = HttpResponseError("x", status, {"Retry-After": "7"})
     assert verdict(error) == expected
     assert unavailable(error, None).after == 7.0
+
+
+def test_a_gateways_404_is_no_answer_of_the_services_behind_it():
+    error = HttpResponseError("Operation returned an invalid status 'Not Found'", 404)
+    assert verdict(error) == "unavailable"
+    error.error = "(UserError) Run not found"  # as azure-core reads it from the body
+    assert verdict(error) == "refused"
 
 
 @pytest.mark.parametrize("code", [{}, {"error_code": "INVALID_PARAMETER_VALUE"}])
