@@ -161,6 +161,24 @@ def test_models_and_autolog(notebook, azure_ml):
     assert len(azure_ml.matching("/logged-models")) == (1 if mlflow.__version__.startswith("3.") else 0)
 
 
+@pytest.mark.skipif(mlflow.__version__.startswith("2."), reason="MLflow 2 has no models beside a run's files")
+def test_two_models_of_a_name_in_a_run(notebook):
+    instance = notebook("compute_instance")
+    cell = """%%mlflow_run folds -e folds
+import mlflow.sklearn
+from sklearn.dummy import DummyRegressor
+uris = []
+for fold in range(2):
+    fitted = DummyRegressor(strategy="constant", constant=fold).fit([[0]], [0])
+    uris.append(mlflow.sklearn.log_model(fitted, name="fold", pip_requirements=["scikit-learn"]).model_uri)
+"""
+    assert "refused" not in instance.run(LOAD, cell)
+    (run,) = instance.runs("folds")
+    assert {"fold/MLmodel", "fold_2/MLmodel"} <= set(instance.files(run))
+    shown = instance.run("print('folds', [float(mlflow.sklearn.load_model(uri).predict([[0]])[0]) for uri in uris])")
+    assert "folds [0.0, 1.0]" in shown
+
+
 def test_looking_back(notebook):
     instance = notebook("compute_instance")
     fit = """%%mlflow_run fit{0} --metrics score --model model --data X

@@ -42,6 +42,7 @@ class OlderModels:
         self._wrapped = store
         self._uri = tracking_uri
         self._missing: bool | None = None
+        self._made: set[str] = set()
 
     # MLflow asks in a few places whether a store is a RestStore.
     @property
@@ -91,8 +92,14 @@ class OlderModels:
         """Create a model; without a run of its own it gets one, as MLflow 2 did."""
 
         def older() -> Any:
-            run_id = source_run_id or self._run_for(experiment_id, name)
-            return self._model(run_id, name or "model", tags, params, model_type)
+            run_id, free, number = source_run_id or self._run_for(experiment_id, name), name or "model", 1
+            # Two models of a name are two models in MLflow 3; in a run's files the second would meet the first's.
+            while f"{run_id}/{free}" in self._made:
+                number += 1
+                free = f"{name or 'model'}_{number}"
+            model = self._model(run_id, free, tags, params, model_type)
+            self._made.add(f"{run_id}/{free}")
+            return model
 
         return self._either(
             lambda: self._wrapped.create_logged_model(experiment_id, name, source_run_id, tags, params, model_type),
