@@ -90,6 +90,17 @@ def test_in_a_job(notebook, azure_ml, mlflow_server):
     assert (run.info.run_name, run.info.status) == ("the job", "RUNNING")
     assert run.data.params == {"lr": "0.1", "depth": "3"}
     assert len(job.files(run)) == 2
+    # MLflow takes MLFLOW_RUN_ID out of the environment; it is the job's token all the same.
+    job.run("import mlflow\nmlflow.start_run()\nmlflow.log_param('own', 1)\nmlflow.end_run()")
+    assert "connected" in job.run("import os; assert 'MLFLOW_RUN_ID' not in os.environ", "%mlflow_connect -e other")
+
+
+def test_a_job_whose_token_is_none(notebook):
+    job = notebook("job", run_id="r", MLFLOW_TRACKING_TOKEN="garbage")
+    assert "MLFLOW_TRACKING_TOKEN is not the token of a job" in job.refused(f"{LOAD}\n%mlflow_connect")
+    shown = job.run("%%mlflow_run\nlr = 1\n")
+    assert "MLFLOW_TRACKING_TOKEN is not the token of a job" in shown
+    assert "garbage" not in shown
 
 
 def test_nobody_is_signed_in(notebook, azure_ml):

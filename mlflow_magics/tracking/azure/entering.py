@@ -167,13 +167,13 @@ def reach(target: Target, environ: Mapping[str, str | None]) -> str:
     from mlflow.tracking._tracking_service.utils import _get_store
 
     seconds = answer_seconds(environ)
-    store = _get_store(target.uri)  # here, not in the thread: it imports
-
-    def ask() -> Any:
-        with patience.patience(seconds):
-            return store.get_experiment_by_name("Default")
-
     try:
+        store = _get_store(target.uri)  # here, not in the thread: it imports
+
+        def ask() -> Any:
+            with patience.patience(seconds):
+                return store.get_experiment_by_name("Default")
+
         with patience.installed():
             within(seconds + signin.SECONDS, ask)
     except Exception as error:  # whatever the plugin, azure or requests raise ends as one error of ours

@@ -8,6 +8,7 @@ touches stores that exist already. So we fill the table: contexts that are there
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from .addresses import Workspace
@@ -48,6 +49,27 @@ def place(workspace: Workspace, credential: Any) -> None:
         else:
             Loader.add_service_context(uri, made)
             _placed[uri] = made, None
+
+
+def has_jobs_token(workspace: Workspace) -> bool:
+    """Tell whether the plugin tracks to a workspace with the token of the job that this process is.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Which.
+
+    Returns
+    -------
+    bool
+        Whether: also once ``mlflow.start_run`` has taken ``MLFLOW_RUN_ID``, by which the plugin told, away.
+    """
+    found = sys.modules.get("azureml.mlflow._internal.service_context_loader")
+    if found is None or not workspace.host:
+        return False
+    loader = found._AzureMLServiceContextLoader
+    known = [loader.get_service_context(uri) for uri in _spellings(workspace) if loader.has_service_context(uri)]
+    return any(type(context._auth).__name__ == "AzureMLTokenAuthentication" for context in known)
 
 
 def take_back(workspace: Workspace) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import ConnectionFailedError
 from ..diagnosis import causes
 from ..masking import one_line
-from . import clouds, places
+from . import clouds, injection, places
 from .addresses import Workspace
 from .claims import claims, user
 
@@ -100,9 +100,8 @@ def sign_in(
     ConnectionFailedError
         If nobody is signed in; the message names the ways out.
     """
-    if places.job(os.environ):
-        found = claims(os.environ["MLFLOW_TRACKING_TOKEN"])
-        return Signed(None, user(found), str(found.get("tid", "")), "job")
+    if _is_job(workspace):
+        return _by_job(workspace)
     cloud = clouds.current(workspace, os.environ)
     if device_code:
         return _asked(workspace, _device_member(cloud, show), cloud, seconds)
@@ -139,8 +138,8 @@ def later(workspace: Workspace) -> Signed:
     Signed
         Nobody yet; as :func:`sign_in` in a job.
     """
-    if places.job(os.environ):
-        return sign_in(workspace)
+    if _is_job(workspace):
+        return _by_job(workspace)
     cloud = clouds.current(workspace, os.environ)
     _import_all()
     from .credentials import Credential
@@ -204,6 +203,19 @@ def _expired(text: str, how: str) -> str:
     if how == _PRINCIPAL:
         return f"{reason}; check AZURE_CLIENT_SECRET, then %mlflow_sync"
     return f"{reason}; az login, then %mlflow_sync"
+
+
+def _is_job(workspace: Workspace) -> bool:
+    return places.job(os.environ) is not None or injection.has_jobs_token(workspace)
+
+
+def _by_job(workspace: Workspace) -> Signed:
+    found = claims(os.environ.get("MLFLOW_TRACKING_TOKEN", ""))
+    if not isinstance(found.get("exp"), (int, float)):
+        # The plugin would end in an error of its library for tokens.
+        mend = "unset it to sign in as yourself, or start the job anew"
+        raise ConnectionFailedError(workspace.where, "MLFLOW_TRACKING_TOKEN is not the token of a job", mend)
+    return Signed(None, user(found), str(found.get("tid", "")), "job")
 
 
 def _members(cloud: clouds.Cloud) -> list[Member]:
