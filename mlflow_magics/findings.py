@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .boards import RunView
+
+_LEAST_IS_BEST = re.compile(
+    r"(?:^|[^a-z])(?:loss|error|err|mse|rmse|mae|mape|msle|rmsle|logloss|perplexity|ppl|wer|cer|fid|latency|time|seconds"
+    r"|duration|distance|deviance|regret)(?:$|[^a-z])"
+)
+
+
+def least_is_best(metric: str) -> bool:
+    """Guess by its name whether a metric is better the less it is.
+
+    Parameters
+    ----------
+    metric : str
+        Its name.
+
+    Returns
+    -------
+    bool
+        Whether it reads as a loss, an error or a time.
+    """
+    return _LEAST_IS_BEST.search(metric[:500].lower().replace("_", " ")) is not None
 
 
 @dataclass(frozen=True)

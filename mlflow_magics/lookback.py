@@ -139,10 +139,11 @@ class MlflowLookback(Magics):
             if args.min and args.max:
                 raise OptionError("--min and --max: give one of them")
             outbox, uri = self._connected()
+            from .findings import least_is_best
             from .tracking import lookup
 
             metric = arguments.unquote(args.metric).removeprefix("metrics.").removeprefix("metric.")
-            guessed = not (args.min or args.max) and lookup.least_is_best(metric)
+            guessed = not (args.min or args.max) and least_is_best(metric)
             least = args.min or guessed
             experiment = self._experiment(outbox, args.experiment)
             run = lookup.best(outbox, uri, experiment, metric, " ".join(args.filter), least)

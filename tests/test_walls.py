@@ -31,7 +31,7 @@ ROOMS = {
         "records",
         "errors",
     },
-    "lookback": {"arguments", "session", "display", "tracking", "capture", "boards", "records", "errors"},
+    "lookback": {"arguments", "session", "display", "tracking", "capture", "boards", "findings", "records", "errors"},
     "findings": {"boards"},
     "panels": {"desk", "display", "session", "cells", "boards", "records", "errors"},
     "desk": {"manual", "session", "openrun", "capture", "tracking", "boards", "records", "errors"},

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..boards import RunView
 from ..errors import OptionError, UnknownNameError
-from ..findings import Found
+from ..findings import Found, least_is_best
 from . import browse, context
 from .outbox import Outbox
 
@@ -25,24 +25,7 @@ _KINDS = {
     **dict.fromkeys(("attribute", "attributes", "attr", "run"), "attributes"),
 }
 _ATTRIBUTES = ("status", "run_name", "run_id", "start_time", "end_time", "user_id", "artifact_uri", "created")
-_LEAST_IS_BEST = re.compile(r"loss|error|rmse|mse|mae|mape|perplexity|deviance|distance|time|latency", re.IGNORECASE)
 _ID = re.compile(r"^[0-9a-f]{4,32}$")
-
-
-def least_is_best(metric: str) -> bool:
-    """Guess by its name whether a metric is better the less it is.
-
-    Parameters
-    ----------
-    metric : str
-        Its name.
-
-    Returns
-    -------
-    bool
-        Whether it reads as a loss, an error or a time.
-    """
-    return _LEAST_IS_BEST.search(metric) is not None
 
 
 def search(

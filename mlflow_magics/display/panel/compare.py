@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable, Sequence
 
 from ...boards import Curve, Desk, RunView
 from ...errors import MlflowMagicsError
+from ...findings import least_is_best
 from .. import plots
 from ..html import EMPTY, Markup, element, join, text, words
 from ..parts import note, subdued, table
@@ -21,11 +21,6 @@ CHARTS = 8
 """The most charts."""
 
 _ROWS = 100
-# Of these the least is the best; the mark says which it is, so that nobody is misled.
-_LESS = re.compile(
-    r"(?:^|[^a-z])(?:loss|error|err|mse|rmse|mae|mape|msle|rmsle|logloss|perplexity|ppl|wer|cer|fid|latency|time|seconds"
-    r"|duration|deviance|regret)(?:$|[^a-z])"
-)
 
 
 def gather(desk: Desk, runs: Sequence[RunView]) -> tuple[list[RunView], list[str]]:
@@ -102,7 +97,7 @@ def best(name: str, values: Sequence[float | None]) -> tuple[set[int], str]:
     str
         ``"lowest"`` or ``"highest"``.
     """
-    less = bool(_LESS.search(name[:500].lower().replace("_", " ")))
+    less = least_is_best(name)
     numbers = [value for value in values if value is not None and not math.isnan(value)]
     word = "lowest" if less else "highest"
     if len(numbers) < 2 or min(numbers) == max(numbers):
