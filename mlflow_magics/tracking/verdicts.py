@@ -130,7 +130,8 @@ def _without_sign_in(error: BaseException) -> bool:
     each: BaseException | None = error
     while each is not None and id(each) not in seen:
         seen.add(id(each))
-        if _is_a(each, _SIGN_IN):
+        # A storage account that forbids raises the same class; nobody's signing in changes that.
+        if _is_a(each, _SIGN_IN) and getattr(each, "status_code", None) != 403:
             return True
         each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)
     return False

@@ -605,6 +605,14 @@ def test_without_sign_in_the_store_is_waited_for(error):
     assert found.passing
 
 
+def test_a_storage_account_that_forbids_is_no_sign_in_that_ended():
+    error = ClientAuthenticationError("AuthenticationFailed for https://a.blob.core.windows.net/c/n.txt?sig=c2ln", 403)
+    found = unavailable(error, None)
+    assert verdict(error) == "unauthorized"
+    assert found.why.startswith("the store refuses these credentials: AuthenticationFailed")
+    assert "c2ln" not in found.why
+
+
 @pytest.mark.parametrize(
     ("status", "expected"),
     [(401, "unauthorized"), (403, "unauthorized"), (400, "refused"), (429, "unavailable"), (503, "unavailable")],
