@@ -51,11 +51,15 @@ class Artifacts:
                 known = path in self._names.get(run, ())
             if not known:
                 return Answer.of({"error": {"code": "UserError", "message": "Artifact not found"}}, 404)
-            return Answer.of({**self._described(run, path), "contentUri": self._uri(run, path)})
+            # To read only: Azure/azureml-examples, issue 1123, shows such addresses.
+            return Answer.of({**self._described(run, path), "contentUri": self._uri(run, path, "r")})
         return Answer(404)
 
     def _create(self, request: Request, run: str) -> Answer:
-        """Make names; one that is taken is an error of its own (``_client/artifact/run_artifact_client.py``)."""
+        """Make names; one that is taken is an error of its own (``_client/artifact/run_artifact_client.py``).
+
+        Its words: seen in lightly-ai/lightly-train, issue 256.
+        """
         made, errors = {}, {}
         for each in json.loads(request.body)["paths"]:
             path = each["path"]
@@ -66,16 +70,17 @@ class Artifacts:
                     errors[path] = {"error": {"code": "UserError", "message": message}}
                     continue
                 names.append(path)
-            made[path] = {**self._described(run, path), "contentUri": self._uri(run, path)}
+            made[path] = {**self._described(run, path), "contentUri": self._uri(run, path, "rcw")}
         artifacts = {path: self._described(run, path) for path in made}
         return Answer.of({"artifacts": artifacts, "artifactContentInformation": made, "errors": errors})
 
     def _described(self, run: str, path: str) -> dict[str, str]:
         return {"origin": "ExperimentRun", "container": f"dcid.{run}", "path": path, "artifactId": path}
 
-    def _uri(self, run: str, path: str) -> str:
+    def _uri(self, run: str, path: str, rights: str) -> str:
         # The client downloads nothing from an address that does not look like a storage account's.
-        return f"https://{self.host}/{ACCOUNT}/{CONTAINER}/{quote(f'ExperimentRun/dcid.{run}/{path}')}?sv=2024&sig=c2ln"
+        name = quote(f"ExperimentRun/dcid.{run}/{path}")
+        return f"https://{self.host}/{ACCOUNT}/{CONTAINER}/{name}?sv=2024&sp={rights}&sig=c2ln"
 
     # -- blobs -------------------------------------------------------------------------------------------------------
 
@@ -85,7 +90,8 @@ class Artifacts:
         Seen in Microsoft's REST reference ("Put Blob", "Put Block", "Put Block List", "Get Blob") as
         azure-storage-blob calls them.
         """
-        if request.query.get("sig") is None:
+        needed = "w" if request.method == "PUT" else "r"
+        if request.query.get("sig") is None or needed not in request.query.get("sp", ""):
             return Answer(403, headers={"x-ms-error-code": "AuthenticationFailed"})
         name = request.path.removeprefix(f"/{ACCOUNT}/{CONTAINER}/")
         file = self._folder / "blobs" / quote(name, safe="")

@@ -13,7 +13,8 @@ from typing import Any
 from .faults import Faults
 from .wire import Answer, Request
 
-# What Azure ML serves of MLflow's REST API (facts-azure.md; everything else is 404 with an empty body).
+# What Azure ML serves of MLflow's REST API; everything else is 404 with an empty body, as people report it of
+# ``logged-models`` (Azure/azure-sdk-for-python, issue 44896).
 _SERVED = re.compile(
     r"^/api/2\.0/(preview/)?mlflow/(experiments|runs|metrics|artifacts|registered-models|model-versions)(/|$)"
 )
@@ -52,7 +53,10 @@ class Tracking:
         return answer
 
     def _later(self, request: Request) -> Answer:
-        """``runs/log-batch-async``: seen in azureml-mlflow, ``_store/tracking/store.py`` (params and tags at once)."""
+        """``runs/log-batch-async``: seen in azureml-mlflow, ``_store/tracking/store.py`` (params and tags at once).
+
+        Then ``runs/get-run-data-status``: ``_protos/aml_service_pb2.py`` has both answers' fields.
+        """
         answer = self._forward(request, "/api/2.0/mlflow/runs/log-batch")
         return Answer.of({"batch_tracking_id": "b"}) if answer.status == 200 else answer
 
@@ -78,9 +82,10 @@ class Tracking:
         )
         return Answer(answer.status, text.encode(), answer.headers)
 
-    # -- limits: facts-azure.md; the form of the refusal too ---------------------------------------------------------
+    # -- limits: https://aka.ms/azure-machine-learning-limits --------------------------------------------------------
 
     def _over(self, route: str, content: dict[str, Any]) -> Answer | None:
+        """The refusal's form and words: seen in Azure/azure-sdk-for-python, issue 35685."""
         run = str(content.get("run_id") or content.get("run_uuid") or "")
         params, tags = _written(route, content)
         with self._lock:
@@ -95,7 +100,8 @@ class Tracking:
         field = next((name for name, most in _MOST.items() if sizes[name] > most), "")
         if not field:
             return None
-        text = f"The request is not valid. FieldName={field}, Limit={_MOST[field]}, Size={sizes[field]}."
+        facts = f"FieldName={field}, Limit={_MOST[field]}, Size={sizes[field]}"
+        text = f"A field of the entity is over the size limit. {facts}."
         error = {"Error": {"Code": "ValidationError", "Message": text}}
         return Answer.of({"error_code": "INVALID_PARAMETER_VALUE", **error}, 400)
 

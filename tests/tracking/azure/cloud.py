@@ -2,7 +2,8 @@
 
 The emulator of ``tests/rig/azure`` has the whole; this stands in for its identity and ARM rooms where only they matter.
 Shapes: the identity endpoint as azure-identity's ``azure_ml.py`` asks it; the authority's end points as MSAL asks them
-(OpenID discovery, token, device code); ARM and ``experiments/get`` as ``facts-azure.md`` and MLflow's REST API say.
+(OpenID discovery, token, device code); ARM as Microsoft's REST reference has it ("Machine Learning - Workspaces -
+Get"), ``experiments/get`` as MLflow's.
 """
 
 from __future__ import annotations
