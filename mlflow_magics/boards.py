@@ -91,6 +91,8 @@ class RunView:
         The same; None while it runs.
     params, tags : mapping of str to str
         MLflow's own tags (``mlflow.…``) are not among these.
+    system_tags : mapping of str to str
+        Those.
     metrics : mapping of str to float
         Last values.
     note : str
@@ -103,6 +105,8 @@ class RunView:
         Whether this kernel has it open.
     of_cell : bool
         Whether it ends with its cell, so that no button does.
+    experiment_id, artifact_uri : str
+        As the store knows them; empty where it was not asked.
     """
 
     run_id: str
@@ -119,6 +123,9 @@ class RunView:
     slow: tuple[str, ...] = ()
     open_here: bool = False
     of_cell: bool = False
+    system_tags: Mapping[str, str] = field(default_factory=dict)
+    experiment_id: str = ""
+    artifact_uri: str = ""
 
 
 @dataclass(frozen=True)
@@ -131,10 +138,13 @@ class Page:
         Without curves.
     next : str
         What to ask with for those after these; empty where there are none.
+    of_kernel : bool
+        Whether the store was not asked or did not answer, so that these are only what this kernel opened.
     """
 
     runs: tuple[RunView, ...] = ()
     next: str = ""
+    of_kernel: bool = False
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,8 @@ class Found:
         What to show of each, as ``metrics.accuracy``; chosen by what the runs have if empty.
     notes : tuple of str
         One line each.
+    is_new : bool
+        Whether the experiment has no runs at all.
     """
 
     experiment: str
@@ -56,6 +58,7 @@ class Found:
     order: str = "newest first"
     columns: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    is_new: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,8 @@ class Difference:
         Of both runs; None where a run has none.
     source : tuple of str
         The lines of a unified diff of the cells' sources; empty where they are the same.
+    compared : tuple of str
+        What was, in words.
     notes : tuple of str
         What could not be compared, and why.
     """
@@ -100,4 +105,5 @@ class Difference:
     data: tuple[Change, ...] = ()
     metrics: Mapping[str, tuple[float | None, float | None]] = ()  # type: ignore[assignment]  # never written to
     source: tuple[str, ...] = ()
+    compared: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -103,19 +104,19 @@ class MlflowLookback(Magics):
         with self._one_line():
             args = arguments.parse(self.mlflow_runs, line)
             outbox, uri = self._connected()
-            from .tracking import lookup
+            from .tracking import frames, lookup
 
             found = lookup.search(
                 outbox,
                 uri,
                 self._experiment(outbox, args.experiment),
-                " ".join(args.filter),
+                _filter(args.filter),
                 ("-" if args.reverse else "") + (arguments.unquote(args.sort) or ("newest" if args.reverse else "")),
                 args.top,
                 columns=arguments.names(args.columns),
             )
             block = findings.runs(found)
-            return lookup.frame(found, self.session.redact(block.text), self.session.redact(block.html))
+            return frames.frame(found, self.session.redact(block.text), self.session.redact(block.html))
 
     @magic_arguments()
     @argument("metric", help="The metric's name.")
@@ -146,10 +147,9 @@ class MlflowLookback(Magics):
             guessed = not (args.min or args.max) and least_is_best(metric)
             least = args.min or guessed
             experiment = self._experiment(outbox, args.experiment)
-            run = lookup.best(outbox, uri, experiment, metric, " ".join(args.filter), least)
+            run, notes = lookup.best(outbox, uri, experiment, metric, _filter(args.filter), least)
             said = f"the least {metric} was taken for the best, by its name; --max for the highest"
-            notes = [said] if guessed else []
-            return BestRun(run, findings.best(run, metric, least, notes))
+            return BestRun(run, findings.best(run, metric, least, [*([said] if guessed else []), *notes]))
 
     @magic_arguments()
     @argument(
@@ -194,14 +194,14 @@ class MlflowLookback(Magics):
         with self._one_line():
             args = arguments.parse(self.mlflow_load, line)
             outbox, uri = self._connected()
-            from .tracking import loading, lookup
+            from .tracking import loading, named
 
             word = arguments.unquote(args.run)
-            run = lookup.find_run(outbox, uri, self._experiment(outbox, args.experiment), word)
+            run = named.find_run(outbox, uri, self._experiment(outbox, args.experiment), word)
             available = loading.models(outbox, run.run_id)
             name, model, flavor = loading.load(available, arguments.unquote(args.model))
             variable = args.variable or _identifier(name)
-            if not variable.isidentifier():
+            if not variable.isidentifier() or keyword.iskeyword(variable):
                 raise OptionError(f"--as takes a variable's name, not {variable!r}")
             replaced = ", in place of what it was" if variable in self.shell.user_ns else ""
             self.shell.user_ns[variable] = model
@@ -224,10 +224,10 @@ class MlflowLookback(Magics):
             args = arguments.parse(self.mlflow_restore, line)
             outbox, uri = self._connected()
             from .capture import restoring
-            from .tracking import differences, lookup
+            from .tracking import differences, named
 
             word = arguments.unquote(args.run)
-            run = lookup.find_run(outbox, uri, self._experiment(outbox, args.experiment), word)
+            run = named.find_run(outbox, uri, self._experiment(outbox, args.experiment), word)
             text, changed = restoring.restored(differences.source(outbox, run.run_id), run.params)
             self.shell.set_next_input(text.rstrip("\n"))
             told = f"; set to the run's values: {', '.join(changed)}" if changed else ""
@@ -314,31 +314,34 @@ class MlflowLookback(Magics):
         return browse.experiment(outbox, name)
 
     def _pair(self, outbox: Outbox, uri: str, args: Any) -> tuple[RunView, RunView]:
-        from .tracking import lookup
+        from .tracking import context, named
 
         experiment = self._experiment(outbox, args.experiment)
         words = [arguments.unquote(word) for word in args.runs]
         if len(words) > 2:
             raise OptionError(f"two runs are compared, not {len(words)}")
         if len(words) == 2:
-            first, second = (lookup.find_run(outbox, uri, experiment, word) for word in words)
-            return first, second
+            return named.pair(outbox, uri, experiment, *words)
         last = self.session.last
-        if words and last is not None:
-            return lookup.find_run(outbox, uri, experiment, words[0]), lookup.find_run(
-                outbox, uri, experiment, last[1].run_id
-            )
-        source = last[0].source if last is not None else None
-        if last is None or source is None:
-            raise TrackingError("no cell of this notebook was a run yet; name two: %mlflow_diff RUN_A RUN_B")
-        return lookup.last_two(
-            outbox, uri, (last[0].experiment_id, last[0].experiment_name), source.cell_id, last[1].run_name
-        )
+        if words:
+            run_id = last[1].run_id if last is not None else named.newest(outbox, uri, experiment).run_id
+            return named.pair(outbox, uri, experiment, words[0], run_id)
+        if last is None:  # a new kernel: the notebook's last cell is the one that the newest run is of
+            newest = named.newest(outbox, uri, experiment)
+            return named.last_two(outbox, uri, experiment, newest.tags.get(context.CELL_ID), newest.name)
+        opened, outcome = last
+        cell_id = opened.source.cell_id if opened.source is not None else None
+        return named.last_two(outbox, uri, (opened.experiment_id, opened.experiment_name), cell_id, outcome.run_name)
 
     def _redacted(self, block: Any) -> Any:
         from dataclasses import replace
 
         return replace(block, text=self.session.redact(block.text), html=self.session.redact(block.html))
+
+
+def _filter(words: list[str]) -> str:
+    """Return a filter as it was meant: as a whole in quotation marks, as it stands in Python, or as it is."""
+    return arguments.unquote(words[0]) if len(words) == 1 else " ".join(words)
 
 
 def _identifier(name: str) -> str:

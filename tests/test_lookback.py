@@ -18,6 +18,7 @@ import pandas
 import pytest
 
 from mlflow_magics.capture import restoring
+from tests.rig.servers import MlflowServer
 
 FIT = """%%mlflow_run {name} --metrics accuracy loss --model model
 from sklearn.linear_model import LinearRegression
@@ -108,9 +109,15 @@ class TestRuns:
             ("--reverse --top 1", ["shallow"]),
             ("--sort oldest --top 1", ["shallow"]),
             ("metrics.accuracy > 7", []),
+            ("'metrics.accuracy > 0.75'", ["deep", "middle"]),
+            ("\"params.depth = '2'\"", ["shallow"]),
+            ('params.depth = "$two"', ["shallow"]),
+            ("params.depth = '{two}'", ["shallow"]),
+            ("--sort attributes.start_time --reverse --top 1", ["shallow"]),
         ],
     )
-    def test_filters_and_orders(self, run, line, expected):
+    def test_filters_and_orders(self, looked, run, line, expected):
+        looked.user_ns["two"] = 2
         table, _ = run(f"%mlflow_runs {line}")
         assert names(table) == expected
 
@@ -134,12 +141,59 @@ class TestRuns:
             ("--columns acuracy", "did you mean accuracy"),
             ("metrics.accuracy >", "an example: metrics.accuracy > 0.9"),
             ("-e hom", "did you mean home?"),
+            ("-e zzz", "this store has home, Default"),
+            ("attributes.status = 'failed'", "MLflow's are FINISHED, FAILED"),
+            ("--columns status", "name, state, start, duration and id are always shown"),
             ("--top 0", "--top takes a whole number"),
             ("--tpo 3", "did you mean"),
         ],
     )
     def test_mistakes(self, refused, line, mend):
         assert mend in refused(f"%mlflow_runs {line}")
+
+    def test_the_names_of_mlflow(self, run):
+        ours = run("%mlflow_runs")[0]
+        theirs = mlflow.search_runs(experiment_names=["home"])
+        assert set(ours.columns) == {*theirs.columns, "run_name"}
+        for name in theirs.columns:
+            assert list(ours[name].astype(str)) == list(theirs[name].astype(str)) or ours[name].isna().any(), name
+        assert list(ours.start_time) == list(theirs.start_time)
+
+    def test_what_was_changed_is_shown(self, run):
+        table = run("%mlflow_runs")[0]
+        table["mine"] = 1
+        assert "mine" in repr(table)
+        assert "mine" in table._repr_html_()
+        del table["mine"]
+        assert "5 runs of home" in repr(table)
+        table.loc[0, "status"] = "ODD"
+        assert "runs of home" not in repr(table)
+        assert "ODD" in table._repr_html_()
+
+    def test_an_experiment_without_runs(self, run):
+        mlflow.create_experiment("barren")
+        for line in ("", "--sort accuracy", "--columns lr", "accuracy > 1", "metrics.accuracy > 1"):
+            assert "there are no runs in barren yet" in run(f"%mlflow_runs -e barren {line}")[1]
+
+    def test_names_that_need_backticks(self, looked, refused, run):
+        looked.run_cell("%%mlflow_run ticks\n%mlflow_log metric 'val/acc'=0.5\n")
+        assert "metrics.val/acc has to stand in backticks: metrics.`val/acc`" in refused(
+            "%mlflow_runs metrics.val/acc > 0"
+        )
+        assert names(run("%mlflow_runs metrics.`val/acc` > 0")[0]) == ["ticks"]
+
+    def test_what_ipython_leaves_in_quotation_marks(self, run):
+        assert "IPython leaves $two in '…' as it is: write \"$two\"" in run("%mlflow_runs params.depth = '$two'")[1]
+
+    def test_by_duration_of_all(self, looked, run):
+        client, experiment = mlflow.MlflowClient(), mlflow.create_experiment("lasting")
+        for at, seconds in enumerate((9, 1, 5), 1):
+            run_id = client.create_run(experiment, run_name=f"{seconds} s", start_time=at * 100_000).info.run_id
+            client.set_terminated(run_id, end_time=at * 100_000 + seconds * 1000)
+        table, shown = run("%mlflow_runs -e lasting --sort duration --reverse --top 1")
+        assert names(table) == ["9 s"]
+        assert "longest first" in shown
+        assert names(run("%mlflow_runs -e lasting --sort duration")[0]) == ["1 s", "5 s", "9 s"]
 
     def test_only_as_many_pages_as_needed(self, looked, run, monkeypatch):
         from mlflow_magics.tracking import store
@@ -172,6 +226,9 @@ class TestBest:
     def test_unknown(self, refused):
         assert "did you mean accuracy?" in refused("%mlflow_best acuracy")
         assert "give one of them" in refused("%mlflow_best loss --min --max")
+
+    def test_none_is_like_that(self, refused):
+        assert "no run with 'accuracy' is like that" in refused("%mlflow_best accuracy --filter params.depth = '99'")
 
     def test_a_run_without_a_number_is_not_the_best(self, looked, run):
         assert looked.run_cell("%%mlflow_run nan --metrics odd\nodd = float('nan')\n").success
@@ -249,8 +306,25 @@ mlflow.sklearn.autolog(disable=True)
         _, shown = run(f"%mlflow_diff {table.run_id[0]} {table.run_id[1]}")
         assert "python 3.9.1 →" in shown
 
-    def test_mistakes(self, refused):
+    def test_a_run_against_itself(self, looked, refused, run):
+        both = refused("%mlflow_diff again again")
+        earlier = run("%mlflow_runs attributes.run_name = 'again' --top 2")[0].run_id[1]
+        assert "(again); name one by the beginning of its id; others of that name: " in both
+        assert earlier[:8] in both
+        assert "again → again" in run(f"%mlflow_diff {earlier[:8]} again")[1]
+        assert "%mlflow_runs shows the ids" in refused("%mlflow_diff deep deep")
+
+    def test_in_another_kernel(self, looked, run, monkeypatch):
+        again = "%%mlflow_run restarted --metrics score\nrate = {}\nscore = float(sum([rate, 1]))\n"
+        for rate in (0.3, 0.4):
+            looked.run_cell(again.format(rate), cell_id="its-cell")
+        monkeypatch.setattr(looked.magics_manager.registry["MlflowMagics"].session, "last", None)
+        assert "rate 0.3 → 0.4" in run("%mlflow_diff")[1]
+
+    def test_mistakes(self, looked, refused):
         assert "did you mean shallow?" in refused("%mlflow_diff shalow deep")
+        looked.run_cell("%%mlflow_run single\nx = 1\n", cell_id="once")
+        assert "the cell of run 'single' was run once" in refused("%mlflow_diff")
         assert "two runs are compared" in refused("%mlflow_diff a b c")
 
 
@@ -270,7 +344,8 @@ class TestBack:
         assert "holds no model" in refused("%mlflow_load again")
         assert "unknown model 'modl'" in refused("%mlflow_load middle modl")
         assert "did you mean model?" in refused("%mlflow_load middle modl")
-        assert "takes a variable's name" in refused("%mlflow_load middle --as 1x")
+        for word in ("1x", "for"):
+            assert "takes a variable's name" in refused(f"%mlflow_load middle --as {word}")
 
     def test_a_cell(self, looked, run):
         _, shown = run("%mlflow_restore middle")
@@ -418,3 +493,46 @@ def test_nothing_is_asked_of_a_store_that_is_away(looked, run):
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     table, _ = run("%mlflow_runs --top 1")
     assert len(table) == 1
+
+
+def test_what_the_store_does_not_know_yet(tracked, capsys):
+    tracked.run_cell("%mlflow_connect local --offline")
+    for name, accuracy in (("low", 0.5), ("high", 0.9), ("middle", 0.7)):
+        assert tracked.run_cell(f"%%mlflow_run {name} --metrics accuracy\naccuracy = {accuracy}\n").success
+    best = tracked.run_cell("%mlflow_best accuracy").result
+    assert (best.name, best.run_id.startswith("offline-")) == ("high", True)
+    assert tracked.run_cell("%mlflow_best accuracy --min").result.name == "low"
+    table = tracked.run_cell("%mlflow_runs --sort accuracy --top 3").result
+    assert names(table) == ["high", "middle", "low"]
+    capsys.readouterr()
+    assert tracked.run_cell("%mlflow_diff low high").success
+    assert "accuracy  0.5 → 0.9" in capsys.readouterr().out
+    short = best.run_id.removeprefix("offline-")[:8]
+    assert short in repr(table)
+    for line in ("%mlflow_restore high", "%mlflow_load high", "%mlflow_diff"):
+        tracked.run_cell(line)
+    assert "%mlflow_sync sends them" in " ".join("".join(capsys.readouterr()).split())
+    # Looking has sent nothing.
+    assert tracked.run_cell(f"%mlflow_diff low {short}").success
+    assert list(tracked.run_cell("%mlflow_runs --top 3").result.run_id)[1] == best.run_id
+
+
+def test_a_store_that_is_away(shell, tmp_path, capsys):
+    with MlflowServer(tmp_path / "server") as server:
+        shell.run_cell(f"%mlflow_connect {server.url} -e there")
+        for name, accuracy in (("a", 0.5), ("b", 0.9)):
+            assert shell.run_cell(f"%%mlflow_run {name} --metrics accuracy\naccuracy = {accuracy}\n").success
+        assert "could not be asked" not in repr(shell.run_cell("%mlflow_runs").result)
+        server.stop()
+        assert "these are only the runs that this kernel opened" in " ".join(
+            repr(shell.run_cell("%mlflow_runs").result).split()
+        )
+        best = shell.run_cell("%mlflow_best accuracy").result
+        assert best.name == "b"
+        assert "the store could not be asked" in " ".join(repr(best).split())
+        capsys.readouterr()
+        assert shell.run_cell("%mlflow_diff a b").success
+        shown = " ".join(capsys.readouterr().out.split())
+        assert "accuracy 0.5 → 0.9" in shown
+        assert "the sources could not be compared" in shown
+        assert "the same params and packages note" in shown

@@ -13,6 +13,8 @@ from .block import Block
 from .words import change, clean, count, duration, number
 
 _MOST_COLUMNS = 6
+_WIDTH = 118
+_FLEXIBLE = 16
 _MARKS = {"FINISHED": "✓", "FAILED": "✗", "KILLED": "■", "RUNNING": "…", "SCHEDULED": "…"}
 _MOST_LINES = 60
 
@@ -35,11 +37,17 @@ def runs(found: Found) -> Block:
     caption = f"{shown} of {clean(found.experiment)}, {found.order}"
     notes = [*found.notes, *(["there are more: --top N"] if found.more else [])]
     if not found.runs:
-        caption = f"no run of {clean(found.experiment)} is like that"
-    head = ("run", "", "when", "took", *(clean(column.partition(".")[2], 24) for column in columns), "id")
+        experiment = clean(found.experiment)
+        caption = f"there are no runs in {experiment} yet" if found.is_new else f"no run of {experiment} is like that"
+    head = _head(columns)
     rows = [_row(run, columns) for run in found.runs]
-    lines = text.columns([head, *rows], 118) if rows else []
+    narrow = columns if found.columns else _fitting(found.runs, columns)
+    lines = text.columns([_head(narrow), *(_row(run, narrow) for run in found.runs)], _WIDTH) if rows else []
     written = [*text.heading(caption), *(f"  {line}" for line in lines)]
+    if rows and (hidden := len(columns) - len(narrow)):
+        written += text.paragraph(
+            "also", f"{count(hidden, 'column')} that did not fit; --columns KEY shows what you name"
+        )
     written += [line for note in notes for line in text.paragraph("note", clean(note, 300))]
     cells = [
         [_linked(run, row[0]), *map(_unbroken, row[1:4]), *map(_cell, row[4:])]
@@ -113,7 +121,7 @@ def difference(found: Difference) -> Block:
         Params, metrics with direction and size of the change, data, packages, and the sources' diff.
     """
     names = f"{clean(found.before.name, 40)} → {clean(found.after.name, 40)}"
-    ids = f"{found.before.run_id[:8]} → {found.after.run_id[:8]}"
+    ids = f"{_short(found.before)} → {_short(found.after)}"
     metrics = _metrics(found)
     parts_of_it = (("params", found.params), ("data", found.data), ("packages", found.packages))
     written = text.heading(f"{names} ({ids})")
@@ -124,7 +132,8 @@ def difference(found: Difference) -> Block:
     more = len(diff) - _MOST_LINES
     cut = [*diff[:_MOST_LINES], *([f"… and {more} lines more"] if more > 0 else [])]
     written += text.labelled("source", cut) if cut else []
-    nothing = "the same params, data, packages and source" if not (cut or any(each for _, each in parts_of_it)) else ""
+    alike = " and ".join(filter(None, (", ".join(found.compared[:-1]), *found.compared[-1:])))
+    nothing = f"the same {alike}" if alike and not (cut or any(each for _, each in parts_of_it)) else ""
     written += text.paragraph("same", nothing)
     written += [line for note in found.notes for line in text.paragraph("note", clean(note, 300))]
     tables = [
@@ -153,10 +162,39 @@ def _columns(runs: Sequence[RunView]) -> tuple[str, ...]:
     for run in runs:
         for name in {name for each in runs for name in each.params}:
             values.setdefault(name, set()).add(run.params.get(name, ""))
-    params = [f"params.{name}" for name in sorted(values) if len(values[name]) > 1 or len(runs) == 1]
-    often = Counter(name for run in runs for name in run.metrics)
-    metrics = [f"metrics.{name}" for name, _ in sorted(often.items(), key=lambda each: (-each[1], each[0]))]
-    return (*params[:_MOST_COLUMNS], *metrics[:_MOST_COLUMNS])
+    params = [name for name in _often(run.params for run in runs) if len(values[name]) > 1 or len(runs) == 1]
+    metrics = _often(run.metrics for run in runs)
+    return (
+        *(f"params.{name}" for name in params[:_MOST_COLUMNS]),
+        *(f"metrics.{name}" for name in metrics[:_MOST_COLUMNS]),
+    )
+
+
+def _often(names: Iterable[Iterable[str]]) -> list[str]:
+    """Return names, those that most runs have first."""
+    counted = Counter(name for each in names for name in each)
+    return sorted(counted, key=lambda name: (-counted[name], name))
+
+
+def _head(columns: Sequence[str]) -> tuple[str, ...]:
+    bare = Counter(column.partition(".")[2] for column in columns)
+    # A name that is a param and a metric is told apart.
+    names = (column if bare[name := column.partition(".")[2]] > 1 else name for column in columns)
+    return ("run", "", "when", "took", *(clean(name, 24) for name in names), "id")
+
+
+def _fitting(runs: Sequence[RunView], columns: tuple[str, ...]) -> tuple[str, ...]:
+    """Leave out columns until a terminal holds the rest, with whole ids; of the params and of the metrics by turns."""
+
+    def room(columns: Sequence[str]) -> int:
+        cells = zip(_head(columns), *(_row(run, columns) for run in runs), strict=True)
+        return sum(2 + min(_FLEXIBLE, max(map(text.width, each))) for each in cells)
+
+    while len(columns) > 1 and room(columns) > _WIDTH:
+        params = [column for column in columns if column.startswith("params.")]
+        last = params[-1] if len(params) > len(columns) / 2 else columns[-1]
+        columns = tuple(column for column in columns if column != last)
+    return columns
 
 
 def _row(run: RunView, columns: Sequence[str]) -> tuple[str, ...]:
@@ -171,7 +209,12 @@ def _row(run: RunView, columns: Sequence[str]) -> tuple[str, ...]:
             found = (run.params if kind == "params" else run.tags).get(name)
             values.append("" if found is None else clean(found, 40))
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.began))
-    return (clean(run.name, 40), state, when, duration(max(0.0, ended - run.began)), *values, run.run_id[:8])
+    return (clean(run.name, 40), state, when, duration(max(0.0, ended - run.began)), *values, _short(run))
+
+
+def _short(run: RunView) -> str:
+    # A run that is not in its store yet has a longer id, with a word before it.
+    return run.run_id.rpartition("-")[2][:8]
 
 
 def _metrics(found: Difference) -> list[tuple[str, str, str]]:

@@ -32,6 +32,7 @@ EXAMPLE = "metrics.accuracy > 0.9 and params.lr = '0.1'"
 
 _MOST_EXPERIMENTS = 500
 _MOST_CURVES = 40
+_NAMED = 8
 _FLUSH_SECONDS = 1.0
 _NOTE = "mlflow.note.content"
 _NAME = "mlflow.runName"
@@ -115,7 +116,9 @@ def experiment(outbox: Outbox, name: str) -> tuple[str, str]:
     """
     found = _asked(outbox, partial(outbox.store.get_experiment_by_name, name), time.monotonic() + SECONDS)
     if found is None:
-        raise UnknownNameError("experiment", name, experiments(outbox))
+        known = experiments(outbox)
+        some = ", ".join(known[:_NAMED]) + (f" and {len(known) - _NAMED} more" if len(known) > _NAMED else "")
+        raise UnknownNameError("experiment", name, known, f"this store has {some or 'none'}")
     return str(found.experiment_id), str(found.name)
 
 
@@ -160,7 +163,7 @@ def runs(outbox: Outbox, uri: str, experiment_id: str, filter: str, order: str, 
     own = [] if filter.strip() or token else _opened_here(outbox, remote)
     unsent = [_of_account(account, uri) for account in own if outbox.is_local(account.run_id)]
     if outbox.is_local(experiment_id):
-        return Page(_sorted(unsent, order))
+        return Page(_sorted(unsent, order), of_kernel=True)
 
     def ask() -> Any:
         return outbox.store.search_runs([remote], filter, ViewType.ACTIVE_ONLY, size, clauses, token or None)
@@ -170,7 +173,7 @@ def runs(outbox: Outbox, uri: str, experiment_id: str, filter: str, order: str, 
     except ConnectionFailedError:
         if not own:
             raise
-        return Page(_sorted([_of_account(account, uri) for account in own], order))
+        return Page(_sorted([_of_account(account, uri) for account in own], order), of_kernel=True)
     except TrackingError as error:
         if not (filter.strip() or ":" in order):
             raise
@@ -235,6 +238,28 @@ def details(outbox: Outbox, uri: str, run_id: str) -> RunView:
         if curve is not None and curve.count > 1:
             curves.append(replace(curve, last=view.metrics[name]))
     return replace(view, curves=tuple(sorted(curves, key=lambda curve: curve.name)), slow=slow)
+
+
+def expect_sent(outbox: Outbox, run_id: str) -> None:
+    """Have what waits sent, and raise where the store does not know a run all the same.
+
+    Parameters
+    ----------
+    outbox : Outbox
+        Connected; offline it sends nothing.
+    run_id : str
+        The run.
+
+    Raises
+    ------
+    TrackingError
+        Its files cannot be read: they wait.
+    """
+    outbox.flush(SECONDS)
+    if outbox.is_local(run_id):
+        raise TrackingError(
+            f"run {run_id} is not in the store yet, and its files wait with it; %mlflow_sync sends them"
+        )
 
 
 # -- asking -------------------------------------------------------------------------------------------------------
@@ -324,6 +349,9 @@ def _of_run(run: Run, uri: str) -> RunView:
         metrics={name: histories.as_written(value) for name, value in run.data.metrics.items()},
         tags=_own_tags(tags),
         note=tags.get(_NOTE, ""),
+        system_tags=_system_tags(tags),
+        experiment_id=info.experiment_id,
+        artifact_uri=info.artifact_uri or "",
     )
 
 
@@ -339,9 +367,15 @@ def _of_account(account: Account, uri: str) -> RunView:
         metrics=dict(account.metrics),
         tags=_own_tags(account.tags),
         note=account.tags.get(_NOTE, ""),
+        system_tags=_system_tags(account.tags),
+        experiment_id=account.experiment_id,
     )
 
 
 def _own_tags(tags: Mapping[str, str]) -> dict[str, str]:
     # Copied first: another thread may write to an account.
     return {name: value for name, value in dict(tags).items() if not name.startswith("mlflow.")}
+
+
+def _system_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in dict(tags).items() if name.startswith("mlflow.")}

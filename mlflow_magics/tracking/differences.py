@@ -42,16 +42,17 @@ def difference(outbox: Outbox, before: RunView, after: RunView) -> Difference:
     if all(sources):
         old, new = (text.splitlines() for text in sources if text)
         lines = list(difflib.unified_diff(old, new, before.name, after.name, lineterm="", n=2))
-    data = [_attempt(notes, "the data", partial(_datasets, outbox, run.run_id)) or {} for run in (before, after)]
+    data = [_attempt(notes, "the data", partial(_datasets, outbox, run.run_id)) for run in (before, after)]
     names = dict.fromkeys((*before.metrics, *after.metrics))
     return Difference(
         before,
         after,
         params=_changes(before.params, after.params),
         packages=_changes(*(_packages(run) for run in (before, after))),
-        data=_changes(*data) if all(data) else (),
+        data=_changes(*data) if all(data) else (),  # where both have a fingerprint
         metrics={name: (before.metrics.get(name), after.metrics.get(name)) for name in names},
         source=tuple(lines),
+        compared=("params", *(["data"] if None not in data else []), "packages", *(["source"] if all(sources) else [])),
         notes=tuple(dict.fromkeys(notes)),
     )
 
@@ -74,11 +75,11 @@ def source(outbox: Outbox, run_id: str) -> str:
     Raises
     ------
     TrackingError
-        It was not logged.
+        It was not logged, or is not sent yet.
     ConnectionFailedError
         The store does not answer.
     """
-    outbox.flush(browse.SECONDS)
+    browse.expect_sent(outbox, run_id)
     place = browse._asked(outbox, partial(outbox.delivery.place, run_id), time.monotonic() + browse.SECONDS)
     repository = repository_at(place, outbox.tracking_uri)
 
@@ -101,6 +102,7 @@ def source(outbox: Outbox, run_id: str) -> str:
 
 
 def _datasets(outbox: Outbox, run_id: str) -> Mapping[str, str]:
+    browse.expect_sent(outbox, run_id)
     remote = outbox.ids.get(run_id, run_id)
     run = browse._asked(outbox, partial(outbox.store.get_run, remote), time.monotonic() + browse.SECONDS)
     inputs: Any = getattr(run.inputs, "dataset_inputs", None) or ()

@@ -10,6 +10,7 @@ import mlflow
 from mlflow import MlflowClient
 
 from ..errors import TrackingError, UnknownNameError
+from . import browse
 from .guards import as_tracking_error
 from .outbox import Outbox
 from .quiet import quiet
@@ -35,6 +36,7 @@ def models(outbox: Outbox, run_id: str) -> dict[str, str]:
     TrackingError
         The store fails.
     """
+    browse.expect_sent(outbox, run_id)
     remote = outbox.ids.get(run_id, run_id)
     client = MlflowClient()
     found: dict[str, str] = {}

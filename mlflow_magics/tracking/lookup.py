@@ -1,22 +1,27 @@
-"""Runs looked up as people name them: by a filter, by a metric, by the beginning of an id."""
+"""Runs looked up: by a filter in some order, or the best by a metric."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from functools import lru_cache
-from typing import Any
+import time
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from ..boards import RunView
-from ..errors import OptionError, UnknownNameError
+from ..errors import OptionError, TrackingError, UnknownNameError
 from ..findings import Found, least_is_best
-from . import browse, context
+from . import browse
 from .outbox import Outbox
 
+SAMPLE = 200
+"""How many of the newest runs are looked at where the store cannot be asked more precisely."""
+
+OF_KERNEL = "these are only the runs that this kernel opened: the store could not be asked"
+
 _PAGE = 100
-_SAMPLE = 200
 _OPERATOR = r"(?:!=|>=|<=|=|>|<|\bI?LIKE\b|\bNOT\b|\bIN\b|\bIS\b)"
 _KEY = re.compile(rf"(?:\b(?P<kind>\w+)\.)?(?P<name>`[^`]+`|\"[^\"]+\"|[A-Za-z_][\w./-]*)\s*{_OPERATOR}", re.IGNORECASE)
+_PLAIN = re.compile(r"[\w.]+")
 _TEXT = re.compile(r"'[^']*'")
 _KINDS = {
     **dict.fromkeys(("metric", "metrics"), "metrics"),
@@ -25,7 +30,16 @@ _KINDS = {
     **dict.fromkeys(("attribute", "attributes", "attr", "run"), "attributes"),
 }
 _ATTRIBUTES = ("status", "run_name", "run_id", "start_time", "end_time", "user_id", "artifact_uri", "created")
-_ID = re.compile(r"^[0-9a-f]{4,32}$")
+_STATUSES = ("FINISHED", "FAILED", "KILLED", "RUNNING", "SCHEDULED")
+_STATUS = re.compile(r"\bstatus\s*!?=\s*(['\"])(\w+)\1")
+_DOLLAR = re.compile(r"'(\$\w+)'")
+_ORDERS = {
+    "newest": ("newest first", "oldest first"),
+    "oldest": ("oldest first", "newest first"),
+    "name": ("by name", "by name, from the end"),
+    "status": ("by status", "by status, from the end"),
+    "duration": ("shortest first", "longest first"),
+}
 
 
 def search(
@@ -80,30 +94,36 @@ def search(
     def sample() -> list[RunView]:
         nonlocal seen
         if seen is None:
-            seen, _ = _pages(outbox, uri, experiment[0], "", "newest", _SAMPLE)
+            seen = pages(outbox, uri, experiment[0], "", "newest", SAMPLE).runs
         return seen
 
-    for kind, name in _keys(filter):
-        if not kind and name not in _ATTRIBUTES:
-            raise _bare(name, sample())
-    chosen = tuple(_column(each, sample()) for each in columns)
-    order, words = _order(sort, sample) if sort else ("newest", "newest first")
+    try:
+        for kind, name in _keys(filter):
+            if not kind and name not in _ATTRIBUTES:
+                raise _bare(name, sample())
+        chosen = tuple(_column(each, sample()) for each in columns)
+        order, words = _order(sort, sample) if sort else ("newest", "newest first")
+    except UnknownNameError:
+        if sample():
+            raise
+        return Found(experiment[1], (), is_new=True)
     notes: list[str] = []
     try:
-        runs, more = _pages(outbox, uri, experiment[0], filter, order, top)
+        found = _ordered(outbox, uri, experiment[0], filter, order, top, notes)
     except browse.FilterError:
-        if ":" not in order:
-            raise
-        # Azure ML, for one, sorts by none of its metrics.
-        runs, _ = _pages(outbox, uri, experiment[0], filter, "newest", _SAMPLE)
-        runs, more = _sorted(runs, order)[:top], len(runs) > top
-        notes.append(f"this store cannot sort by that: sorted here, of the newest {_SAMPLE} runs")
-    if not runs:
+        _check_quoting(filter, sample())
+        raise
+    if not found.runs and sample():
         _check_keys(filter, sample())
-    return Found(experiment[1], tuple(runs), more, words, chosen, tuple(notes))
+        # IPython's own rule, and MLflow's texts stand in such marks.
+        notes += [f"IPython leaves {each} in '…' as it is: write \"{each}\"" for each in _DOLLAR.findall(filter)]
+    is_new = not found.runs and not sample()
+    return Found(experiment[1], tuple(found.runs), found.more, words, chosen, tuple(notes), is_new)
 
 
-def best(outbox: Outbox, uri: str, experiment: tuple[str, str], metric: str, filter: str, least: bool) -> RunView:
+def best(
+    outbox: Outbox, uri: str, experiment: tuple[str, str], metric: str, filter: str, least: bool
+) -> tuple[RunView, tuple[str, ...]]:
     """Find the run with the highest, or the least, last value of a metric.
 
     Parameters
@@ -117,168 +137,66 @@ def best(outbox: Outbox, uri: str, experiment: tuple[str, str], metric: str, fil
 
     Returns
     -------
-    RunView
-        The run.
+    tuple of (RunView, tuple of str)
+        The run, and what else to know, one line each.
 
     Raises
     ------
     UnknownNameError
         No run has that metric.
+    TrackingError
+        No run is like the filter.
     """
     name = metric.removeprefix("metrics.").removeprefix("metric.")
+    filter = _spelled_out(filter)
+    notes: list[str] = []
     order = f"metric:{name}" if least else f"-metric:{name}"
-    try:
-        runs, _ = _pages(outbox, uri, experiment[0], _spelled_out(filter), order, 20)
-    except browse.FilterError:
-        runs, _ = _pages(outbox, uri, experiment[0], _spelled_out(filter), "newest", _SAMPLE)
-        runs = _sorted(runs, order)
-    for run in runs:
-        if run.metrics.get(name) == run.metrics.get(name, float("nan")):  # neither missing nor NaN
-            return run
-    seen, _ = _pages(outbox, uri, experiment[0], "", "newest", _SAMPLE)
+    found = _ordered(outbox, uri, experiment[0], filter, order, 20, notes)
+    for run in found.runs:
+        if _has_number(run, name):
+            return run, tuple(notes)
+    seen = pages(outbox, uri, experiment[0], "", "newest", SAMPLE).runs
+    if not seen:
+        raise TrackingError(f"there are no runs in {experiment[1]!r} yet")
+    if filter and any(_has_number(run, name) for run in seen):
+        _check_keys(filter, seen)
+        raise TrackingError(f"no run with {name!r} is like that; leave --filter out, or see %mlflow_runs {filter}")
     raise UnknownNameError("metric", name, {key for run in seen for key in run.metrics}, "no run has a number for it")
 
 
-def find_run(outbox: Outbox, uri: str, experiment: tuple[str, str], word: str) -> RunView:
-    """Find a run as a person names it.
+class Pages(NamedTuple):
+    """Runs, in order.
+
+    Attributes
+    ----------
+    runs : list of RunView
+        As many as were asked for, at the most.
+    more : bool
+        Whether there are more.
+    of_kernel : bool
+        Whether the store did not answer, so that these are only what this kernel opened.
+    """
+
+    runs: list[RunView]
+    more: bool
+    of_kernel: bool
+
+
+def pages(outbox: Outbox, uri: str, experiment_id: str, filter: str, order: str, top: int) -> Pages:
+    """Ask for as many pages as hold `top` runs.
 
     Parameters
     ----------
-    outbox, uri, experiment
-        As for :func:`search`.
-    word : str
-        Its id, the beginning of its id (four characters or more), or its name; of several of that name the newest.
+    outbox, uri, experiment_id, filter, order
+        As for :func:`.browse.runs`.
+    top : int
+        How many runs at the most.
 
     Returns
     -------
-    RunView
-        The run, without its curves.
-
-    Raises
-    ------
-    UnknownNameError
-        There is none, or several begin so.
-    """
-    if (len(word) == 32 and _ID.match(word)) or outbox.is_local(word):
-        return browse.details(outbox, uri, word)
-    quoted = next((f"{mark}{word}{mark}" for mark in "'\"" if mark not in word), "")
-    if quoted:
-        named, _ = _pages(outbox, uri, experiment[0], f"attributes.run_name = {quoted}", "newest", 1)
-        if named:
-            return named[0]
-    seen, _ = _pages(outbox, uri, experiment[0], "", "newest", _SAMPLE)
-    alike = [run for run in seen if _ID.match(word) and run.run_id.startswith(word)]
-    if len(alike) == 1:
-        return alike[0]
-    if alike:
-        raise UnknownNameError("run", word, mend=f"{len(alike)} runs begin so; write more of the id")
-    names = {run.name for run in seen}
-    raise UnknownNameError(
-        "run", word, names, f"it is looked for by id and by name in {experiment[1]!r}; -e for another"
-    )
-
-
-def last_two(
-    outbox: Outbox, uri: str, experiment: tuple[str, str], cell_id: str | None, name: str
-) -> tuple[RunView, RunView]:
-    """Find the last two runs of a cell.
-
-    Parameters
-    ----------
-    outbox, uri, experiment
-        As for :func:`search`.
-    cell_id : str or None
-        The front end's id of the cell; without one, runs of the same name count.
-    name : str
-        The name of the cell's last run.
-
-    Returns
-    -------
-    tuple of (RunView, RunView)
-        The earlier and the later one.
-
-    Raises
-    ------
-    UnknownNameError
-        There is only one.
-    """
-    quoted = "'{}'".format((cell_id or name).replace("'", ""))
-    key = f"tags.`{context.CELL_ID}`" if cell_id else "attributes.run_name"
-    runs, _ = _pages(outbox, uri, experiment[0], f"{key} = {quoted}", "newest", 2)
-    if len(runs) < 2:
-        raise UnknownNameError(
-            "second run of the cell", name, mend="run it again, or name two: %mlflow_diff RUN_A RUN_B"
-        )
-    return runs[1], runs[0]
-
-
-def frame(found: Found, text: str, html: str) -> Any:
-    """Make a DataFrame of runs that shows as our table.
-
-    Parameters
-    ----------
-    found : Found
+    Pages
         The runs.
-    text, html : str
-        How it shows.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Its columns are named as ``mlflow.search_runs`` names them. What is made of it is a plain DataFrame.
     """
-    import pandas
-
-    rows = []
-    for run in found.runs:
-        row: dict[str, Any] = {
-            "run_id": run.run_id,
-            "run_name": run.name,
-            "status": run.status,
-            "start_time": pandas.Timestamp(run.began, unit="s", tz="UTC"),
-            "end_time": pandas.NaT if run.ended is None else pandas.Timestamp(run.ended, unit="s", tz="UTC"),
-        }
-        row |= {f"metrics.{name}": value for name, value in run.metrics.items()}
-        row |= {f"params.{name}": value for name, value in run.params.items()}
-        row |= {f"tags.{name}": value for name, value in run.tags.items()}
-        rows.append(row)
-    table = _frame_class()(rows, columns=None if rows else ["run_id", "run_name", "status", "start_time", "end_time"])
-    object.__setattr__(table, "_shown", (text, html))
-    return table
-
-
-@lru_cache(maxsize=1)
-def _frame_class() -> type:
-    import pandas
-
-    class Runs(pandas.DataFrame):  # type: ignore[misc]  # pandas has no types here
-        """A DataFrame of runs; what is made of it is a plain one."""
-
-        _shown = ("", "")
-
-        @property
-        def _constructor(self) -> Any:
-            return pandas.DataFrame
-
-        def __repr__(self) -> str:
-            return self._shown[0]
-
-        def _repr_html_(self) -> str:
-            return self._shown[1]
-
-        def __reduce__(self) -> Any:
-            return pandas.DataFrame, (dict(self.items()),)
-
-    return Runs
-
-
-# -- parts ----------------------------------------------------------------------------------------------------------
-
-
-def _pages(
-    outbox: Outbox, uri: str, experiment_id: str, filter: str, order: str, top: int
-) -> tuple[list[RunView], bool]:
-    """Return up to `top` runs, and whether there are more."""
     runs: list[RunView] = []
     token = ""
     while True:
@@ -287,7 +205,39 @@ def _pages(
         runs += page.runs
         token = page.next
         if len(runs) > top or not token:
-            return runs[:top], len(runs) > top
+            return Pages(runs[:top], len(runs) > top, page.of_kernel)
+
+
+# -- parts ----------------------------------------------------------------------------------------------------------
+
+
+def _ordered(
+    outbox: Outbox, uri: str, experiment_id: str, filter: str, order: str, top: int, notes: list[str]
+) -> Pages:
+    """Return runs in any order: the store's, or, where no store sorts like that, or this one does not, our own."""
+    ours = order.removeprefix("-") == "duration"
+    # Those that the store does not know yet stand before what it has sorted.
+    unsent = sum(map(outbox.is_local, list(outbox.accounts)))
+    found = Pages([], False, False)
+    if not ours:
+        try:
+            found = pages(outbox, uri, experiment_id, filter, order, top + unsent)
+        except browse.FilterError:
+            if ":" not in order:
+                raise
+            ours = True  # Azure ML, for one, sorts by none of its metrics
+    if ours:
+        found = pages(outbox, uri, experiment_id, filter, "newest", SAMPLE)
+        notes += [f"the store cannot sort by that: sorted here, of the newest {SAMPLE} runs"] if found.more else []
+    notes += [OF_KERNEL] if found.of_kernel else []
+    if ours or unsent or found.of_kernel:
+        found = found._replace(runs=_sorted(found.runs, order))
+    return found._replace(runs=found.runs[:top], more=found.more or len(found.runs) > top)
+
+
+def _has_number(run: RunView, metric: str) -> bool:
+    value = run.metrics.get(metric)
+    return value is not None and value == value  # NaN is not equal to itself
 
 
 def _spelled_out(filter: str) -> str:
@@ -312,7 +262,7 @@ def _known(runs: list[RunView]) -> dict[str, set[str]]:
     return {
         "metrics": {name for run in runs for name in run.metrics},
         "params": {name for run in runs for name in run.params},
-        "tags": {name for run in runs for name in run.tags},
+        "tags": {name for run in runs for name in (*run.tags, *run.system_tags)},
     }
 
 
@@ -334,15 +284,27 @@ def _check_keys(filter: str, runs: list[RunView]) -> None:
     for kind, name in _keys(filter):
         if kind in known and name not in known[kind] and not name.startswith("mlflow."):
             raise UnknownNameError(kind.removesuffix("s"), name, known[kind], "no run of this experiment has it")
+    for _, status in _STATUS.findall(filter):
+        if status not in _STATUSES:
+            raise UnknownNameError("status", status, mend=f"MLflow's are {', '.join(_STATUSES)}")
 
 
-def _order(sort: str, sample: Any) -> tuple[str, str]:
+def _check_quoting(filter: str, runs: list[RunView]) -> None:
+    """Say so where a filter that is not understood names, as it is, what has to stand in backticks."""
+    for kind, names in _known(runs).items():
+        for name in sorted(names, key=len, reverse=True):
+            if not _PLAIN.fullmatch(name) and f"{kind}.{name}" in filter and "`" not in name:
+                raise browse.FilterError(f"{kind}.{name} has to stand in backticks: {kind}.`{name}`")
+
+
+def _order(sort: str, sample: Callable[[], list[RunView]]) -> tuple[str, str]:
     """Return an order in the words of :func:`.browse.runs`, and in words for people."""
     plain, turned = sort.removeprefix("-"), sort.startswith("-")
-    aliases = {"start_time": "newest", "when": "newest", "run_name": "name"}
+    plain = plain.removeprefix("attributes.")
+    aliases = {"start_time": "newest", "when": "newest", "run_name": "name", "took": "duration"}
     plain = aliases.get(plain, plain)
-    if plain in ("newest", "oldest", "name", "status", "duration"):
-        return ("-" if turned else "") + plain, f"by {plain}" + (", the other way round" if turned else "")
+    if plain in _ORDERS:
+        return ("-" if turned else "") + plain, _ORDERS[plain][turned]
     kind, dot, name = plain.partition(".")
     kind = _KINDS.get(kind, "") if dot else ""
     if kind not in ("metrics", "params"):
@@ -362,13 +324,21 @@ def _order(sort: str, sample: Any) -> tuple[str, str]:
 
 def _sorted(runs: list[RunView], order: str) -> list[RunView]:
     kind, _, name = order.removeprefix("-").partition(":")
-    have = [run for run in runs if name in (run.metrics if kind == "metric" else run.params)]
-    rest = [run for run in runs if run not in have]
-
-    def value(run: RunView) -> Any:
-        return run.metrics[name] if kind == "metric" else run.params[name]
-
-    return [*sorted(have, key=value, reverse=order.startswith("-")), *rest]
+    now = time.time()
+    keys: dict[str, Callable[[RunView], float | str | None]] = {
+        "metric": lambda run: run.metrics[name] if _has_number(run, name) else None,
+        "param": lambda run: run.params.get(name),
+        "duration": lambda run: (now if run.ended is None else run.ended) - run.began,
+        "newest": lambda run: -run.began,
+        "oldest": lambda run: run.began,
+        "name": lambda run: run.name,
+        "status": lambda run: run.status,
+    }
+    values = [keys[kind](run) for run in runs]
+    # Those without a value come last, whichever way it goes.
+    have = [at for at, value in enumerate(values) if value is not None]
+    have.sort(key=values.__getitem__, reverse=order.startswith("-"))  # type: ignore[arg-type]  # all of one type
+    return [runs[at] for at in have] + [run for run, value in zip(runs, values, strict=True) if value is None]
 
 
 def _column(word: str, runs: list[RunView]) -> str:
@@ -380,5 +350,6 @@ def _column(word: str, runs: list[RunView]) -> str:
     found = next((f"{each}.{word}" for each in known if word in known[each]), "")
     if not found:
         everything = [f"{each}.{name}" for each in known for name in known[each]]
-        raise UnknownNameError("column", word, [*everything, *(each.partition(".")[2] for each in everything)])
+        always = "a metric, a param or a tag; name, state, start, duration and id are always shown"
+        raise UnknownNameError("column", word, [*everything, *(each.partition(".")[2] for each in everything)], always)
     return found
