@@ -94,6 +94,7 @@ class TestRuns:
         html = table._repr_html_()
         assert "<table" in html
         assert "shallow" in html
+        assert html.count('white-space:nowrap"><bdi>✓ finished<') == 5
 
     @pytest.mark.parametrize(
         ("line", "expected"),

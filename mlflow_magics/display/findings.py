@@ -50,7 +50,7 @@ def runs(found: Found) -> Block:
         )
     written += [line for note in notes for line in text.paragraph("note", clean(note, 300))]
     cells = [
-        [_linked(run, row[0]), *map(_unbroken, row[1:4]), *map(_cell, row[4:])]
+        [_linked(run, row[0]), *(parts.unbroken(html.text(each)) for each in row[1:4]), *map(_cell, row[4:])]
         for run, row in zip(found.runs, rows, strict=True)
     ]
     return Block(
@@ -255,8 +255,3 @@ def _linked(run: RunView, name: str) -> html.Markup:
 
 def _cell(value: str) -> html.Markup:
     return html.text(value) if value else html.EMPTY
-
-
-def _unbroken(value: str) -> html.Markup:
-    """State, date and duration: in three lines each they would treble the height of a wide table."""
-    return html.element("span", html.text(value), style="white-space:nowrap")

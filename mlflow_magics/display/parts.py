@@ -54,6 +54,22 @@ def mono(*children: Markup) -> Markup:
     return element("span", *children, style=f"{_MONO};font-size:12px;overflow-wrap:break-word")
 
 
+def unbroken(child: Markup) -> Markup:
+    """Keep what is short on one line, however narrow the column: a number in two halves is two numbers.
+
+    Parameters
+    ----------
+    child : Markup
+        A number, a date, a state.
+
+    Returns
+    -------
+    Markup
+        A span.
+    """
+    return element("span", child, style="white-space:nowrap")
+
+
 def pill(label: str, colour: str) -> Markup:
     """Write a word on a tint.
 

@@ -14,6 +14,7 @@ import pytest
 from traitlets import All
 
 from mlflow_magics.boards import Header
+from mlflow_magics.display import words
 from mlflow_magics.display.panel import Panel
 from mlflow_magics.display.panel import metrics as metrics_tab
 from mlflow_magics.display.panel.facts import elapsed
@@ -106,6 +107,12 @@ def test_the_first_view_is_whole(open_panel):
     targets = {each["href"] for each in Page(html(panel)).all("a")}
     assert targets == {RUN.url, HEADER.experiment_url}
     assert all("noopener" in each["rel"] for each in Page(html(panel)).all("a"))
+
+
+def test_a_narrow_column_breaks_no_number(open_panel):
+    # The panel lets long words break anywhere; "-0.01938" above "8" reads as another number.
+    last = words.number(RUN.curves[0].last)
+    assert f'white-space:nowrap">{last}<' in html(open_panel(FakeDesk(RUN)))
 
 
 def test_before_anything_there_is_a_panel_too(open_panel):

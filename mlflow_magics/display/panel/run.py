@@ -193,7 +193,7 @@ def _curve_row(curve: Curve) -> tuple[Markup, ...]:
     return (
         text(clean(curve.name, 40)),
         spark(curve),
-        words(number(curve.last)),
+        parts.unbroken(words(number(curve.last))),
         words(f"{number(curve.min, 4)} … {number(curve.max, 4)}"),
         parts.subdued(words(f"{curve.count:,}")),
     )
