@@ -245,4 +245,4 @@ def _explain(message: str, magic: Callable[..., Any], line: str) -> str:
         return f"unknown argument {extra}; it takes {', '.join(known)}"
     if extra != message:
         return f"one name too many: {extra}; put a name with blanks in quotation marks"
-    return message
+    return f"{message}; %{magic.__name__}? shows examples"

@@ -513,7 +513,7 @@ class TestOptions:
         ("line", "said"),
         [
             ("--parms a", "did you mean --params?"),
-            ("--metrics", "--metrics"),
+            ("--metrics", "--metrics: expected at least one argument; %mlflow_run? shows examples"),
             ("my run", "quotation marks"),
             ("--tags novalue", "name=value"),
             ("--model modle", "modle"),

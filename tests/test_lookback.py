@@ -101,6 +101,7 @@ class TestRuns:
         [
             ("metrics.accuracy > 0.75", ["deep", "middle"]),
             ("metric.accuracy > 0.75 and param.depth = '4'", ["middle"]),
+            ("\"metrics.accuracy > 0.75 and params.depth = '4'\"", ["middle"]),
             ("params.depth = '2'", ["shallow"]),
             ("tags.mlflow.runName = 'deep'", ["deep"]),
             ("attributes.run_name LIKE 'ag%' --top 1", ["again"]),
