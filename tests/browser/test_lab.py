@@ -109,13 +109,13 @@ def test_quickstart_shows_its_blocks(page, lab):
     rig.run_all(page)
     shown = block(page, 2, "✓ finished")
     seen = rows(shown)
-    assert seen["reg"] == "0.1"
+    assert seen["reg"] == "10"
     assert 0.8 < float(seen["accuracy"]) < 1
     assert shown.get_by_text("logistic", exact=True).is_visible()
     forest = block(page, 4, "✓ finished")
     assert rows(forest)["config.max_depth"] == "4"
     assert page.locator(".jp-CodeCell").nth(4).locator("img").is_visible()
-    page.locator(".jp-CodeCell").nth(5).locator("table.dataframe").wait_for(timeout=30_000)
+    page.locator(".jp-CodeCell").nth(5).get_by_text("3 runs of breast-cancer").wait_for(timeout=30_000)
 
     # What is on the page is what is in the store.
     client = MlflowClient(f"sqlite:///{lab.folder}/mlflow.db")
@@ -144,7 +144,7 @@ def test_stored_blocks_show_before_anything_runs(page, lab):
     # A notebook from elsewhere is not trusted: Lab takes out of its HTML what it does not know to be harmless.
     rig.open_notebook(page, lab, "stored.ipynb")
     shown = block(page, 2, "✓ finished")
-    assert rows(shown)["reg"] == "0.1"
+    assert rows(shown)["reg"] == "10"
     assert shown.locator("table").first.evaluate("table => getComputedStyle(table).borderCollapse") == "collapse"
     assert "monospace" in shown.locator("table").first.evaluate("table => getComputedStyle(table).fontFamily")
     assert shown.evaluate(CONTRAST) >= 4.5
