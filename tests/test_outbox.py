@@ -107,6 +107,13 @@ def test_offline_asks_nobody_and_sync_sends_all(run, folder, database, state):
     assert files(state) == []
 
 
+def test_as_much_is_sent_as_was_waiting(run, database):
+    run("%mlflow_connect local -e home --offline")
+    run(CELL.format(name="counted"))
+    counted = re.search(r"(\d+) points and (\d+) other writes", run("%mlflow_status"))
+    assert f"✓ sent {sum(map(int, counted.groups()))} writes" in run("%mlflow_sync")
+
+
 def test_what_is_refused_after_the_cell_is_told_by_the_next_command(run, database):
     run("%mlflow_connect local -e home --offline")
     run(CELL.format(name="lost"))

@@ -279,6 +279,7 @@ class Delivery:
                 continue
             if row.op == "create":
                 done.append(row.id)  # the lookup of `remote` has done it
+                self.sent += 1
                 continue
             flush()
             if more and replay.ends_run(row.op, row.data):
