@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic_arguments import parse_argstring
 
-from .errors import OptionError
+from .errors import MlflowMagicsError, OptionError
 
 _HELP = re.compile(
     r"(?P<usage>::\n\n.*?)\n\n(?P<what>.*?)\n\n(?P<options>(?:positional arguments|options|optional arguments):\n.*)",
@@ -47,6 +48,26 @@ def parse(magic: Callable[..., Any], line: str) -> Any:
         raise OptionError(_explain(str(error), magic, line)) from None
     except ValueError as error:  # shlex: an open quotation mark
         raise OptionError(f"{error}: {line.strip()}") from None
+
+
+@contextmanager
+def one_line(redact: Callable[[str], str]) -> Iterator[None]:
+    """Show our own errors as one line, without a traceback and without secrets.
+
+    Parameters
+    ----------
+    redact : callable
+        Takes the secrets out of a text.
+
+    Raises
+    ------
+    UsageError
+        In place of one of ours.
+    """
+    try:
+        yield
+    except MlflowMagicsError as error:
+        raise UsageError(redact(str(error))) from None
 
 
 def examples_first(magic: Callable[..., Any]) -> None:
@@ -241,8 +262,10 @@ def _explain(message: str, magic: Callable[..., Any], line: str) -> str:
             hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(known)}"
             return f"unknown option {word}; {hint}"
     extra = message.removeprefix("unrecognized arguments: ")
-    if extra != message and all(action.option_strings for action in magic.parser._actions):  # type: ignore[attr-defined]
-        return f"unknown argument {extra}; it takes {', '.join(known)}"
+    takes_names = any(not action.option_strings for action in magic.parser._actions)  # type: ignore[attr-defined]
+    if extra != message and (extra.startswith("-") or not takes_names):
+        word = "option" if extra.startswith("-") else "argument"
+        return f"unknown {word} {extra.split()[0]}; it takes {', '.join(known)}"
     if extra != message:
         return f"one name too many: {extra}; put a name with blanks in quotation marks"
     return f"{message}; %{magic.__name__}? shows examples"

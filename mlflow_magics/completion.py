@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from .arguments import options_of
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext
     from IPython.core.interactiveshell import InteractiveShell
+
+_MAGIC = re.compile(r"^\s*(?:[\w.,\s]+=\s*)?%%?(\w+) (.*)$")
 
 
 class OptionCompleter:
@@ -46,11 +49,11 @@ class OptionCompleter:
             self.shell.Completer.custom_matchers.remove(self._matcher)
 
     def _match(self, context: CompletionContext) -> dict[str, Any]:
-        line = context.line_with_cursor[: context.cursor_position]
-        magic, _, typed = line.lstrip().partition(" ")
-        options = self.options.get(magic.lstrip("%"), []) if magic.startswith("%") else []
+        # Also behind `runs = `.
+        found = _MAGIC.search(context.line_with_cursor[: context.cursor_position])
+        options, typed = (self.options.get(found[1], []), found[2]) if found else ([], "")
         word = typed.rsplit(None, 1)[-1] if typed and not typed[-1].isspace() else ""
         if not word.startswith("-"):
             return {"completions": []}
-        found = [SimpleCompletion(option, type="param") for option in options if option.startswith(word)]
-        return {"completions": found, "matched_fragment": word, "suppress": bool(found)}
+        near = [SimpleCompletion(option, type="param") for option in options if option.startswith(word)]
+        return {"completions": near, "matched_fragment": word, "suppress": bool(near)}

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import keyword
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 from IPython.display import display
 
 from . import arguments
-from .errors import MlflowMagicsError, OptionError, TrackingError, UnknownNameError
+from .errors import OptionError, TrackingError, UnknownNameError
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -75,14 +72,6 @@ class MlflowLookback(Magics):
         super().__init__(shell)
         self.session = session
 
-    @contextmanager
-    def _one_line(self) -> Iterator[None]:
-        """Show our own errors as one line, without a traceback and without secrets."""
-        try:
-            yield
-        except MlflowMagicsError as error:
-            raise UsageError(self.session.redact(str(error))) from None
-
     @magic_arguments()
     @argument("filter", nargs="*", help="In MLflow's syntax: metrics.accuracy > 0.9 and params.lr = '0.1'")
     @argument("-e", "--experiment", default="", help="Another experiment than the connected one.")
@@ -101,7 +90,7 @@ class MlflowLookback(Magics):
         """
         from .display import findings
 
-        with self._one_line():
+        with arguments.one_line(self.session.redact):
             args = arguments.parse(self.mlflow_runs, line)
             outbox, uri = self._connected()
             from .tracking import frames, lookup
@@ -135,7 +124,7 @@ class MlflowLookback(Magics):
         """
         from .display import findings
 
-        with self._one_line():
+        with arguments.one_line(self.session.redact):
             args = arguments.parse(self.mlflow_best, line)
             if args.min and args.max:
                 raise OptionError("--min and --max: give one of them")
@@ -167,7 +156,7 @@ class MlflowLookback(Magics):
         """
         from .display import findings
 
-        with self._one_line():
+        with arguments.one_line(self.session.redact):
             args = arguments.parse(self.mlflow_diff, line)
             outbox, uri = self._connected()
             from .tracking import differences
@@ -191,7 +180,7 @@ class MlflowLookback(Magics):
         """
         from .display import tables
 
-        with self._one_line():
+        with arguments.one_line(self.session.redact):
             args = arguments.parse(self.mlflow_load, line)
             outbox, uri = self._connected()
             from .tracking import loading, named
@@ -220,7 +209,7 @@ class MlflowLookback(Magics):
         """
         from .display import tables
 
-        with self._one_line():
+        with arguments.one_line(self.session.redact):
             args = arguments.parse(self.mlflow_restore, line)
             outbox, uri = self._connected()
             from .capture import restoring
@@ -228,10 +217,11 @@ class MlflowLookback(Magics):
 
             word = arguments.unquote(args.run)
             run = named.find_run(outbox, uri, self._experiment(outbox, args.experiment), word)
-            text, changed = restoring.restored(differences.source(outbox, run.run_id), run.params)
+            source, notes = differences.last_source(outbox, run.run_id)
+            text, changed = restoring.restored(source, run.params, self.shell.user_ns)
             self.shell.set_next_input(text.rstrip("\n"))
             told = f"; set to the run's values: {', '.join(changed)}" if changed else ""
-            display(tables.notes([f"the cell of run {run.name} is below, ready to run{told}"]))
+            display(tables.notes([f"the cell of run {run.name} is below, ready to run{told}", *notes]))
 
     @magic_arguments()
     @argument("--port", type=int, default=None, metavar="N", help="On which port; 5000 or another free one.")
@@ -247,7 +237,7 @@ class MlflowLookback(Magics):
         """
         from .display import tables
 
-        with self._one_line():
+        with arguments.one_line(self.session.redact):
             args = arguments.parse(self.mlflow_ui, line)
             from .tracking import webui
 
@@ -280,7 +270,7 @@ class MlflowLookback(Magics):
         """
         from .display import tables
 
-        with self._one_line():
+        with arguments.one_line(self.session.redact):
             asked = line.strip().lstrip("%").removeprefix("mlflow_")
             lines = self.shell.magics_manager.magics["line"]
             known = {name.removeprefix("mlflow_"): magic for name, magic in lines.items() if name.startswith("mlflow_")}

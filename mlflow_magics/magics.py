@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import atexit
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument, magic_arguments
 from IPython.display import display
@@ -16,7 +14,7 @@ from IPython.display import display
 from . import arguments, sending
 from .cells import CellRuns
 from .completion import OptionCompleter
-from .errors import MlflowMagicsError, OptionError
+from .errors import OptionError
 from .lookback import MlflowLookback
 from .panels import Panels
 from .session import Session
@@ -67,14 +65,6 @@ class MlflowMagics(Magics):
         cells.read_line = lambda line: _run_options(arguments.parse(self.mlflow_run, line))
         self.completer: OptionCompleter
 
-    @contextmanager
-    def _one_line(self) -> Iterator[None]:
-        """Show our own errors as one line, without a traceback and without secrets."""
-        try:
-            yield
-        except MlflowMagicsError as error:
-            raise UsageError(self.session.redact(str(error))) from None
-
     @magic_arguments()
     @argument(
         "uri",
@@ -104,7 +94,7 @@ class MlflowMagics(Magics):
         from .display import tables
         from .records import SignIn
 
-        with self._one_line():
+        with arguments.one_line(self.session.redact):
             args = arguments.parse(self.mlflow_connect, line)
             uri, experiment, config = _place(args), _text(args.experiment), _text(args.config)
             if args.check:
@@ -165,7 +155,7 @@ class MlflowMagics(Magics):
             # Reached through `run_cell_magic` only: a typed %%mlflow_run was rewritten before.
             self.shell.run_cell(f"%mlflow_run {line}\n{cell}").raise_error()
             return
-        with self._one_line():
+        with arguments.one_line(self.session.redact):
             self.cells.begin(_run_options(arguments.parse(self.mlflow_run, line)))
 
     @magic_arguments()
@@ -180,7 +170,7 @@ class MlflowMagics(Magics):
         """
         from .display import tables
 
-        with self._one_line():
+        with arguments.one_line(self.session.redact):
             opened = self.session.open(_run_options(arguments.parse(self.mlflow_start, line)))
             lines = [f"run {opened.name} is open; %mlflow_end closes it"] if opened.run else []
             display(tables.notes(map(self.session.redact, [*lines, *opened.notes])))
@@ -197,7 +187,7 @@ class MlflowMagics(Magics):
         ``%mlflow_end``
         ``%mlflow_end --status FAILED``
         """
-        with self._one_line():
+        with arguments.one_line(self.session.redact):
             status = arguments.parse(self.mlflow_end, line).status
             if status not in ("FINISHED", "FAILED", "KILLED"):
                 raise OptionError(f"--status is FINISHED, FAILED or KILLED, not {status}")
@@ -244,7 +234,7 @@ class MlflowMagics(Magics):
         """
         from .display import tables
 
-        with self._one_line():
+        with arguments.one_line(self.session.redact):
             args = arguments.parse(self.mlflow_autolog, line)
             rows, notes = self.session.autolog(arguments.names(args.flavor), _autolog_options(args))
             display(tables.integrations(rows, [self.session.redact(note) for note in notes]))
@@ -273,7 +263,7 @@ class MlflowMagics(Magics):
         from . import manual
         from .display import tables
 
-        with self._one_line():
+        with arguments.one_line(self.session.redact):
             history = self.shell.history_manager
             sources = list(history.input_hist_parsed[:-1]) if history is not None else []
             display(tables.notes(map(self.session.redact, manual.log(self.session, line, sources))))
@@ -288,7 +278,7 @@ class MlflowMagics(Magics):
         """
         from .display import tables
 
-        with self._one_line():
+        with arguments.one_line(self.session.redact):
             if line.strip():
                 raise OptionError("%mlflow_status takes no arguments")
             session = self.session
@@ -305,7 +295,7 @@ class MlflowMagics(Magics):
         ``%mlflow_panel``
         ``%mlflow_panel --compact``
         """
-        with self._one_line():
+        with arguments.one_line(self.session.redact):
             self.panels.show(compact=arguments.parse(self.mlflow_panel, line).compact)
 
     @line_magic
@@ -321,7 +311,7 @@ class MlflowMagics(Magics):
         from . import sending
         from .display import tables
 
-        with self._one_line():
+        with arguments.one_line(self.session.redact):
             if line.strip():
                 raise OptionError("%mlflow_sync takes no arguments")
             with tqdm(unit=" writes", desc="sending", leave=False, delay=1) as bar:

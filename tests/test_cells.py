@@ -542,6 +542,8 @@ class TestOptions:
         with provisionalcompleter():
             found = {c.text for c in tracked.Completer.completions("%%mlflow_run --me", 17)}
         assert "--metrics" in found
+        with provisionalcompleter():
+            assert "--sort" in {c.text for c in tracked.Completer.completions("runs = %mlflow_runs --so", 24)}
         found = tracked.Completer.complete(line_buffer="%mlflow_connect --ch", cursor_pos=20)[1]
         assert any("--check" in text for text in found)
 

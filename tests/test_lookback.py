@@ -365,23 +365,55 @@ class TestBack:
 @pytest.mark.parametrize(
     ("source", "params", "text", "changed"),
     [
-        ("%%mlflow_run a\nlr = 0.1\n", {"lr": "0.5"}, "%%mlflow_run a\nlr = 0.5\n", ("lr",)),
-        (
-            "lr = 0.1  # rate\n%time x\nname = 'é'\n",
-            {"name": "b"},
-            "lr = 0.1  # rate\n%time x\nname = 'b'\n",
-            ("name",),
-        ),
+        # What the cell assigns is as the run had it, whatever autolog or a later line made of the name.
+        ("%%mlflow_run a\nlr = 0.1\n", {"lr": "0.5"}, "%%mlflow_run a\nlr = 0.1\n", ()),
+        ("lr = 0.1\nlr += 1\n", {"lr": "1.1"}, "lr = 0.1\nlr += 1\n", ()),
         ("%%mlflow_run\ny = depth + 1\n", {"depth": "3"}, "%%mlflow_run\ndepth = 3\ny = depth + 1\n", ("depth",)),
-        ("é = 'ä'; lr = 1\n", {"lr": "2"}, "é = 'ä'; lr = 2\n", ("lr",)),
-        ("x = [\n  1,\n  2,\n]\ny = 2\n", {"x": "[3]"}, "x = [3]\ny = 2\n", ("x",)),
+        ("%%time\n%%mlflow_run\nd + e\n", {"d": "3"}, "%%time\n%%mlflow_run\nd = 3\nd + e\n", ("d",)),
+        ("z = !ls\n%time x\nlen?\nd\n", {"d": "3"}, "d = 3\nz = !ls\n%time x\nlen?\nd\n", ("d",)),
+        (
+            "from __future__ import annotations\nd\n",
+            {"d": "3"},
+            "from __future__ import annotations\nd = 3\nd\n",
+            ("d",),
+        ),
+        ("import d\ndef e(): d, e\n", {"d": "3", "e": "4"}, "import d\ndef e(): d, e\n", ()),
+        (
+            "f(text, zip)\n",
+            {"text": "1.10", "zip": "007"},
+            "text = '1.10'\nzip = '007'\nf(text, zip)\n",
+            ("text", "zip"),
+        ),
+        ("f(far)\n", {"far": "inf"}, "far = float('inf')\nf(far)\n", ("far",)),
+        (
+            "f(config)\n",
+            {"config.lr": "0.2", "config.opt.name": "adam", "x": "1"},
+            "config = {'lr': 0.2, 'opt': {'name': 'adam'}}\nf(config)\n",
+            ("config",),
+        ),
+        ("f(full)\n", {"full.lr": "0.2"}, "full = {**full, 'lr': 0.2}\nf(full)\n", ("full",)),
+        ("f(thing.lr)\n", {"thing.lr": "0.2"}, "f(thing.lr)\n", ()),
         ("lr = 0.1\n", {"lr": "0.1", "config.depth": "3"}, "lr = 0.1\n", ()),
         ("lr = = 1\n", {"lr": "2"}, "lr = = 1\n", ()),
-        ("lr = f()\n", {"lr": "2"}, "lr = f()\n", ()),
     ],
 )
 def test_a_source_with_a_runs_params(source, params, text, changed):
-    assert restoring.restored(source, params) == (text, changed)
+    namespace = {"text": "1.2", "full": {"lr": 0.1, "data": [1]}, "thing": object()}
+    assert restoring.restored(source, params, namespace) == (text, changed)
+
+
+def test_the_cells_of_a_job(looked, run):
+    client = mlflow.MlflowClient()
+    run_id = client.create_run(client.get_experiment_by_name("home").experiment_id, run_name="job").info.run_id
+    for number in (9, 10, 2):
+        client.log_text(run_id, f"x = {number}\n", f"cell_{number}.py")
+    client.log_text(run_id, "no cell", "cells.py")
+    _, shown = run("%mlflow_restore job")
+    assert "the run is of 3 cells: this is the last" in shown
+    (payload,) = looked.payload_manager.read_payload() or [looked.rl_next_input]
+    looked.payload_manager.clear_payload()
+    assert (payload["text"] if isinstance(payload, dict) else payload) == "x = 10"
+    assert re.search(r"-x = 2.*-x = 9.*-x = 10", run("%mlflow_diff job shallow")[1])
 
 
 class TestPages:

@@ -18,7 +18,7 @@ from . import browse, context
 from .outbox import Outbox
 from .replay import repository_at
 
-_SOURCE = re.compile(r"^cell(_\d+)?\.py$")
+_SOURCE = re.compile(r"^cell(?:_(\d+))?\.py$")
 
 
 def difference(outbox: Outbox, before: RunView, after: RunView) -> Difference:
@@ -58,7 +58,7 @@ def difference(outbox: Outbox, before: RunView, after: RunView) -> Difference:
 
 
 def source(outbox: Outbox, run_id: str) -> str:
-    """Return the source of the cell that a run is of.
+    """Return the source of the cell that a run is of; of a job's run, all its cells in order.
 
     Parameters
     ----------
@@ -79,19 +79,47 @@ def source(outbox: Outbox, run_id: str) -> str:
     ConnectionFailedError
         The store does not answer.
     """
+    return "\n".join(_sources(outbox, run_id))
+
+
+def last_source(outbox: Outbox, run_id: str) -> tuple[str, tuple[str, ...]]:
+    """Return one cell to be run again.
+
+    Parameters
+    ----------
+    outbox, run_id
+        As for :func:`source`; the same is raised.
+
+    Returns
+    -------
+    tuple of (str, tuple of str)
+        The run's cell, of several the last; and what to know of it, one line each.
+    """
+    texts = _sources(outbox, run_id)
+    notes = [f"the run is of {len(texts)} cells: this is the last"] if len(texts) > 1 else []
+    # As it was logged: what it was before is nowhere.
+    notes += ["what looked like a secret was logged as ***: put it back"] if "***" in texts[-1] else []
+    return texts[-1], tuple(notes)
+
+
+def _sources(outbox: Outbox, run_id: str) -> list[str]:
     browse.expect_sent(outbox, run_id)
     place = browse._asked(outbox, partial(outbox.delivery.place, run_id), time.monotonic() + browse.SECONDS)
     repository = repository_at(place, outbox.tracking_uri)
 
-    def read() -> str:
-        files = [each.path for each in repository.list_artifacts(None) if _SOURCE.match(each.path)]
+    def number(path: str) -> int:
+        found = _SOURCE.match(path)
+        return int(found[1] or 0) if found is not None else 0
+
+    def read() -> list[str]:
+        files = sorted((each.path for each in repository.list_artifacts(None) if _SOURCE.match(each.path)), key=number)
         if not files:
             raise TrackingError(f"run {run_id} holds no cell.py: its source was not logged")
         with tempfile.TemporaryDirectory() as folder:
             # Not download_artifacts: it draws a progress bar into the cell.
-            target = Path(folder, "cell.py")
-            repository._download_file(sorted(files)[-1], str(target))
-            return target.read_text(encoding="utf-8", errors="replace")
+            for file in files:
+                repository._download_file(file, str(Path(folder, file)))
+            return [Path(folder, file).read_text(encoding="utf-8", errors="replace") for file in files]
 
     try:
         return browse._asked(outbox, read, time.monotonic() + 2 * browse.SECONDS)
