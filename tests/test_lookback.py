@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import pickle
@@ -393,12 +394,14 @@ class TestBack:
         ),
         ("f(full)\n", {"full.lr": "0.2"}, "full = {**full, 'lr': 0.2}\nf(full)\n", ("full",)),
         ("f(thing.lr)\n", {"thing.lr": "0.2"}, "f(thing.lr)\n", ()),
+        ("f(day)\n", {"day": "2024-01-02"}, "f(day)\n", ()),
+        ("f(day)\n", {"day": "2024-01-03"}, "day = '2024-01-03'\nf(day)\n", ("day",)),
         ("lr = 0.1\n", {"lr": "0.1", "config.depth": "3"}, "lr = 0.1\n", ()),
         ("lr = = 1\n", {"lr": "2"}, "lr = = 1\n", ()),
     ],
 )
 def test_a_source_with_a_runs_params(source, params, text, changed):
-    namespace = {"text": "1.2", "full": {"lr": 0.1, "data": [1]}, "thing": object()}
+    namespace = {"text": "1.2", "full": {"lr": 0.1, "data": [1]}, "thing": object(), "day": datetime.date(2024, 1, 2)}
     assert restoring.restored(source, params, namespace) == (text, changed)
 
 

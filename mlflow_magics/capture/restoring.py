@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .syntax import bound_names
+from .writing import text_of
 
 _ASSIGNED_MAGIC = re.compile(r"=\s*[%!].*$")
 _ASKED = re.compile(r"^[%\w.]+\?{1,2}\s*$")
@@ -49,6 +50,8 @@ def restored(
     outside = dict.fromkeys(node.id for node in names if node.id not in own)
     above = []
     for name in outside:
+        if name in params and _stands(params[name], now.get(name)):
+            continue
         if name in params:
             value = _written(params[name], now.get(name))
         elif not (tree_of := _nested(params, name)) or not isinstance(now.get(name, {}), Mapping):
@@ -70,6 +73,11 @@ def _masked(line: str) -> str:
     if bare.startswith(("%", "!", "?")) or _ASKED.match(bare):
         return line[: len(line) - len(bare)] + "pass"
     return _ASSIGNED_MAGIC.sub("= None", line)
+
+
+def _stands(value: str, now: Any) -> bool:
+    """Tell whether the notebook has a run's value at hand, as what no literal can be: a path, a date, an Enum."""
+    return not isinstance(now, (bool, int, float, str, list, tuple, type(None))) and text_of(now) == value
 
 
 def _written(value: str, like: Any) -> str:
