@@ -573,3 +573,7 @@ def test_a_store_that_is_away(shell, tmp_path, capsys):
         assert "accuracy 0.5 → 0.9" in shown
         assert "the sources could not be compared" in shown
         assert "the same params and packages note" in shown
+        for magic in ("load", "restore"):
+            assert not shell.run_cell(f"%mlflow_{magic} a").success
+            (line,) = "".join(capsys.readouterr()).strip().splitlines()
+            assert "nothing listens there" in line

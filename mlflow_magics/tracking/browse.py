@@ -280,12 +280,29 @@ def _asked(outbox: Outbox, question: Callable[[], T], deadline: float) -> T:
             raise TimeoutError("timed out")
         return within(left, ask)
     except Exception as error:
-        # Stores, drivers and plugins raise what they like; the panel shows one line, whichever it was.
-        # A TimeoutError is an OSError, so it is none of those that are about the question.
-        if verdict(error) == "refused" and not timed_out(error):
-            raise TrackingError(_REFUSED + reason(error)) from error
-        mend = "what this kernel writes is kept meanwhile; ask again when the store is back"
-        raise ConnectionFailedError(mask(outbox.tracking_uri), explain(error), mend) from error
+        raise explained(outbox, error) from error
+
+
+def explained(outbox: Outbox, error: Exception) -> MlflowMagicsError:
+    """Return an error of ours for what a store raised.
+
+    Parameters
+    ----------
+    outbox : Outbox
+        Connected.
+    error : Exception
+        Stores, drivers and plugins raise what they like; people see one line, whichever it was.
+
+    Returns
+    -------
+    TrackingError or ConnectionFailedError
+        The store refuses, or does not answer.
+    """
+    # A TimeoutError is an OSError, so it is none of those that are about the question.
+    if verdict(error) == "refused" and not timed_out(error):
+        return TrackingError(_REFUSED + reason(error))
+    mend = "what this kernel writes is kept meanwhile; ask again when the store is back"
+    return ConnectionFailedError(mask(outbox.tracking_uri), explain(error), mend)
 
 
 def _order_by(order: str) -> list[str]:

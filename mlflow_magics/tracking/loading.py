@@ -40,7 +40,7 @@ def models(outbox: Outbox, run_id: str) -> dict[str, str]:
     remote = outbox.ids.get(run_id, run_id)
     client = MlflowClient()
     found: dict[str, str] = {}
-    with as_tracking_error():
+    try:
         run = client.get_run(remote)
         for output in getattr(run.outputs, "model_outputs", None) or () if hasattr(run, "outputs") else ():
             model = client.get_logged_model(output.model_id)
@@ -50,6 +50,8 @@ def models(outbox: Outbox, run_id: str) -> dict[str, str]:
             inside = [each.path for each in client.list_artifacts(remote, folder)]
             if f"{folder}/MLmodel" in inside:
                 found.setdefault(folder, f"runs:/{remote}/{folder}")
+    except Exception as error:
+        raise browse.explained(outbox, error) from error
     return found
 
 
