@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from .boards import RunView
 
@@ -48,8 +49,9 @@ class Found:
         What to show of each, as ``metrics.accuracy``; chosen by what the runs have if empty.
     notes : tuple of str
         One line each.
-    is_new : bool
-        Whether the experiment has no runs at all.
+    empty : {"filtered", "new", "not asked"}
+        Why there are none, where there are none: none is like the filter, the experiment has none at all, or the store
+        could not be asked.
     """
 
     experiment: str
@@ -58,7 +60,7 @@ class Found:
     order: str = "newest first"
     columns: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    is_new: bool = False
+    empty: Literal["filtered", "new", "not asked"] = "filtered"
 
 
 @dataclass(frozen=True)

@@ -534,6 +534,7 @@ def test_nothing_is_asked_of_a_store_that_is_away(looked, run):
 
 def test_what_the_store_does_not_know_yet(tracked, capsys):
     tracked.run_cell("%mlflow_connect local --offline")
+    assert "no run of Default is known here" in repr(tracked.run_cell("%mlflow_runs").result)
     for name, accuracy in (("low", 0.5), ("high", 0.9), ("middle", 0.7)):
         assert tracked.run_cell(f"%%mlflow_run {name} --metrics accuracy\naccuracy = {accuracy}\n").success
     best = tracked.run_cell("%mlflow_best accuracy").result

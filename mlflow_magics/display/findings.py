@@ -38,7 +38,11 @@ def runs(found: Found) -> Block:
     notes = [*found.notes, *(["there are more: --top N"] if found.more else [])]
     if not found.runs:
         experiment = clean(found.experiment)
-        caption = f"there are no runs in {experiment} yet" if found.is_new else f"no run of {experiment} is like that"
+        caption = {
+            "filtered": f"no run of {experiment} is like that",
+            "new": f"there are no runs in {experiment} yet",
+            "not asked": f"no run of {experiment} is known here",
+        }[found.empty]
     head = _head(columns)
     rows = [_row(run, columns) for run in found.runs]
     narrow = columns if found.columns else _fitting(found.runs, columns)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..boards import RunView
 from ..errors import OptionError, TrackingError, UnknownNameError
@@ -106,7 +106,7 @@ def search(
     except UnknownNameError:
         if sample():
             raise
-        return Found(experiment[1], (), is_new=True)
+        return Found(experiment[1], (), empty="new")
     notes: list[str] = []
     try:
         found = _ordered(outbox, uri, experiment[0], filter, order, top, notes)
@@ -117,8 +117,8 @@ def search(
         _check_keys(filter, sample())
         # IPython's own rule, and MLflow's texts stand in such marks.
         notes += [f"IPython leaves {each} in '…' as it is: write \"{each}\"" for each in _DOLLAR.findall(filter)]
-    is_new = not found.runs and not sample()
-    return Found(experiment[1], tuple(found.runs), found.more, words, chosen, tuple(notes), is_new)
+    empty: Any = "filtered" if found.runs or sample() else "not asked" if found.of_kernel else "new"
+    return Found(experiment[1], tuple(found.runs), found.more, words, chosen, tuple(notes), empty)
 
 
 def best(
