@@ -39,6 +39,15 @@ def test_what_was_read_and_who_made_it(tracked, run):
     assert reads() == f"scaled: [{first + 1}], base: [{first}], factor: [{first + 1}]"
 
 
+def test_what_was_made_under_time(tracked, run):
+    first = tracked.execution_count
+    run("%time a = 3")
+    run("%%time\nb = 4")
+    run("%%capture out\nc = 5")
+    run("%%mlflow_run\nscore = sum([a, b, c])")
+    assert reads() == f"a: [{first}], b: [{first + 1}], c: [{first + 2}]"
+
+
 def test_what_nobody_in_sight_has_made(tracked, run):
     run("exec('made = 1')")
     run("%%mlflow_run\nscore = made + 1")

@@ -16,6 +16,8 @@ from .syntax import bound_names
 
 _LARGEST_NOTEBOOK = 20_000_000
 _LONGEST_TAG = 500
+_MAGIC_CALLS = ("run_cell_magic", "run_line_magic")
+_RUNNING = ("time", "capture", "prun")
 
 
 Executed = Mapping[int, tuple[str, str, float]]
@@ -78,9 +80,22 @@ def changed(numbers: Iterable[int], executed: Executed, notebook: Path | None) -
 @lru_cache(maxsize=4096)
 def _bound(source: str) -> frozenset[str]:
     try:
-        return frozenset(bound_names(ast.parse(source).body))
+        body = ast.parse(source).body
+        names = bound_names(body)
+        for statement in body:
+            names |= _bound(_run_by_magic(statement))
+        return frozenset(names)
     except (SyntaxError, ValueError, RecursionError):
         return frozenset()
+
+
+def _run_by_magic(statement: ast.stmt) -> str:
+    """Return the code that ``%%time`` and its like run in the notebook's namespace; IPython keeps it as a text."""
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in _MAGIC_CALLS):
+        return ""
+    words = [word.value for word in call.args if isinstance(word, ast.Constant)]
+    return str(words[-1]) if len(words) > 1 and words[0] in _RUNNING else ""
 
 
 def read_from_outside(reads: Iterable[str], namespace: Mapping[str, object], hidden: Iterable[str] = ()) -> list[str]:
