@@ -257,8 +257,9 @@ class CellRuns:
             # The cell that loads the extension was typed before anybody listened; Python keeps what it compiled.
             typed = _source_being_run(self.shell.user_ns)
         counts = getattr(info, "store_history", True)
-        python, marked = _split(typed)
-        code = self.shell.transform_cell(python) if python else ""
+        python, marked, above = _split(typed)
+        # IPython drops the empty lines at the top, and the lines are numbered as in the cell.
+        code = "\n" * above + self.shell.transform_cell(python) if python else ""
         try:
             tree = ast.parse(code, type_comments=False)
         except SyntaxError:
@@ -273,25 +274,25 @@ class CellRuns:
         )
 
 
-def _split(typed: str) -> tuple[str, bool]:
-    """Peel the cell magics off the top: the Python that remains, and whether all of it is the run."""
+def _split(typed: str) -> tuple[str, bool, int]:
+    """Peel the cell magics off the top: the Python that remains, whether all of it is the run, the lines above it."""
     lines = leading_indent(leading_empty_lines(typed.splitlines(keepends=True)))
     marked = False
-    offset: list[str] = []
+    above = 0
     while lines:
         top = next((i for i, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")), None)
         found = _CELL_MAGIC.match(lines[top]) if top is not None else None
         if top is None or found is None:
             break
         if found[1] not in _TRANSPARENT:
-            return "", True
+            return "", True, 0
         marked = marked or found[1] == "mlflow_run"
         # Python below %%mlflow_run is compiled with the magic's line above it; below %%time it is not.
-        offset = ["\n"] * (top + 1) if found[1] == "mlflow_run" else []
         body = lines[top + 1 :]
         first = next((i for i, line in enumerate(body) if line.strip()), len(body))
+        above = top + 1 + first if found[1] == "mlflow_run" else 0
         lines = body[:first] + leading_indent(body[first:])
-    return "".join(offset + lines), marked
+    return "".join(lines), marked, above
 
 
 def _rest(code: str, tree: ast.Module, line: int | None) -> str:

@@ -484,7 +484,7 @@ class Session:
                 self.namespace,
                 opened.before,
                 opened.options.choices,
-                reached=failure.line_reached(error, self.namespace),
+                reached=failure.line_reached(error, self.namespace, opened.source.code if opened.source else ""),
                 ignored=self.hidden,
                 shown=opened.shown,
                 series=series,

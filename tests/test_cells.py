@@ -49,6 +49,20 @@ class TestOutcome:
         assert run.info.run_name == "first"
         assert run.data.params == {"x": "0.5", "y": "1.5"}
 
+    @pytest.mark.parametrize(
+        "head",
+        ["%%mlflow_run\n", "\n%%mlflow_run\n\n", "%%time\n%%mlflow_run\n", "%%mlflow_run\n%%time\n", "%mlflow_run\n"],
+    )
+    @pytest.mark.parametrize("line", ["score = float(1 / zero)", "score = float(\n    1 / zero\n)"])
+    def test_what_a_failed_cell_did_not_make_is_not_its_own(self, tracked, head, line):
+        # The cell was run before, and so its names are there.
+        tracked.run_cell("score = 0.9\nlater = 3\nzero = 0")
+        tracked.run_cell(f"{head}rate = 0.1\n{line}\nlater = 4\n")
+        run = only_run()
+        assert run.info.status == "FAILED"
+        assert run.data.params.keys() - {"zero"} == {"rate"}
+        assert run.data.metrics == {}
+
     def test_a_cell_that_fails(self, tracked):
         result = tracked.run_cell("%%mlflow_run\na = 1\n1 / 0\nb = 2\n")
         assert isinstance(result.error_in_exec, ZeroDivisionError)

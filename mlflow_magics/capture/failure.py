@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import traceback
 from collections.abc import Mapping
 from types import TracebackType
@@ -10,8 +11,8 @@ from typing import Any
 from . import secrets
 
 
-def line_reached(error: BaseException | None, namespace: Mapping[str, Any]) -> int | None:
-    """Return the line of the cell on which it failed.
+def line_reached(error: BaseException | None, namespace: Mapping[str, Any], code: str = "") -> int | None:
+    """Return the line of the cell on which the statement begins that failed.
 
     Parameters
     ----------
@@ -19,6 +20,8 @@ def line_reached(error: BaseException | None, namespace: Mapping[str, Any]) -> i
         What ended the cell.
     namespace : mapping
         The kernel's namespace: frames that have it as their globals are the cell's.
+    code : str, optional
+        The cell's Python, lines numbered as in the cell.
 
     Returns
     -------
@@ -26,7 +29,12 @@ def line_reached(error: BaseException | None, namespace: Mapping[str, Any]) -> i
         None where the cell ran to its end.
     """
     frame = _cell_frame(error, namespace)
-    return frame.tb_lineno if frame is not None else None
+    if frame is None:
+        return None
+    line = frame.tb_lineno
+    statements = (node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.stmt))
+    begun = (node.lineno for node in statements if node.lineno <= line <= (node.end_lineno or 0))
+    return max(begun, default=line)
 
 
 def traceback_text(error: BaseException, namespace: Mapping[str, Any]) -> str:
