@@ -33,7 +33,7 @@ def runs(found: Found) -> Block:
         Name, state, age, duration, and the params that differ and the metrics that most have, or the columns asked for.
     """
     columns = found.columns or _columns(found.runs)
-    shown = f"{count(len(found.runs), 'run')}" if not found.more else f"the first {len(found.runs)} runs"
+    shown = f"{count(len(found.runs), 'run')}" if not found.more else f"the first {count(len(found.runs), 'run')}"
     caption = f"{shown} of {clean(found.experiment)}, {found.order}"
     notes = [*found.notes, *(["there are more: --top N"] if found.more else [])]
     if not found.runs:
