@@ -84,6 +84,24 @@ open("note.txt", "w").write("x")
     assert not any(name.startswith("mlflow_magics.rejected") for name in run.data.tags)
 
 
+def test_a_storage_that_fails_for_long_holds_up_no_cell(notebook, azure_ml):
+    instance = notebook("compute_instance")
+    instance.run(LOAD, "%mlflow_connect -e failing")
+    azure_ml.faults.refuse(503, times=-1, where="blob.core")
+    cell = """%%mlflow_run
+open("note.txt", "w").write("x")
+%mlflow_log artifact note.txt
+"""
+    # Azure's own client would try again for a minute, and "being sent" is what a cell's end waits for.
+    assert "are sent when the store answers: files:" in instance.run(cell)
+    assert "being sent" not in instance.run(cell)
+    azure_ml.faults.clear()
+    deadline = time.monotonic() + 60
+    while "nothing was waiting" not in instance.run("%mlflow_sync") and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert [instance.files(run) for run in instance.runs("failing")] == [["cell.py", "note.txt"]] * 2
+
+
 def test_a_name_that_the_run_holds_already(notebook):
     instance = notebook("compute_instance")
     instance.run(LOAD, "%mlflow_connect -e names")
@@ -94,14 +112,14 @@ for text in ("first", "second"):
 mlflow.log_dict({}, "notes/other.json")
 """
     shown = instance.run(cell)
-    assert "the run holds files of these names already, and its store replaces none" in shown
+    assert "the run holds a file of this name already, and its store replaces none" in shown
     assert "it is there as epoch_10_2.txt" in shown
     (run,) = instance.runs("names")
     written = ["cell.py", "notes/epoch_10.txt", "notes/epoch_10_2.txt", "notes/other.json"]
     assert instance.files(run) == written
     uri = f"runs:/{run.info.run_id}/notes/epoch_10"
     assert "second" in instance.run(f"print(mlflow.artifacts.load_text('{uri}_2.txt'))")
-    # Of a folder, what is new is taken.
+    # So do those of a folder.
     again = """%%mlflow_run --run-id {0}
 from pathlib import Path
 Path("notes").mkdir(exist_ok=True)
@@ -110,8 +128,8 @@ for name in ("other.json", "new.txt"):
 mlflow.log_artifacts("notes", "notes")
 """
     shown = instance.run(again.format(run.info.run_id))
-    assert "replaces none: notes/other.json" in shown
-    assert "notes/new.txt" in instance.files(run)
+    assert "artifact notes/other.json was refused" in shown
+    assert {"notes/new.txt", "notes/other_2.json"} <= set(instance.files(run))
     assert "nothing was waiting" in instance.run("%mlflow_sync")
 
 

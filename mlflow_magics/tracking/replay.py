@@ -30,7 +30,7 @@ from .ledger import LOCAL
 from .verdicts import verdict
 
 Data = Mapping[str, Any]
-TAKEN = "the run holds files of these names already, and its store replaces none"
+TAKEN = "the run holds a file of this name already, and its store replaces none"
 LOCAL_ID = re.compile(rf"{LOCAL}[0-9a-f]{{32}}")
 """An id that was given out while the store could not be reached."""
 
@@ -128,13 +128,21 @@ def _artifact(store: Any, run_id: str, data: Data) -> None:
             stem = re.sub(r"_\d+$", "", file.stem)  # of ours; an earlier try may have named it so
             sent = _with_free_name(file, repository, None, stem) if data.get("fresh") else file
             repository.log_artifact(str(sent), data["path"])
-            if taken:
-                taken.clear()
-                sent = _with_free_name(file, repository, data["path"], file.stem)
-                data["refuse"](f"artifact {file.name}", f"{TAKEN}; it is there as {sent.name}")
-                repository.log_artifact(str(sent), data["path"])
     if taken:
-        raise MlflowException(f"{TAKEN}: {', '.join(sorted(taken)[:3])}", error_code=RESOURCE_ALREADY_EXISTS)
+        _beside(sorted(taken), staged, repository, data)
+
+
+def _beside(taken: Sequence[str], staged: Path, repository: Any, data: Data) -> None:
+    """Send files whose names the run holds already under free ones, and tell."""
+    files = {path: staged / path.removeprefix(f"{data['path']}/") for path in taken}
+    # The files of a model find each other by their names.
+    if (staged / "MLmodel").exists() or not all(file.is_file() for file in files.values()):
+        raise MlflowException(f"{TAKEN}: {', '.join(taken[:3])}", error_code=RESOURCE_ALREADY_EXISTS)
+    for path, file in files.items():
+        folder = path.rpartition("/")[0] or None
+        sent = _with_free_name(file, repository, folder, file.stem)
+        data["refuse"](f"artifact {path}", f"{TAKEN}; it is there as {sent.name}")
+        repository.log_artifact(str(sent), folder)
 
 
 def _with_free_name(file: Path, repository: Any, folder: str | None, stem: str) -> Path:

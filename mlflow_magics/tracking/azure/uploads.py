@@ -56,6 +56,8 @@ def resumable(repository: Any, begun: dict[str, Any], taken: list[str]) -> Any:
         return repository
     from azure.core.exceptions import ResourceExistsError
 
+    from .. import patience
+
     def make(*args: Any, body: Any, **options: Any) -> Any:
         fresh = [each for each in body.paths if each.path not in begun]
         made = SimpleNamespace(errors={}, artifact_content_information={})
@@ -70,7 +72,8 @@ def resumable(repository: Any, begun: dict[str, Any], taken: list[str]) -> Any:
     def upload(local_path: str, remote_path: str, empty_artifact_content_info: Any) -> None:
         if empty_artifact_content_info is None:
             return  # its name was taken
-        with suppress(ResourceExistsError):  # the try before has written it
+        # A folder's files go out in threads of the plugin's, where nobody has asked for patience yet.
+        with patience.patience(), suppress(ResourceExistsError):  # the try before has written it
             client.upload_artifact(local_path, remote_path, empty_artifact_content_info)
 
     ours, service = copy(repository), copy(client._client)
