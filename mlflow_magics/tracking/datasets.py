@@ -1,8 +1,8 @@
 """What a run was given: datasets as MLflow's inputs, told apart at a bounded cost.
 
 MLflow's own digest of a table reads every value, its schema too. Here the digest is of the shape, the columns' names
-and types, the sum of each number column, and 10,000 rows at most: the first, the last, and evenly between. So a changed
-number is seen wherever it is, and a changed text where it is among those rows.
+and types, an exact sum of each number column, and 10,000 rows at most: the first, the last, and evenly between. So a
+changed number is seen wherever it is, and a changed text where it is among those rows.
 """
 
 from __future__ import annotations
@@ -158,20 +158,23 @@ def _of_pandas(name: str, value: Any) -> Described:
 
 def _sums(frame: Any) -> list[str]:
     """Return the sum of each number column."""
-    import numpy
-
     if len(set(frame.dtypes)) == 1:
         columns = [frame.to_numpy()] if _is_number(frame.dtypes.iloc[0]) else []  # one block: a view, read once
     else:
         columns = [frame.iloc[:, at].to_numpy() for at, dtype in enumerate(frame.dtypes) if _is_number(dtype)]
-    found: list[str] = []
-    with numpy.errstate(all="ignore"):
-        for values in columns:
-            totals = numpy.atleast_1d(values.sum(axis=0))
-            if numpy.isnan(totals).any():
-                totals = numpy.atleast_1d(numpy.nansum(values, axis=0))
-            found += [repr(each) for each in totals.tolist()]
-    return found
+    return [each for values in columns for each in _bit_sums(values)]
+
+
+def _bit_sums(values: Any) -> list[str]:
+    """Return the sum of each column's numbers, taken as their bits, without what is carried over the 64th.
+
+    Unlike a sum of floats it is exact: the same in whatever order memory holds them, and another one if any differs.
+    """
+    import numpy
+
+    parts = (values.real, values.imag) if numpy.iscomplexobj(values) else (values,)
+    sums = [part.view(f"u{part.itemsize}").sum(axis=0, dtype=numpy.uint64) for part in parts if part.itemsize <= 8]
+    return [str(each) for found in sums for each in numpy.atleast_1d(found).ravel().tolist()]
 
 
 def _is_number(dtype: Any) -> bool:
@@ -196,7 +199,8 @@ def _of_polars(name: str, value: Any) -> Described:
     rows = rows_of(frame.height)
     sample = frame[rows.tolist()].to_pandas()
     told: list[Any] = [list(value.shape), list(frame.columns), [str(each) for each in frame.dtypes]]
-    told.append([repr(frame[column].sum()) for column in frame.columns if frame[column].dtype.is_numeric()])
+    numbers = [frame[column].to_numpy() for column in frame.columns if frame[column].dtype.is_numeric()]
+    told.append([each for values in numbers if _is_number(values.dtype) for each in _bit_sums(values)])
     digest = hashlib.sha256(json.dumps(told).encode())
     digest.update(_hashed(sample))
     return Described(name, digest.hexdigest()[:8], tuple(value.shape), len(rows), _schema(sample))
@@ -208,8 +212,7 @@ def _of_array(name: str, value: Any) -> Described:
     sample = value[rows_of(len(value))]
     told: list[Any] = [list(value.shape), str(value.dtype)]
     if numpy.issubdtype(value.dtype, numpy.number):
-        with numpy.errstate(all="ignore"):
-            told.append([repr(each) for each in numpy.atleast_1d(value.sum(axis=0)).ravel().tolist()[:10_000]])
+        told.append(_bit_sums(value)[:10_000])
     digest = hashlib.sha256(json.dumps(told).encode())
     digest.update(numpy.ascontiguousarray(sample).tobytes() if value.dtype != object else str(sample.tolist()).encode())
     return Described(name, digest.hexdigest()[:8], tuple(value.shape), len(sample), _schema(sample))

@@ -89,6 +89,23 @@ def test_what_is_no_dataset(value):
         datasets.describe("d", value)
 
 
+def test_where_memory_holds_it_makes_no_difference():
+    numbers = np.random.default_rng(0).normal(size=(20_000, 5))  # floats, whose plain sum depends on the order
+    table = pd.DataFrame(numbers)
+    for one, other in (
+        (numbers, np.asfortranarray(numbers)),
+        (table, pd.DataFrame(np.asfortranarray(numbers))),
+        (table, pd.DataFrame({at: numbers[:, at] for at in range(5)})),
+        (numbers + 1j, np.asfortranarray(numbers + 1j)),
+    ):
+        assert datasets.describe("d", one).digest == datasets.describe("d", other).digest
+    changed = numbers.copy()
+    changed[4_321, 3] = np.nextafter(changed[4_321, 3], 1)
+    assert 4_321 not in datasets.rows_of(20_000)
+    assert datasets.describe("d", changed).digest != datasets.describe("d", numbers).digest
+    assert datasets.describe("d", pd.DataFrame(changed)).digest != datasets.describe("d", table).digest
+
+
 def test_only_some_rows_are_read():
     rows = datasets.rows_of(1_000_000)
     assert len(rows) == datasets.SAMPLE
