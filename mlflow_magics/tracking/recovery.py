@@ -69,8 +69,9 @@ def _bring(found: Journal, tracking_uri: str, address: str) -> tuple[list[str], 
     waiting = len(found.rows()) + len(found.runs_aside()) + points.count(int(found.fact("position") or 0))
     if not (waiting or runs):
         return [], True
+    left = f"an earlier kernel left {_writes(waiting)} for {mask(uri)}"
     if uri != address and "***" in uri:  # without the credentials it would only be refused
-        return [f"an earlier kernel left {waiting} writes for {uri}; %mlflow_connect to it sends them"], False
+        return [f"{left}; %mlflow_connect to it sends them"], False
     uri = tracking_uri if uri == address else uri
     trouble, killed = "", []
     try:
@@ -90,13 +91,17 @@ def _bring(found: Journal, tracking_uri: str, address: str) -> tuple[list[str], 
     finally:
         points.close()
     if trouble:
-        return [f"an earlier kernel left {waiting} writes for {mask(uri)}, which cannot be sent now: {trouble}"], False
-    said = [f"sent {delivery.sent} writes that an earlier kernel left"] if delivery.sent else []
+        return [f"{left}, which cannot be sent now: {trouble}"], False
+    said = [f"sent {_writes(delivery.sent)} that an earlier kernel left"] if delivery.sent else []
     said += [f"run {name} was open when its kernel died: closed as KILLED" for name in killed if name]
     refused = [what for found_of_run in delivery.refused.values() for what, _ in found_of_run]
     if refused:
         said.append(f"{mask(uri)} refused {len(refused)} of them ({', '.join(refused[:3])}); the runs' tags tell why")
     return said, not found.rows()
+
+
+def _writes(many: int) -> str:
+    return f"{many} write{'s' * (many != 1)}"
 
 
 def _kill(delivery: Delivery, entry: RunEntry) -> str:
