@@ -242,7 +242,7 @@ class SessionDesk:
             view,
             run_id=run_id,
             curves=view.curves or (self._ask_for_curves(run_id) if outcome.series or outcome.auto_metrics else ()),
-            url=outcome.run_url,
+            url=outcome.run_url or view.url,
             params={**view.params, **outcome.auto_params, **params},
             metrics={**view.metrics, **outcome.auto_metrics, **own, **series},
         )
@@ -276,13 +276,20 @@ class SessionDesk:
             status=status,
             began=self._began_at(opened),
             ended=ended,
-            url=connection.run_url(uri, opened.experiment_id, run_id) if uri else "",
+            url=connection.run_url(uri, self._stored(opened.experiment_id), self._stored(run_id)) if uri else "",
             params=params,
             metrics={**metrics, **(live.last(run_id) if live is not None else {})},
             tags={key: self.session.redact(value) for key, value in tags.items() if not key.startswith(_OWN)},
             note=tags.get("mlflow.note.content", self.session.redact(opened.options.description)),
             curves=live.of(run_id) if live is not None else (),
         )
+
+    def _stored(self, made_here: str) -> str:
+        """Return an id as the store knows it, once what was made in an outage was sent."""
+        try:
+            return self._outbox().ids.get(made_here, made_here)
+        except TrackingError:
+            return made_here
 
     def _began_at(self, opened: OpenRun) -> float:
         """Return when a run's own code began, on the clock that people read."""

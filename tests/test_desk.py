@@ -240,3 +240,15 @@ class TestOthers:
         assert page.runs[0].name == "listed"
         (curve,) = desk.details(page.runs[0].run_id).curves
         assert (curve.name, curve.count) == ("loss", 30)
+
+
+def test_a_run_of_an_outage_has_a_page_once_it_is_sent(shell, mlflow_server):
+    assert shell.run_cell(f"%mlflow_connect {mlflow_server.url} -e desk-offline --offline").success
+    assert shell.run_cell("%%mlflow_run\nlr = 0.1\n").success
+    magics = shell.magics_manager.registry["MlflowMagics"]
+    desk = SessionDesk(magics.session, magics.cells.busy, list, lambda job: job())
+    assert desk.run().url == ""
+    assert shell.run_cell("%mlflow_sync").success
+    client = MlflowClient(mlflow_server.url)
+    (run,) = client.search_runs([client.get_experiment_by_name("desk-offline").experiment_id])
+    assert desk.run().url == f"{mlflow_server.url}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
