@@ -203,7 +203,7 @@ def _fitting(runs: Sequence[RunView], columns: tuple[str, ...]) -> tuple[str, ..
 
 def _row(run: RunView, columns: Sequence[str]) -> tuple[str, ...]:
     ended = run.ended if run.ended is not None else time.time()
-    state = f"{_MARKS.get(run.status, '')}\u00a0{clean(run.status.lower(), 20)}"  # together, also in a narrow page
+    state = f"{_MARKS.get(run.status, '')} {clean(run.status.lower(), 20)}"
     values = []
     for column in columns:
         kind, _, name = column.partition(".")
@@ -213,8 +213,7 @@ def _row(run: RunView, columns: Sequence[str]) -> tuple[str, ...]:
             found = (run.params if kind == "params" else run.tags).get(name)
             values.append("" if found is None else clean(found, 40))
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.began))
-    took = duration(max(0.0, ended - run.began)).replace(" ", "\u00a0")
-    return (clean(run.name, 40), state, when, took, *values, _short(run))
+    return (clean(run.name, 40), state, when, duration(max(0.0, ended - run.began)), *values, _short(run))
 
 
 def _short(run: RunView) -> str:
