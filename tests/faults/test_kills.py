@@ -91,8 +91,8 @@ def test_a_hundred_kills(start, tmp_path, mlflow_server, database, experiment):
         with starting:
             child = start(cells, home, places=STEPS, linger=True)
         if in_loop:
-            child.wait_mark(0)
-            time.sleep(moment * 0.35)
+            # By its own progress, not by the clock: a quick machine is through the loop before it strikes.
+            child.wait_mark(int(moment * STEPS * 0.9))
         else:
             child.wait_begun()
             time.sleep(moment * 1.6)
@@ -103,7 +103,7 @@ def test_a_hundred_kills(start, tmp_path, mlflow_server, database, experiment):
         deaths = list(two.map(die, range(VICTIMS)))
     assert all(death.child.exit_code() == -9 for death in deaths)
     in_their_loops = sum(0 < len(death.child.marks()) < STEPS for death in deaths)
-    assert in_their_loops > VICTIMS / 3, "the kills missed the loops: the test proves nothing"
+    assert in_their_loops > VICTIMS / 2, "the kills missed the loops: the test proves nothing"
 
     journals = tmp_path / "state" / "mlflow_magics" / "outbox"
     for left in (tmp_path / "homes").glob("*/mlflow_magics/outbox/*"):
