@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from .records import Integration
+from .records import LOCAL, Integration
 
 State = Literal["not connected", "connected", "sending", "waiting", "offline"]
 """Whether the store takes what is written; ``"waiting"``: not at the moment."""
@@ -126,6 +126,11 @@ class RunView:
     system_tags: Mapping[str, str] = field(default_factory=dict)
     experiment_id: str = ""
     artifact_uri: str = ""
+
+    @property
+    def short_id(self) -> str:
+        """The beginning of its id, by which it can be named; without the word that stands before one made offline."""
+        return self.run_id.removeprefix(LOCAL)[:8]
 
 
 @dataclass(frozen=True)

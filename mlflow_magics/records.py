@@ -12,6 +12,9 @@ from typing import Any, Literal
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 """How a run ended, in MLflow's words."""
 
+LOCAL = "offline-"
+"""How the id of a run begins that the store does not know yet."""
+
 
 @dataclass(frozen=True)
 class CellSource:

@@ -8,6 +8,7 @@ import os
 import pickle
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -297,6 +298,21 @@ mlflow.sklearn.autolog(disable=True)
         table = run("%mlflow_runs --sort oldest --top 2")[0]
         first, second = (run_id[:12] for run_id in table.run_id)
         assert "shallow → middle" in run(f"%mlflow_diff {first} {second}")[1]
+
+    def test_ids_with_dashes(self, looked, run):
+        # As Azure ML makes them: a GUID, or a job's words.
+        client = mlflow.MlflowClient()
+        experiment = mlflow.create_experiment("dashes")
+        for name, its in (("one", "0d1e2f3a-1111-2222-3333-444455556666"), ("two", "icy_street-9x1")):
+            made = client.create_run(experiment, run_name=name).info.run_id
+            run("%mlflow_sync")
+            with sqlite3.connect("mlflow.db") as database:
+                for table in ("runs", "tags"):
+                    database.execute(f"UPDATE {table} SET run_uuid = ? WHERE run_uuid = ?", (its, made))
+            database.close()
+        assert "0d1e2f3a" in run("%mlflow_runs -e dashes")[1]
+        for first in ("0d1e2f3a-1111-2222-3333-444455556666", "0d1e2f3a", "0d1e2f3a-11"):
+            assert "one → two (0d1e2f3a → icy_stre)" in run(f"%mlflow_diff {first} icy_street-9x1 -e dashes")[1]
 
     def test_packages_that_moved(self, looked, run):
         from mlflow_magics.tracking import context

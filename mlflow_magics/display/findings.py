@@ -125,7 +125,7 @@ def difference(found: Difference) -> Block:
         Params, metrics with direction and size of the change, data, packages, and the sources' diff.
     """
     names = f"{clean(found.before.name, 40)} → {clean(found.after.name, 40)}"
-    ids = f"{_short(found.before)} → {_short(found.after)}"
+    ids = f"{found.before.short_id} → {found.after.short_id}"
     metrics = _metrics(found)
     parts_of_it = (("params", found.params), ("data", found.data), ("packages", found.packages))
     written = text.heading(f"{names} ({ids})")
@@ -213,12 +213,7 @@ def _row(run: RunView, columns: Sequence[str]) -> tuple[str, ...]:
             found = (run.params if kind == "params" else run.tags).get(name)
             values.append("" if found is None else clean(found, 40))
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.began))
-    return (clean(run.name, 40), state, when, duration(max(0.0, ended - run.began)), *values, _short(run))
-
-
-def _short(run: RunView) -> str:
-    # A run that is not in its store yet has a longer id, with a word before it.
-    return run.run_id.rpartition("-")[2][:8]
+    return (clean(run.name, 40), state, when, duration(max(0.0, ended - run.began)), *values, run.short_id)
 
 
 def _metrics(found: Difference) -> list[tuple[str, str, str]]:

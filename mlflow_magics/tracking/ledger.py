@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from mlflow.entities import Metric, Param, Run, RunData, RunInfo, RunStatus, RunTag
 from mlflow.protos import service_pb2
 
-LOCAL = "offline-"
-"""How the id of a run begins that the store does not know yet."""
+from ..records import LOCAL as LOCAL
 
 
 @dataclass

@@ -12,7 +12,9 @@ from .ledger import LOCAL
 from .lookup import SAMPLE, pages
 from .outbox import Outbox
 
-_ID = re.compile(r"^[0-9a-f]{4,32}$")
+# MLflow's own ids, and those of Azure ML, which have dashes.
+_WHOLE_ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_FEWEST = 4
 
 
 def find_run(outbox: Outbox, uri: str, experiment: tuple[str, str], word: str) -> RunView:
@@ -39,12 +41,13 @@ def find_run(outbox: Outbox, uri: str, experiment: tuple[str, str], word: str) -
     UnknownNameError
         There is none, or several begin so.
     """
-    if (len(word) == 32 and _ID.match(word)) or outbox.is_local(word):
+    if _WHOLE_ID.fullmatch(word) or outbox.is_local(word):
         return browse.details(outbox, uri, word)
     if called := _called(outbox, uri, experiment[0], word, 1):
         return called[0]
     seen = pages(outbox, uri, experiment[0], "", "newest", SAMPLE).runs
-    alike = [run for run in seen if _ID.match(word) and run.run_id.removeprefix(LOCAL).startswith(word)]
+    long_enough = len(word) >= _FEWEST
+    alike = [run for run in seen if long_enough and run.run_id.removeprefix(LOCAL).startswith(word)]
     if len(alike) == 1:
         return alike[0]
     if alike:
@@ -80,11 +83,11 @@ def pair(outbox: Outbox, uri: str, experiment: tuple[str, str], first: str, seco
     before, after = (find_run(outbox, uri, experiment, word) for word in (first, second))
     if before.run_id == after.run_id:
         others = [
-            _short(run) for run in _called(outbox, uri, experiment[0], before.name, 4) if run.run_id != before.run_id
+            run.short_id for run in _called(outbox, uri, experiment[0], before.name, 4) if run.run_id != before.run_id
         ]
         there = f"others of that name: {', '.join(others)}" if others else "%mlflow_runs shows the ids"
         raise OptionError(
-            f"both are run {_short(before)} ({before.name}); name one by the beginning of its id; {there}"
+            f"both are run {before.short_id} ({before.name}); name one by the beginning of its id; {there}"
         )
     return before, after
 
@@ -177,7 +180,3 @@ def _matching(
     if any(map(outbox.is_local, list(outbox.accounts))):
         known = [*(run for run in opened_here() if outbox.is_local(run.run_id)), *known]
     return known[:most]
-
-
-def _short(run: RunView) -> str:
-    return run.run_id.removeprefix(LOCAL)[:8]

@@ -518,8 +518,11 @@ class Outbox:
         keys = self.journal.keys() if whole.points else {}
         for number, count in self.points.tally(self.delivery.position).items() if whole.points else ():
             runs[keys[number].run] += count
-        names = {run: self.accounts[run].name or run if run in self.accounts else run for run in runs if run}
-        return replace(whole, runs=tuple((names[run], count) for run, count in runs.items() if run))
+        return replace(whole, runs=tuple((self._called(run), count) for run, count in runs.items() if run))
+
+    def _called(self, run_id: str) -> str:
+        """Return the name that a run is told by; its id where none is known here."""
+        return (self.accounts[run_id].name if run_id in self.accounts else "") or run_id
 
     def backlog(self, others: int | None = None) -> Waiting:
         """Count what the store has not taken yet, but not whose it is: a matter of microseconds.
@@ -551,8 +554,7 @@ class Outbox:
     def late_refusals(self, open_runs: Collection[str]) -> list[str]:
         """Return a line for each thing that the store has refused of runs that are over, which nobody was told yet."""
         over = [run for run in list(self.delivery.refused) if run and run not in open_runs]
-        named = [(self.accounts[run].name or run if run in self.accounts else run, run) for run in over]
-        return [f"{name}: {what} was refused: {why}" for name, run in named for what, why in self.refusals(run)]
+        return [f"{self._called(run)}: {what} was refused: {why}" for run in over for what, why in self.refusals(run)]
 
     def trimmed(self, run_id: str) -> list[str]:
         """Return what was cut or set aside of a run, since the store takes no more; each thing once."""
