@@ -71,19 +71,24 @@ def _shell():
     return shell
 
 
-@pytest.fixture
-def bare_shell(_shell, folder):
-    """A real InteractiveShell, emptied, without the extension."""
-    _shell.reset(new_session=True)
-    sys.__dict__.pop("last_value", None)
-    yield _shell
-    _shell.extension_manager.unload_extension("mlflow_magics")
-    _shell.reset(new_session=True)
+def _reset_mlflow():
     if "mlflow" in sys.modules:
         while sys.modules["mlflow"].active_run():
             sys.modules["mlflow"].end_run()
         sys.modules["mlflow"].set_tracking_uri(None)
         sys.modules["mlflow.tracking.fluent"]._active_experiment_id = None
+
+
+@pytest.fixture
+def bare_shell(_shell, folder):
+    """A real InteractiveShell, emptied, without the extension."""
+    _shell.reset(new_session=True)
+    _reset_mlflow()  # also from tests without a shell, which have set where MLflow tracks to
+    sys.__dict__.pop("last_value", None)
+    yield _shell
+    _shell.extension_manager.unload_extension("mlflow_magics")
+    _shell.reset(new_session=True)
+    _reset_mlflow()
     pyplot = sys.modules.get("matplotlib.pyplot")
     if pyplot is not None:
         pyplot.close("all")
