@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .capture import failure, provenance, secrets
 from .errors import MlflowMagicsError, NotLoggableError, TrackingError
 from .openrun import OpenRun
-from .records import Captured, Status
-from .tracking import connection, context, datasets, files, guards, models, names, runs
+from .records import Captured, OpenedRun, Status
+from .tracking import cellruns, connection, context, datasets, files, guards, models, names, runs, store
 
 if TYPE_CHECKING:
     from .session import Session
@@ -57,7 +57,17 @@ def begin(session: Session, opened: OpenRun) -> None:
         opened.notes.append(f"the run is named {name!r}: MLflow does not take the name as it was")
     tags = _own_tags(session, opened)
     description = secrets.redact(options.description, session.namespace)
-    if options.run_id or opened.of_job:
+    is_resumed = bool(options.run_id or opened.of_job)
+    about_cell = _cell_tags(opened) | tags
+    open_run = functools.partial(
+        runs.open_run,
+        opened.experiment_id,
+        name=name,
+        tags=context.context_tags(context.notebook_path(session.namespace)) | about_cell,
+        description=description,
+        parent_id="" if is_resumed else _parent_id(session, opened),
+    )
+    if is_resumed:
         opened.run = runs.resume_run(
             given if opened.of_job else options.run_id,
             name=name,
@@ -67,14 +77,7 @@ def begin(session: Session, opened: OpenRun) -> None:
             reopen=not opened.of_job,
         )
     else:
-        opened.run = runs.open_run(
-            opened.experiment_id,
-            name=name,
-            tags=context.context_tags(context.notebook_path(session.namespace)) | _cell_tags(opened) | tags,
-            description=description,
-            parent_id=_parent_id(session, opened),
-            notes=opened.notes,
-        )
+        opened.run = open_run(notes=opened.notes)
     if (found := opened.run.info.experiment_id) != opened.experiment_id:
         # Gone on with, or the experiment takes no run any more.
         name_of = functools.partial(connection.experiment_name, found)
@@ -82,13 +85,23 @@ def begin(session: Session, opened: OpenRun) -> None:
         opened.experiment_id = found
     opened.name = (not opened.of_job and name) or opened.run.info.run_name
     opened.open_sink = functools.partial(runs.series_sink, opened.run)
+    outbox = store.current()
+    assert outbox is not None
+    entry = cellruns.CellRun(
+        opened.run,
+        outbox,
+        open_parent=lambda: _open_parent(opened, open_run),
+        rename=lambda name, tags: _rename(opened, name, tags),
+        sample=lambda: _sample(opened),
+        own_tags=frozenset(about_cell) | ({runs.NOTE} if description else set()),
+        named=bool(name),
+        adoptable=opened.flow is not None and opened.flow.starts_one_run,
+        of_job=opened.of_job,
+    )
+    if is_resumed or opened.source is None:
+        entry.claim()  # it is more than this cell's run: the author's are its children
     try:
-        session.fluent.enter(
-            opened.run,
-            sweep=opened.flow is not None and opened.flow.starts_runs_in_loop,
-            rename=lambda name, tags: _rename(opened, name, tags),
-            sample=lambda: _sample(opened),
-        )
+        session.fluent.enter(entry)
     except BaseException:
         # An interrupt too: nobody else knows of the run yet, and it would stay open for ever.
         session.fluent.leave(opened.run, "KILLED")
@@ -123,10 +136,14 @@ def record(
     dict
         Fields of :class:`Outcome`.
     """
-    run = opened.tracked
     assert session.connection is not None
-    facts: dict[str, Any] = {"run_id": run.info.run_id, "where": session.connection.where}
+    facts: dict[str, Any] = {"where": session.connection.where}
     with guards.unseeded(), connection.held():
+        settle = functools.partial(session.fluent.settle, opened.tracked)
+        decided = _attempt(opened, "the runs that the cell opened are not known", settle)
+        opened.run, run_ids = decided if decided is not None else (opened.tracked, [])
+        run = opened.tracked
+        facts["run_id"] = run.info.run_id
         try:
             _attempt(opened, "system metrics were not logged", lambda: _end_sampling(opened))
             if written := _attempt(
@@ -162,7 +179,8 @@ def record(
             if status == "FINISHED" and asked in ("FAILED", "KILLED"):
                 facts["status"] = status = asked  # type: ignore[assignment]  # narrowed by the line above
             final = status
-            if not opened.of_job:
+            # The author's only run, which is the cell's too, has ended as he said.
+            if not opened.of_job and not (run.info.run_id in run_ids and runs.has_ended(run)):
                 _attempt(opened, f"the run was not closed as {final}", lambda: runs.close_run(run, final))
         try:
             facts |= _settle(session, opened, captured, facts)
@@ -170,10 +188,24 @@ def record(
             # Everything is in the outbox: only the waiting is cut short.
             facts["waiting"] = runs.waiting()
     _note_other_experiment(opened)
+    if run.info.run_id in run_ids:
+        opened.name = next(name for name, _, _ in runs.told([run.info.run_id])) or opened.name
+    beside = [run_id for run_id in run_ids if run_id != run.info.run_id]
+    facts["runs"] = tuple(
+        OpenedRun(name, run_id, connection.run_url(session.connection.uri, experiment_id, run_id))
+        for name, run_id, experiment_id in runs.told(beside)
+    )
     facts["run_name"] = opened.name
     facts["run_url"] = connection.run_url(session.connection.uri, opened.experiment_id, facts["run_id"])
     facts["experiment_url"] = connection.experiment_url(session.connection.uri, opened.experiment_id)
     return facts
+
+
+def _open_parent(opened: OpenRun, open_run: Callable[..., Any]) -> Any:
+    """Open the run above several that the author opened in the cell; what the cell itself comes to goes there."""
+    opened.run = open_run(notes=opened.notes, started=opened.tracked.info.start_time)
+    opened.name = opened.options.name or opened.run.info.run_name
+    return opened.run
 
 
 # -- the parts of begin ---------------------------------------------------------------------------------------

@@ -384,6 +384,23 @@ class Sync:
 
 
 @dataclass(frozen=True)
+class OpenedRun:
+    """A run that the author opened in his cell, beside the cell's own.
+
+    Attributes
+    ----------
+    name, run_id : str
+        As MLflow has them; the name is empty where it is not known.
+    url : str
+        Its page; empty where the store has none.
+    """
+
+    name: str
+    run_id: str
+    url: str = ""
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What became of a run, in full: the one value from which every front end's summary is made.
 
@@ -413,6 +430,8 @@ class Outcome:
         Names of the logged models.
     data : tuple of str
         The datasets that the run was given, in words.
+    runs : tuple of OpenedRun
+        The runs that the cell opened beside this one.
     notes : tuple of str
         One line each: a name that was mended, a param that conflicted, a value the store refused.
     error : str
@@ -445,3 +464,4 @@ class Outcome:
     dry_run: bool = False
     waiting: Waiting = Waiting()
     series: tuple[Series, ...] = ()
+    runs: tuple[OpenedRun, ...] = ()

@@ -6,6 +6,7 @@ are imported when first needed, so that loading the extension costs nothing.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -73,6 +74,7 @@ class Session:
         self.last: tuple[OpenRun, Outcome] | None = None
         self.observers: list[Callable[[], None]] = []
         self._pid = os.getpid()
+        self._named_run = _named_run()
 
     # -- connection ---------------------------------------------------------------------------------------------
 
@@ -133,7 +135,7 @@ class Session:
                 within_seconds=within_seconds,
             )
             if self._fluent is None:
-                self._fluent = fluent.FluentRuns()
+                self._fluent = fluent.FluentRuns(self._named_run)
             self._fluent.install()
             models.install_alias()
         from . import sending
@@ -538,6 +540,16 @@ class Session:
         for variable, _ in (*opened.options.models, *opened.options.data):
             if variable not in self.namespace and variable not in mentioned:
                 raise UnknownNameError("variable", variable, [*mentioned, *self.known_names()])
+
+
+def _named_run() -> str:
+    """Return the run that a job named by ``MLFLOW_RUN_ID``, also where MLflow has taken the variable away since."""
+    if named := os.environ.get("MLFLOW_RUN_ID"):
+        return named
+    with contextlib.suppress(OSError), open("/proc/self/environ", "rb") as file:  # as the kernel was started; Linux
+        found = [entry for entry in file.read().split(b"\0") if entry.startswith(b"MLFLOW_RUN_ID=")]
+        return os.fsdecode(found[0].partition(b"=")[2]) if found else ""
+    return ""
 
 
 def _connected(connection: Connection) -> list[str]:

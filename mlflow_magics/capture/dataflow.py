@@ -35,8 +35,9 @@ class Dataflow:
         Every value bound, in the order of the code.
     model_inputs : mapping of str to (str, str)
         Variable of a model, to the variables of its inputs X and targets y (empty where there is none).
-    starts_runs_in_loop : bool
-        Whether ``start_run`` is called in a loop or comprehension: each call then means a run of its own.
+    starts_one_run : bool
+        Whether the cell calls ``start_run`` exactly once at its top level, outside functions and loops: it then means
+        the cell's own run. Any other call means a run of its own.
     sets_experiment : str
         The name that the cell itself gives to ``mlflow.set_experiment``; empty where there is none, or no literal.
     """
@@ -49,7 +50,7 @@ class Dataflow:
     carried: tuple[Carried, ...] = ()
     order: tuple[Node, ...] = ()
     model_inputs: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    starts_runs_in_loop: bool = False
+    starts_one_run: bool = False
     sets_experiment: str = ""
 
 
@@ -92,7 +93,7 @@ def analyse(code: str) -> Dataflow:
         carried=tuple(facts.carried),
         order=tuple(facts.order),
         model_inputs=_model_inputs(facts.calls),
-        starts_runs_in_loop=_starts_runs_in_loop(tree),
+        starts_one_run=_starts_one_run(tree),
         sets_experiment=_sets_experiment(tree),
     )
 
@@ -103,9 +104,19 @@ def _model_inputs(calls: list[tuple[str, str, tuple[str, str]]]) -> dict[str, tu
     return asked | {model: names for model, method, names in calls if method != "predict"}
 
 
-def _starts_runs_in_loop(tree: ast.Module) -> bool:
-    loops = (ast.For, ast.AsyncFor, ast.While, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-    return any(_starts_run(part) for node in ast.walk(tree) if isinstance(node, loops) for part in ast.walk(node))
+def _starts_one_run(tree: ast.Module) -> bool:
+    """Tell whether the cell starts exactly one run itself: outside functions, and not again and again."""
+    apart = (
+        *(ast.For, ast.AsyncFor, ast.While, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp),
+        *(ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda),
+    )
+    waiting: list[ast.AST] = [tree]
+    count = 0
+    while waiting:
+        node = waiting.pop()
+        count += _starts_run(node)
+        waiting += [child for child in ast.iter_child_nodes(node) if not isinstance(child, apart)]
+    return count == 1
 
 
 def _sets_experiment(tree: ast.Module) -> str:

@@ -50,6 +50,7 @@ def _text(view: View) -> list[str]:
         *_text_rows("params", view.params),
         *_text_rows("metrics", view.metrics),
         *_text_curves(view),
+        *text.paragraph("opened", _text_runs(view)),
         *text.paragraph("also", _text_also(view)),
         *text.paragraph("files", text.listed(view.files)),
         *text.paragraph("models", text.listed(view.models)),
@@ -86,6 +87,12 @@ def _text_range(curve: Curve) -> str:
     return f"min {curve.least} · max {curve.most} · {curve.points}"
 
 
+def _text_runs(view: View) -> str:
+    if not view.runs:
+        return ""
+    return f"{count(len(view.runs), 'more run')}: {text.listed([name for name, _ in view.runs])}"
+
+
 def _text_also(view: View) -> str:
     said = []
     for rows in (view.auto_params, view.auto_metrics):
@@ -117,6 +124,7 @@ def _html(view: View) -> str:
         parts.callout(_LOOKS[view.status][2], parts.mono(html.text(view.error))) if view.error else html.EMPTY,
         parts.beside(_rows_table(view.params, ("param", "value")), _rows_table(view.metrics, ("metric", "value"))),
         parts.beside(_curves_table(view)),
+        _opened(view),
         _kept(view),
         *(parts.note("note", note) for note in view.notes),
         parts.beside(
@@ -203,6 +211,19 @@ def _curves(curves: Sequence[Curve], *, drawn: bool = True) -> html.Markup:
 
 def _names(names: Sequence[str]) -> html.Markup:
     return html.join((parts.mono(html.text(name)) for name in names), ", ")
+
+
+def _opened(view: View) -> html.Markup:
+    """Name the runs that the cell opened beside its own, on one line; the rest of many is folded."""
+    if not view.runs:
+        return html.EMPTY
+    links = [html.link(html.text(name), url) for name, url in view.runs[:FOLDED]]
+    head = parts.subdued(html.words(f"opened {count(len(view.runs), 'more run')} "))
+    line = parts.line(html.join((head, html.join(links[: text.LISTED], ", "))))
+    rest = links[text.LISTED :]
+    if not rest:
+        return line
+    return html.join((line, parts.fold(html.words(f"{len(view.runs) - text.LISTED} more runs"), html.join(rest, ", "))))
 
 
 def _kept(view: View) -> html.Markup:

@@ -122,6 +122,8 @@ class View:
         The first `VISIBLE` and the `FOLDED` after them.
     more_curves : int
         How many series there are beyond those.
+    runs : tuple of (str, str)
+        Names and links of the runs that the cell opened beside this one.
     files, models, data, skipped, notes : tuple
         As in the outcome.
     """
@@ -146,6 +148,7 @@ class View:
     notes: tuple[str, ...]
     curves: tuple[Curve, ...]
     more_curves: int
+    runs: tuple[tuple[str, str], ...] = ()
 
 
 def view_of(outcome: Outcome) -> View:
@@ -197,6 +200,7 @@ def view_of(outcome: Outcome) -> View:
         notes=_notes((*([waiting(outcome.waiting)] if outcome.waiting.total else []), *outcome.notes)),
         curves=tuple(_curve(series, previous) for series in outcome.series[: VISIBLE + FOLDED]),
         more_curves=max(0, len(outcome.series) - VISIBLE - FOLDED),
+        runs=tuple((clean(run.name or run.run_id, 60), safe_url(run.url)) for run in outcome.runs),
     )
 
 

@@ -12,25 +12,27 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial, wraps
+from types import FrameType
 from typing import Any, cast
 
 import mlflow
 from mlflow import ActiveRun, environment_variables
-from mlflow.entities import Run
+from mlflow.entities import Run, RunTag
 from mlflow.store.artifact import http_artifact_repo
 from mlflow.tracking import fluent
 from mlflow.tracking._tracking_service.client import TrackingServiceClient
 from mlflow.utils.rest_utils import http_request
 
-from . import workers
+from . import children, workers
+from .cellruns import CellRun
 from .limits import LIMITS
 
 RUN_ID_VARIABLE = "MLFLOW_RUN_ID"
-"""The environment variable by which a child process finds its parent's run (MLflow's own convention)."""
+"""The environment variable by which a job says which run is its own (MLflow's own convention)."""
 
 
 _TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
@@ -45,32 +47,24 @@ class AdoptedRun(ActiveRun):
         return exc_type is None
 
 
-@dataclass
-class _Open:
-    """A run that is open, and where it was put."""
-
-    run: Run
-    sweep: bool
-    rename: Callable[[str, Mapping[str, str]], None]
-    sample: Callable[[], None]
-    adopted: bool = False
-    ended_as: str = ""
-    stacks: list[list[Any]] = field(default_factory=list)
-    env_before: str | None = None
-
-
 class FluentRuns:
     """Keeps the open runs where MLflow's fluent functions look for them.
 
     One object per session. Runs nest: the innermost one is what ``mlflow.active_run()`` answers.
+
+    Parameters
+    ----------
+    named : str
+        The run that ``MLFLOW_RUN_ID`` named when the kernel began; empty where there was none.
     """
 
-    def __init__(self) -> None:
-        self._open: list[_Open] = []
-        self._lock = threading.RLock()
+    def __init__(self, named: str = "") -> None:
+        self._open: list[CellRun] = []
         self._pid = os.getpid()
         self._own = threading.local()
         self._originals: list[tuple[Any, str, Any]] = []
+        self._named = named
+        self._job = ""
 
     def install(self) -> None:
         """Replace ``start_run`` and ``end_run``. Installing twice is harmless."""
@@ -81,22 +75,30 @@ class FluentRuns:
 
         @wraps(start_run)
         def start_explicit(*args: Any, **kwargs: Any) -> ActiveRun:
-            return self._start(args, kwargs)
+            return self._start(args, kwargs, of_cell=_is_cell(sys._getframe(1)))
 
         @wraps(start_run)
         def start_implicit(*args: Any, **kwargs: Any) -> ActiveRun:
             # Without arguments this is MLflow's own `_get_or_start_run`, behind every `mlflow.log_*`.
-            return self._start(args, kwargs) if args or kwargs else self._implicit()
+            if not (args or kwargs):
+                return self._implicit()
+            return self._start(args, kwargs, of_cell=_is_cell(sys._getframe(1)))
 
         @wraps(end_run)
-        def end(status: str = "FINISHED") -> None:
+        def end_explicit(status: str = "FINISHED") -> None:
             self._end(status)
+
+        @wraps(end_run)
+        def end_implicit(status: str = "") -> None:
+            # Without an argument this is MLflow's own exit handler; a job's run is not the kernel's to end.
+            if status or not self._leave_job():
+                self._end(status or "FINISHED")
 
         for owner, name, new in (
             (mlflow, "start_run", start_explicit),
             (fluent, "start_run", start_implicit),
-            (mlflow, "end_run", end),
-            (fluent, "end_run", end),
+            (mlflow, "end_run", end_explicit),
+            (fluent, "end_run", end_implicit),
         ):
             self._replace(owner, name, new)
         if not hasattr(environment_variables, "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"):
@@ -117,39 +119,55 @@ class FluentRuns:
             owner, name, original = self._originals.pop()
             setattr(owner, name, original)
 
-    def enter(
-        self,
-        run: Run,
-        *,
-        sweep: bool,
-        rename: Callable[[str, Mapping[str, str]], None],
-        sample: Callable[[], None],
-    ) -> None:
-        """Make `run` the active one, for this thread, for new threads and for child processes.
+    def enter(self, entry: CellRun) -> None:
+        """Make a cell's run the active one, for this thread, for new threads and for child processes.
+
+        Parameters
+        ----------
+        entry : CellRun
+            With the run, already open.
+        """
+        workers.let_go()
+        told = children.variables(entry.id)
+        entry.before = {name: os.environ.get(name) for name in told}
+        self._open.append(entry)
+        entry.outbox.opening = self._create
+        self._push(entry)
+        os.environ.update(told)
+
+    def given_run_id(self) -> str:
+        """Return the run that the environment names, as a job's does (``MLFLOW_RUN_ID``); empty inside our own runs.
+
+        MLflow takes the variable away as soon as it goes on with the run, which is the job's all the same.
+        """
+        if self._open:
+            return ""
+        if now := os.environ.get(RUN_ID_VARIABLE, ""):
+            self._named = now
+            return now
+        active = [run.info.run_id for run in fluent._active_run_stack.get()]
+        if self._named and self._named in (*active, fluent._last_active_run_id.get()):
+            self._job = self._named
+        return self._job
+
+    def settle(self, run: Run) -> tuple[Run, list[str]]:
+        """Decide whose a cell's run is, now that the cell is over.
 
         Parameters
         ----------
         run : mlflow.entities.Run
-            The run, already open.
-        sweep : bool
-            Whether the cell starts runs in a loop: then each of those is a child, and none is the cell's own.
-        rename : callable
-            Called with the name and the tags that ``mlflow.start_run(run_name=…, tags=…)`` asks for when it is
-            given this run.
-        sample : callable
-            Called when ``mlflow.start_run(log_system_metrics=True)`` is given this run.
-        """
-        workers.let_go()
-        entry = _Open(run, sweep, rename, sample, env_before=os.environ.get(RUN_ID_VARIABLE))
-        with self._lock:
-            self._open.append(entry)
-        self._push(entry)
-        os.environ[RUN_ID_VARIABLE] = run.info.run_id
+            The run given to :meth:`enter`, or the one that was opened above it since.
 
-    def given_run_id(self) -> str:
-        """Return the run that the environment names, as a job's does (``MLFLOW_RUN_ID``); empty inside our own runs."""
-        with self._lock:
-            return "" if self._open else os.environ.get(RUN_ID_VARIABLE, "")
+        Returns
+        -------
+        tuple of (mlflow.entities.Run, list of str)
+            The run that takes what the cell comes to, and the ids of all runs that the cell opened.
+        """
+        entry = self._entry(run.info.run_id)
+        if entry is None:
+            return run, []
+        entry.settle()
+        return entry.run, list(dict.fromkeys(entry.opened))
 
     def leave(self, run: Run, status: str) -> str:
         """Make `run` active no longer, anywhere.
@@ -157,7 +175,7 @@ class FluentRuns:
         Parameters
         ----------
         run : mlflow.entities.Run
-            The run given to :meth:`enter`.
+            The cell's run.
         status : str
             The status of the cell; runs that the cell opened inside this one and left open end with it.
 
@@ -166,30 +184,31 @@ class FluentRuns:
         str
             The status that the cell's own ``mlflow.end_run("FAILED")`` asked for; empty if it did not.
         """
-        with self._lock:
-            entry = next((e for e in self._open if e.run.info.run_id == run.info.run_id), None)
-            if entry is None:
-                return ""
-            self._open.remove(entry)
+        entry = self._entry(run.info.run_id)
+        if entry is None:
+            return ""
         own = fluent._active_run_stack.get()
-        position = _position(own, run.info.run_id)
+        if entry.whose != "author":
+            entry.forget(entry.id)
         try:
-            while position is not None and len(own) > position + 1:
+            while own and own[-1].info.run_id in entry.opened:
                 # MLflow takes the run off the stack before it tells the store, which may refuse: deleted, or gone.
                 with contextlib.suppress(Exception):
                     self._end_original(status)
             workers.let_go()
         finally:
-            for stack in entry.stacks:
-                stack[:] = [active for active in stack if active.info.run_id != run.info.run_id]
-            fluent._last_active_run_id.set(run.info.run_id)
-            _set_variable(RUN_ID_VARIABLE, entry.env_before)
+            self._open.remove(entry)
+            entry.outbox.opening = self._create if self._open else None
+            if not entry.opened:
+                fluent._last_active_run_id.set(run.info.run_id)
+            for name, value in entry.before.items():
+                _set_variable(name, value)
         return entry.ended_as
 
     def foreign_run(self) -> ActiveRun | None:
         """Return the run that the user's own ``mlflow.start_run()`` left active on this thread, if any."""
         stack = fluent._active_run_stack.get()
-        if not stack or any(e.run.info.run_id == stack[-1].info.run_id for e in self._open):
+        if not stack or any(e.id == stack[-1].info.run_id for e in self._open):
             return None
         return cast(ActiveRun, stack[-1])
 
@@ -200,33 +219,27 @@ class FluentRuns:
         if entry is None:
             # A thread that outlives its cell goes on logging where it began: an ended run still takes data.
             last = getattr(self._own, "run", None)
-            return self._start_original() if last is None else _adopted(last)
+            return self._outside() if last is None else _adopted(last)
         if os.getpid() != self._pid:
             # A forked child logs into the run, but must not own it: MLflow ends what is on the stack at exit.
+            children.note(children.LOGS)
             return _adopted(entry.run)
+        entry.claim()
         return self._push(entry)
 
-    def _start(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ActiveRun:
+    def _start(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, of_cell: bool) -> ActiveRun:
         entry = self._innermost()
         if entry is None:
+            return self._outside(*args, **kwargs)
+        if os.getpid() != self._pid:
+            fluent._active_run_stack.get()[:] = self._without_ours()
             return self._start_original(*args, **kwargs)
         asked = dict(zip(("run_id", "experiment_id", "run_name", "nested"), args, strict=False)) | kwargs
-        run_id = asked.get("run_id")
-        elsewhere = asked.get("experiment_id") not in (None, entry.run.info.experiment_id)
-        another = (run_id and run_id != entry.run.info.run_id) or asked.get("parent_run_id")
-        with self._lock:
-            free = not (entry.adopted or entry.sweep)
-            adopt = run_id == entry.run.info.run_id or not (another or elsewhere or asked.get("nested") or not free)
-            if adopt:
-                entry.adopted = True
-        if not adopt:
-            if os.getpid() == self._pid:
-                self._push(entry)
-            if not run_id and asked.get("experiment_id") is None:
-                # A child belongs beside its parent, also where the cell's -e names another experiment.
-                asked["experiment_id"] = entry.run.info.experiment_id
-            with self._lock, _without_run_id():
-                return self._start_original(**(asked | {"nested": True}))
+        if not self._is_ours(entry, asked, of_cell):
+            below_ours = asked.get("nested") and of_cell and not self._without_ours()
+            with contextlib.nullcontext() if below_ours else self._set_aside(), _without_run_id():
+                return self._start_original(*args, **kwargs)
+        entry.adopted = True
         tags = dict(asked.get("tags") or {})
         if asked.get("description"):
             tags["mlflow.note.content"] = asked["description"]
@@ -236,27 +249,80 @@ class FluentRuns:
             entry.sample()
         return self._implicit()
 
+    def _is_ours(self, entry: CellRun, asked: dict[str, Any], of_cell: bool) -> bool:
+        """Tell whether ``start_run`` means the cell's own run; otherwise it opens, or goes on with, another one."""
+        if asked.get("run_id"):
+            return bool(asked["run_id"] == entry.id)
+        if entry.adopted or entry.whose == "author" or asked.get("nested") or asked.get("parent_run_id"):
+            return False
+        elsewhere = asked.get("experiment_id") not in (None, entry.run.info.experiment_id)
+        return entry.of_job or (of_cell and entry.adoptable and not elsewhere)
+
+    def _outside(self, *args: Any, **kwargs: Any) -> ActiveRun:
+        """Start a run where no cell's is open; in a job, MLflow's first one is the job's."""
+        named = os.environ.get(RUN_ID_VARIABLE, "")
+        run = self._start_original(*args, **kwargs)
+        if named and run.info.run_id == named:
+            self._job = named
+        return run
+
+    def _leave_job(self) -> bool:
+        """Take the job's run off the stack, if it is the active one, without ending it."""
+        stack = fluent._active_run_stack.get()
+        if not (stack and stack[-1].info.run_id == self._job):
+            return False
+        stack.pop()
+        return True
+
+    def _create(
+        self, experiment_id: str, tags: Sequence[RunTag], name: str | None, make: Callable[[Sequence[RunTag]], Run]
+    ) -> Run:
+        """Answer to somebody who asks the store for a new run while a cell's is open."""
+        entry = self._innermost()
+        return make(()) if entry is None else entry.create(experiment_id, tags, name, make)
+
     def _end(self, status: str) -> None:
         stack = fluent._active_run_stack.get()
-        entry = next((e for e in self._open if stack and e.run.info.run_id == stack[-1].info.run_id), None)
-        if entry is not None:
+        entry = self._entry(stack[-1].info.run_id) if stack else None
+        if entry is not None and entry.whose != "author":
             # The cell says it is done with its run. The cell's end closes it, with what it said.
             entry.ended_as = status
             return
-        self._end_original(status)
-        if (innermost := self._innermost()) is not None:
-            os.environ[RUN_ID_VARIABLE] = innermost.run.info.run_id  # MLflow's end_run removes it
+        with _kept_run_id():  # MLflow's end_run removes it
+            self._end_original(status)
 
     # -- helpers ----------------------------------------------------------------------------------------------
 
-    def _innermost(self) -> _Open | None:
-        with self._lock:
-            return self._open[-1] if self._open else None
+    def _innermost(self) -> CellRun | None:
+        return self._open[-1] if self._open else None
 
-    def _push(self, entry: _Open) -> ActiveRun:
+    def _entry(self, run_id: str) -> CellRun | None:
+        """Return the open cell's run of this id."""
+        return next((entry for entry in self._open if entry.id == run_id), None)
+
+    def _without_ours(self) -> list[Any]:
+        """Return this thread's active runs that the author opened himself."""
+        ours = {entry.id for entry in self._open if entry.whose != "author"}
+        return [active for active in fluent._active_run_stack.get() if active.info.run_id not in ours]
+
+    @contextlib.contextmanager
+    def _set_aside(self) -> Iterator[None]:
+        """Let MLflow see the author's own runs only, as in the bare cell."""
+        stack = fluent._active_run_stack.get()
+        before, without = list(stack), self._without_ours()
+        stack[:] = without
+        try:
+            yield
+        finally:
+            new = stack[len(without) :]
+            # The author may have been given the cell's run: then it is there once, as his.
+            given = {active.info.run_id for active in new}
+            stack[:] = [active for active in before if active.info.run_id not in given] + new
+
+    def _push(self, entry: CellRun) -> ActiveRun:
         """Put the run on this thread's stack, once, and return it."""
         stack = fluent._active_run_stack.get()
-        position = _position(stack, entry.run.info.run_id)
+        position = _position(stack, entry.id)
         if position is not None:
             return cast(ActiveRun, stack[position])
         if threading.current_thread() is not threading.main_thread():
@@ -265,6 +331,11 @@ class FluentRuns:
         stack.append(adopted)
         entry.stacks.append(stack)
         return adopted
+
+
+def _is_cell(frame: FrameType) -> bool:
+    """Tell whether a frame is that of a cell's own code, outside functions."""
+    return frame.f_code.co_name == "<module>" and frame.f_globals.get("__name__") == "__main__"
 
 
 def _adopted(run: Run) -> AdoptedRun:
@@ -279,6 +350,16 @@ def _position(stack: list[Any], run_id: str) -> int | None:
 def _without_run_id() -> Iterator[None]:
     """MLflow resumes the run that the variable names, where a new one is asked for."""
     before = os.environ.pop(RUN_ID_VARIABLE, None)
+    try:
+        yield
+    finally:
+        _set_variable(RUN_ID_VARIABLE, before)
+
+
+@contextlib.contextmanager
+def _kept_run_id() -> Iterator[None]:
+    """Put the variable back that MLflow's ``end_run`` removes, while a run of ours is open in a job."""
+    before = os.environ.get(RUN_ID_VARIABLE)
     try:
         yield
     finally:

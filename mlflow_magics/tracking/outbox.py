@@ -15,7 +15,7 @@ import time
 import uuid
 import weakref
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -46,6 +46,10 @@ STRAIGHT_BYTES = 1 << 30
 
 _SPILL = 200_000
 _LATER = 1000
+
+
+Opening = Callable[[str, Sequence[RunTag], "str | None", Callable[[Sequence[RunTag]], Run]], Run]
+"""Answers to somebody else than us who asks for a new run: experiment, tags, name, and what creates it."""
 
 
 class Outbox:
@@ -86,6 +90,8 @@ class Outbox:
         self._told_aside: set[tuple[str, str]] = set()
         self._forked = False
         self._closed = False
+        self.opening: Opening | None = None
+        self._ours = threading.local()
         self.sender = Sender(self.delivery, offline=offline, before=self._read_devices)
         _living.add(self)
 
@@ -114,7 +120,7 @@ class Outbox:
         """
         origin = uuid.uuid4().hex
         given = {tag.key: tag.value for tag in tags} | {ORIGIN_TAG: origin}
-        name = name or given.get(MLFLOW_RUN_NAME) or _made_up_name()
+        name = name or given.get(MLFLOW_RUN_NAME) or made_up_name()
         if (parent := given.get(MLFLOW_PARENT_RUN_ID)) is not None:
             given[MLFLOW_PARENT_RUN_ID] = self.ids.get(parent, parent)
         cuts: list[str] = []
@@ -147,6 +153,25 @@ class Outbox:
         self.journal.add(run_id, "create", {})
         self._add_rest(run_id, rest, cuts)
         return account.run()
+
+    @contextlib.contextmanager
+    def for_us(self) -> Iterator[None]:
+        """Create runs of ours: the author's, on other threads, are still asked about."""
+        self._ours.open = True
+        try:
+            yield
+        finally:
+            self._ours.open = False
+
+    def open_run(self, experiment_id: str, user: str, started: int, tags: Sequence[RunTag], name: str | None) -> Run:
+        """Create a run, or answer with the cell's where the author asks for his first one; see :mod:`.cellruns`."""
+
+        def make(more: Sequence[RunTag]) -> Run:
+            return self.create_run(experiment_id, user, started, [*tags, *more], name)
+
+        if self.opening is None or getattr(self._ours, "open", False):
+            return make(())
+        return self.opening(experiment_id, tags, name, make)
 
     def _add_rest(self, run_id: str, tags: Mapping[str, str], cuts: list[str]) -> None:
         """Take in the tags that a run could not be created with."""
@@ -671,7 +696,7 @@ def _rest(metric: Metric) -> dict[str, str]:
     return {name: value for name in names if (value := getattr(metric, name, None)) is not None}
 
 
-def _made_up_name() -> str:
+def made_up_name() -> str:
     """Return a name as MLflow makes them up, without its use of the global generator.
 
     Under a state that is put back afterwards, that would give all runs of a kernel the same name.

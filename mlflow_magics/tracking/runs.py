@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,9 @@ from . import replay, store
 from .guards import as_tracking_error, reason
 from .names import mend_metrics, mend_params, mend_tags
 from .outbox import Outbox, SeriesSink
+
+NOTE = MLFLOW_RUN_NOTE
+"""The tag that holds a run's description."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ def open_run(
     tags: Mapping[str, str] | None = None,
     description: str = "",
     parent_id: str = "",
+    started: int | None = None,
     notes: list[str] | None = None,
 ) -> Run:
     """Create a run; one request.
@@ -97,6 +101,8 @@ def open_run(
         MLflow's note.
     parent_id : str, optional
         The run that this one is nested in.
+    started : int, optional
+        When it began, in milliseconds since 1970; now, where it is not given.
     notes : list of str, optional
         Gets a line for each tag that was mended, and one if the run is in another experiment.
 
@@ -115,11 +121,11 @@ def open_run(
         wanted[MLFLOW_RUN_NOTE] = description[: validation.MAX_TAG_VAL_LENGTH]
     if parent_id:
         wanted[MLFLOW_PARENT_RUN_ID] = parent_id
-    with as_tracking_error():
+    with as_tracking_error(), _outbox().for_us():
         client = MlflowClient()
         run, moved = replay.create_run(
             experiment_id,
-            lambda where: client.create_run(where, tags=wanted, run_name=name or None),
+            lambda where: client.create_run(where, start_time=started, tags=wanted, run_name=name or None),
             client.get_experiment_by_name,
         )
     if moved and notes is not None:
@@ -426,6 +432,21 @@ def close_run(run: Run, status: Status) -> None:
     """
     with as_tracking_error():
         _get_store().update_run_info(run.info.run_id, RunStatus.from_string(status), int(time.time() * 1000), None)
+
+
+def has_ended(run: Run) -> bool:
+    """Tell whether somebody has ended a run, as far as this kernel knows; no request."""
+    return _outbox().account(run.info.run_id).status != "RUNNING"
+
+
+def told(run_ids: Iterable[str]) -> list[tuple[str, str, str]]:
+    """Return name, id and experiment of runs that this kernel has seen opened, as the store knows them; no request."""
+    outbox = _outbox()
+    accounts = [outbox.account(run_id) for run_id in run_ids]
+    ids = outbox.ids
+    return [
+        (one.name, ids.get(one.run_id, one.run_id), ids.get(one.experiment_id, one.experiment_id)) for one in accounts
+    ]
 
 
 def previous(experiment_id: str, tag: str, value: str, not_run: str) -> tuple[dict[str, str], dict[str, float]] | None:

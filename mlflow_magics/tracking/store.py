@@ -21,7 +21,7 @@ from mlflow.tracking._tracking_service.utils import _tracking_store_registry as 
 from mlflow.utils.async_logging.run_operations import RunOperations
 from mlflow.utils.uri import get_uri_scheme
 
-from . import artifacts, logged_models, older_models, patience, registering, replay
+from . import artifacts, children, logged_models, older_models, patience, registering, replay
 from .ledger import LOCAL, Account
 from .outbox import CREATE_SECONDS, Outbox
 from .verdicts import explain, verdict
@@ -93,8 +93,10 @@ class OutboxStore(logged_models.ModelWrites):
     ) -> Run:
         """Create a run, here if the store does not answer."""
         if self._outbox.foreign:
-            return cast(Run, self._wrapped.create_run(experiment_id, user_id, start_time, tags, run_name))
-        return self._outbox.create_run(experiment_id, user_id, start_time, tags, run_name)
+            run = cast(Run, self._wrapped.create_run(experiment_id, user_id, start_time, tags, run_name))
+            children.note_created(run, {tag.key: tag.value for tag in tags})
+            return run
+        return self._outbox.open_run(experiment_id, user_id, start_time, tags, run_name)
 
     def update_run_info(
         self, run_id: str, run_status: int | None, end_time: int | None, run_name: str | None

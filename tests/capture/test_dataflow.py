@@ -92,15 +92,20 @@ def test_model_inputs(code: str, inputs: dict[str, tuple[str, str]]) -> None:
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
-        ("with mlflow.start_run():\n    pass", False),
-        ("for lr in lrs:\n    with mlflow.start_run():\n        pass", True),
-        ("while go:\n    start_run()", True),
-        ("[mlflow.start_run() for _ in xs]", True),
-        ("mlflow.start_run()\nfor x in xs:\n    f(x)", False),
+        ("with mlflow.start_run():\n    pass", True),
+        ("if __name__ == '__main__':\n    with mlflow.start_run() as run:\n        pass", True),
+        ("with mlflow.start_run():\n    for x in xs:\n        with mlflow.start_run(nested=True):\n            pass", True),
+        ("mlflow.start_run()\nfor x in xs:\n    f(x)", True),
+        ("x = 1", False),
+        ("for lr in lrs:\n    with mlflow.start_run():\n        pass", False),
+        ("while go:\n    start_run()", False),
+        ("[mlflow.start_run() for _ in xs]", False),
+        ("def f():\n    with mlflow.start_run():\n        pass", False),
+        ("with mlflow.start_run():\n    pass\nwith mlflow.start_run():\n    pass", False),
     ],
 )
-def test_runs_started_in_a_loop(code: str, expected: bool) -> None:
-    assert analyse(code).starts_runs_in_loop is expected
+def test_one_run_started_by_the_cell_itself(code: str, expected: bool) -> None:
+    assert analyse(code).starts_one_run is expected
 
 
 @pytest.mark.parametrize(
