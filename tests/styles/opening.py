@@ -134,7 +134,7 @@ import mlflow
 for n in (10, 20):
     mlflow.start_run()
     mlflow.set_tag("size", n)
-    mlflow.log_metric("time_s", n / 3)
+    mlflow.log_metric("minutes", n / 3)
     mlflow.end_run()
 """,
         more=1,

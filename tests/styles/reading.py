@@ -16,8 +16,8 @@ _UNNAMED = re.compile(r"[a-z]+-[a-z]+-\d+")
 # Facts of the machine and of the shell, and ours.
 _CONTEXT = re.compile(r"mlflow\.(user|source\.|runName|parentRunId|log-model\.history|gitRepo)|mlflow_magics\.")
 OUR_FILES = ("cell.py", "traceback.txt")
-# What holds times or ids: only that it is there can be compared.
-_VARYING = re.compile(r"time|_id$")
+# Seconds that a search took: only that they are there can be compared.
+_VARYING = re.compile(r"(fit|score)_time")
 
 
 @dataclass
