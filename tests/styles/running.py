@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from .comparing import differences
 from .reading import Run, read
 from .style import Style
 
-PATIENCE = 120.0
+PATIENCE = 60.0
 _MAKE = (
     "from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as S; S('sqlite:///mlflow.db', 'mlartifacts')"
 )
@@ -45,11 +46,14 @@ class Told:
         What became of the style's cells.
     output : str
         What it printed.
+    stuck : str
+        The cell that did not end; empty if all is well.
     """
 
     runs: list[Run]
     cells: list[Ran]
     output: str
+    stuck: str
 
 
 def make_template(folder: Path) -> Path:
@@ -69,8 +73,8 @@ def run_both(style: Style, folder: Path, template: Path, zygote: Zygote) -> tupl
 
 def compare(style: Style, bare: Told, tracked: Told) -> list[str]:
     """All that differs: in what the cells do, and in what the stores hold."""
-    found = []
-    for number, (one, other) in enumerate(zip(bare.cells, tracked.cells, strict=True), 1):
+    found = [f"it did not end in {PATIENCE:g} s; the bare one did:\n{tracked.stuck}"] if tracked.stuck else []
+    for number, (one, other) in enumerate(zip(bare.cells, tracked.cells, strict=not found), 1):
         if (one.ok, one.error) != (other.ok, other.error):
             found.append(f"cell {number}: {other.error or 'no error'}, not {one.error or 'no error'}")
     return found + differences(style, bare.runs, tracked.runs)
@@ -90,15 +94,20 @@ def _run(style: Style, folder: Path, template: Path, zygote: Zygote, tracked: bo
     more = {} if tracked else {"MLFLOW_TRACKING_URI": uri}
     cells = [*begin, *style.before, cell, *style.after]
     child = prepare(folder, [*cells, _END], folder.parent / f"{folder.name}-state", **more)
-    _finish(zygote.spawn(child))
+    in_time = _finish(zygote.spawn(child))
     results = child.results()
-    assert len(results) == len(cells), f"exit {child.exit_code()} after {len(results)} cells:\n{child.output}"
+    stuck = "" if in_time else cells[len(results)] if len(results) < len(cells) else "(its exit handlers)"
+    assert stuck or len(results) == len(cells), f"exit {child.exit_code()} after {len(results)} cells:\n{child.output}"
     assert all(ran.ok for ran in results[: len(begin)]), child.output
-    return Told(read(database), results[len(begin) :], child.output)
+    return Told(read(database), results[len(begin) :], child.output, stuck)
 
 
-def _finish(child: Child) -> None:
+def _finish(child: Child) -> bool:
+    """Wait for the end of a process, whose exit handlers end what is open and send what waits; tell whether it came."""
+    deadline = time.monotonic() + PATIENCE
     try:
-        child.wait(PATIENCE)  # exit handlers end what is open, and send what waits
+        while child.exit_code() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return child.exit_code() is not None
     finally:
         child.kill()

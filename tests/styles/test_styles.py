@@ -29,6 +29,7 @@ def template(tmp_path_factory):
 def test_the_store_is_as_after_the_bare_cell(name, zygote, template, tmp_path):
     bare, tracked = run_both(STYLES[name], tmp_path, template, zygote)
     assert bare.runs, f"the bare cell logs nothing:\n{bare.output}"
+    assert not bare.stuck, f"the bare cell does not end:\n{bare.output}"
     found = compare(STYLES[name], bare, tracked)
     if found:
         pytest.fail("\n".join([f"{name}: python -m tests.styles {name} shows both stores", *found]), pytrace=False)
