@@ -296,6 +296,7 @@ with mlflow.start_run(run_name="broken"):
     mlflow.log_metric("loss", 0.5, step=0)
     raise RuntimeError("out of memory")
 """,
+        fails=True,
     ),
     style(
         "exception_in_the_second_of_three",
@@ -312,6 +313,7 @@ for lr in (0.1, 0.2, 0.3):
     train(lr)
 """,
         more=1,
+        fails=True,
     ),
     style(
         "exception_caught_around_a_function",
@@ -339,6 +341,7 @@ mlflow.log_param("lr", 0.1)
 mlflow.end_run()
 """,
         ends="FAILED",
+        fails=True,
     ),
     style(
         "method_of_a_class",

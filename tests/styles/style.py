@@ -23,6 +23,8 @@ class Style:
         is the cell's run; None where the design does not say.
     ends : str
         The status of the cell's run, where the design asks for another than the bare cell's.
+    fails : bool
+        Whether the run cell raises.
     keeps : tuple of str
         Keys that the author logs in runs of their own, and that the cell comes to itself as well.
     files : dict of str to str
@@ -35,6 +37,7 @@ class Style:
     after: tuple[str, ...]
     more: int | None = 0
     ends: str = ""
+    fails: bool = False
     keeps: tuple[str, ...] = ()
     files: dict[str, str] = field(default_factory=dict)
 

@@ -29,6 +29,8 @@ def template(tmp_path_factory):
 def test_the_store_is_as_after_the_bare_cell(name, zygote, template, tmp_path):
     bare, tracked = run_both(STYLES[name], tmp_path, template, zygote)
     assert bare.runs, f"the bare cell logs nothing:\n{bare.output}"
+    errors = [cell.error for cell in bare.cells if not cell.ok]
+    assert bool(errors) is STYLES[name].fails, f"the bare cell raises {errors}:\n{bare.output}"
     assert not bare.stuck, f"the bare cell does not end:\n{bare.output}"
     found = compare(STYLES[name], bare, tracked)
     if found:
