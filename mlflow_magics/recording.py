@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .capture import failure, provenance, secrets
+from .capture import authoring, failure, provenance, secrets
 from .errors import MlflowMagicsError, NotLoggableError, TrackingError
 from .openrun import OpenRun
 from .records import Captured, Status
@@ -81,7 +81,13 @@ def begin(session: Session, opened: OpenRun) -> None:
         opened.experiment_name = _attempt(opened, "the experiment's name is not known", name_of) or found
         opened.experiment_id = found
     opened.name = (not opened.of_job and name) or opened.run.info.run_name
-    opened.open_sink = functools.partial(runs.series_sink, opened.run)
+    code = opened.source.code if opened.source is not None else ""
+    opened.open_sink = functools.partial(
+        runs.series_sink,
+        opened.run,
+        asked={*options.watch, *options.choices.metrics},
+        until_end=authoring.may_log_metrics(code, session.namespace),
+    )
     try:
         session.fluent.enter(
             opened.run,
@@ -129,6 +135,8 @@ def record(
     with guards.unseeded(), connection.held():
         try:
             _attempt(opened, "system metrics were not logged", lambda: _end_sampling(opened))
+            captured = _beside_the_author(opened, captured)
+            facts["series"] = captured.series
             if written := _attempt(
                 opened,
                 "params and metrics were not logged",
@@ -239,6 +247,22 @@ def _rename(opened: OpenRun, name: str, tags: Mapping[str, str]) -> None:
 
 
 # -- the parts of record --------------------------------------------------------------------------------------
+
+
+def _beside_the_author(opened: OpenRun, captured: Captured) -> Captured:
+    """Leave out what the cell has logged itself, and hand on the points of the other series."""
+    followed = [one.name for one in captured.series]
+    logged = _attempt(opened, "what the cell logs itself is not known", lambda: runs.logged(opened.tracked, followed))
+    if logged is None:
+        return captured
+    options = opened.options
+    asked = {*options.watch, *options.choices.metrics, *options.choices.params}
+    shown = authoring.shown_in(opened.source.code if opened.source is not None else "")
+    kept = authoring.beside(captured, logged, shown, asked)
+    opened.notes += kept.notes[len(captured.notes) :]
+    withdrawn = set(followed) - {one.name for one in kept.series}
+    _attempt(opened, "points of series were not sent", lambda: runs.end_series(opened.tracked, withdrawn))
+    return kept
 
 
 def _log_data(session: Session, opened: OpenRun) -> list[tuple[str, str]]:
