@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .capture.dataflow import Dataflow
     from .capture.roles import Snapshot
     from .capture.series import Following, OpenSink
+    from .tracking.cellruns import CellRun
 
 
 @dataclass(eq=False)
@@ -30,7 +31,7 @@ class OpenRun:
     experiment_id, experiment_name, name : str
         As MLflow has them; empty until the run is created.
     run : mlflow.entities.Run or None
-        None for a dry run, and where the store could not be reached: the cell goes on all the same.
+        None for a dry run, where the store cannot be reached, and while a cell that opens runs needs none of its own.
     began : float
         ``time.perf_counter()`` when the cell's own code began, in seconds.
     flow : Dataflow or None
@@ -47,6 +48,8 @@ class OpenRun:
         Whether the store was waited for in vain, so that nothing more is sent.
     of_job : bool
         Whether the run is the one that this job was given (``MLFLOW_RUN_ID``): it is the job's to name and to close.
+    cell_run : CellRun or None
+        Whose the run is, and which runs the cell opens; None where nothing is tracked.
     open_sink : OpenSink or None
         Where the points of a series go; None where nothing is tracked.
     series : Following or None
@@ -67,18 +70,26 @@ class OpenRun:
     system_metrics: Any = None
     gave_up: bool = False
     of_job: bool = False
+    cell_run: CellRun | None = None
     open_sink: OpenSink | None = None
     series: Following | None = None
 
     @property
+    def is_tracked(self) -> bool:
+        """Whether it has a run in MLflow, or will have one."""
+        return self.run is not None or self.cell_run is not None
+
+    @property
     def tracked(self) -> Run:
-        """The run in MLflow.
+        """The run in MLflow; opened now, if none was needed yet.
 
         Raises
         ------
         TrackingError
             There is none.
         """
+        if self.run is None and self.cell_run is not None:
+            self.run = self.cell_run.claim()
         if self.run is None:
             raise TrackingError("this run is not tracked")
         return self.run

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .capture import failure, provenance, secrets
+from .capture import authoring, failure, provenance, secrets
 from .errors import MlflowMagicsError, NotLoggableError, TrackingError
 from .openrun import OpenRun
 from .records import Captured, OpenedRun, Status
@@ -58,17 +59,11 @@ def begin(session: Session, opened: OpenRun) -> None:
     tags = _own_tags(session, opened)
     description = secrets.redact(options.description, session.namespace)
     is_resumed = bool(options.run_id or opened.of_job)
+    code = opened.source.code if opened.source is not None else ""
     about_cell = _cell_tags(opened) | tags
-    open_run = functools.partial(
-        runs.open_run,
-        opened.experiment_id,
-        name=name,
-        tags=context.context_tags(context.notebook_path(session.namespace)) | about_cell,
-        description=description,
-        parent_id="" if is_resumed else _parent_id(session, opened),
-    )
+    opening = _Opening(session, opened, name, about_cell, description)
     if is_resumed:
-        opened.run = runs.resume_run(
+        run = runs.resume_run(
             given if opened.of_job else options.run_id,
             name=name,
             tags=tags,
@@ -76,38 +71,45 @@ def begin(session: Session, opened: OpenRun) -> None:
             notes=opened.notes,
             reopen=not opened.of_job,
         )
+    elif opened.source is not None and authoring.may_open_runs(code, session.namespace):
+        run = None
     else:
-        opened.run = open_run(notes=opened.notes)
-    if (found := opened.run.info.experiment_id) != opened.experiment_id:
-        # Gone on with, or the experiment takes no run any more.
-        name_of = functools.partial(connection.experiment_name, found)
-        opened.experiment_name = _attempt(opened, "the experiment's name is not known", name_of) or found
-        opened.experiment_id = found
-    opened.name = (not opened.of_job and name) or opened.run.info.run_name
-    opened.open_sink = functools.partial(runs.series_sink, opened.run)
+        run = opening.open()
     outbox = store.current()
     assert outbox is not None
-    entry = cellruns.CellRun(
-        opened.run,
+    reserve = functools.partial(outbox.reserve, opened.experiment_id, opening.started, opening.tags, name)
+    opened.cell_run = entry = cellruns.CellRun(
         outbox,
-        open_parent=lambda: _open_parent(opened, open_run),
+        open_run=opening.open,
+        take=lambda run: _take(opened, run),
         rename=lambda name, tags: _rename(opened, name, tags),
         sample=lambda: _sample(opened),
-        own_tags=frozenset(about_cell) | ({runs.NOTE} if description else set()),
-        named=bool(name),
+        series_id=reserve() if run is None else run.info.run_id,
+        tags=about_cell | ({runs.NOTE: description} if description else {}),
+        name=name,
+        run=run,
         adoptable=opened.flow is not None and opened.flow.starts_one_run,
         of_job=opened.of_job,
     )
+    if run is not None:
+        _take(opened, run)
+        opened.name = (not opened.of_job and name) or opened.name
     if is_resumed or opened.source is None:
         entry.claim()  # it is more than this cell's run: the author's are its children
+    opened.open_sink = functools.partial(
+        runs.series_sink,
+        entry.series_id,
+        asked={*options.watch, *options.choices.metrics} if run is not None else (),
+        until_end=run is None or authoring.may_log_metrics(code, session.namespace),
+    )
     try:
-        session.fluent.enter(entry)
+        session.fluent.enter(entry, nested=options.nested or is_resumed)
     except BaseException:
         # An interrupt too: nobody else knows of the run yet, and it would stay open for ever.
-        session.fluent.leave(opened.run, "KILLED")
-        if not opened.of_job:
+        session.fluent.leave(entry, "KILLED")
+        if run is not None and not opened.of_job:
             with contextlib.suppress(TrackingError):
-                runs.close_run(opened.run, "KILLED")
+                runs.close_run(run, "KILLED")
         raise
     if options.system_metrics or runs.samples_system_metrics():
         _sample(opened)
@@ -138,14 +140,19 @@ def record(
     """
     assert session.connection is not None
     facts: dict[str, Any] = {"where": session.connection.where}
+    entry = opened.cell_run
+    assert entry is not None
     with guards.unseeded(), connection.held():
-        settle = functools.partial(session.fluent.settle, opened.tracked)
-        decided = _attempt(opened, "the runs that the cell opened are not known", settle)
-        opened.run, run_ids = decided if decided is not None else (opened.tracked, [])
-        run = opened.tracked
+        _attempt(opened, "the runs that the cell opened are not known", entry.settle)
+        if entry.run is None:
+            session.fluent.leave(entry, status)
+            return {"status": status}
+        run, run_ids = entry.run, list(dict.fromkeys(entry.opened))
         facts["run_id"] = run.info.run_id
         try:
             _attempt(opened, "system metrics were not logged", lambda: _end_sampling(opened))
+            captured = _beside_the_author(opened, captured, run_ids)
+            facts["series"] = captured.series
             if written := _attempt(
                 opened,
                 "params and metrics were not logged",
@@ -175,12 +182,13 @@ def record(
             opened.notes.append("interrupted while it was being sent: not all of this is in the run")
         finally:
             # Also after any other surprise: the run must not stay open.
-            asked = session.fluent.leave(run, status)
+            asked = session.fluent.leave(entry, status)
             if status == "FINISHED" and asked in ("FAILED", "KILLED"):
                 facts["status"] = status = asked  # type: ignore[assignment]  # narrowed by the line above
             final = status
-            # The author's only run, which is the cell's too, has ended as he said.
-            if not opened.of_job and not (run.info.run_id in run_ids and runs.has_ended(run)):
+            # The author's only run, which is the cell's too, ends as he says, and when.
+            is_authors = entry.whose == "author" and (status == "FINISHED" or entry.is_over())
+            if not opened.of_job and not is_authors:
                 _attempt(opened, f"the run was not closed as {final}", lambda: runs.close_run(run, final))
         try:
             facts |= _settle(session, opened, captured, facts)
@@ -201,11 +209,44 @@ def record(
     return facts
 
 
-def _open_parent(opened: OpenRun, open_run: Callable[..., Any]) -> Any:
-    """Open the run above several that the author opened in the cell; what the cell itself comes to goes there."""
-    opened.run = open_run(notes=opened.notes, started=opened.tracked.info.start_time)
-    opened.name = opened.options.name or opened.run.info.run_name
-    return opened.run
+class _Opening:
+    """What is known of a cell's run before it is opened, at its beginning, later, or above the author's."""
+
+    def __init__(
+        self, session: Session, opened: OpenRun, name: str, about_cell: dict[str, str], description: str
+    ) -> None:
+        self.started = int(time.time() * 1000)
+        self.tags = context.context_tags(context.notebook_path(session.namespace)) | about_cell
+        self._opened = opened
+        self._name = name
+        self._description = description
+        self._parent_id = "" if opened.options.run_id or opened.of_job else _parent_id(session, opened)
+
+    def open(self) -> Any:
+        """Open it, in the experiment that is chosen at this moment."""
+        opened = self._opened
+        if opened.cell_run is not None and not opened.options.experiment and (chosen := connection.chosen_experiment()):
+            opened.experiment_id, opened.experiment_name = chosen
+        return runs.open_run(
+            opened.experiment_id,
+            name=self._name,
+            tags=self.tags,
+            description=self._description,
+            parent_id=self._parent_id,
+            started=self.started,
+            notes=opened.notes,
+        )
+
+
+def _take(opened: OpenRun, run: Any) -> None:
+    """Have what a cell comes to go into a run."""
+    opened.run = run
+    opened.name = run.info.run_name
+    if (found := run.info.experiment_id) != opened.experiment_id:
+        # Gone on with, or the author's in another experiment, or the experiment takes no run any more.
+        name_of = functools.partial(connection.experiment_name, found)
+        opened.experiment_name = _attempt(opened, "the experiment's name is not known", name_of) or found
+        opened.experiment_id = found
 
 
 # -- the parts of begin ---------------------------------------------------------------------------------------
@@ -240,8 +281,8 @@ def _own_tags(session: Session, opened: OpenRun) -> dict[str, str]:
 def _parent_id(session: Session, opened: OpenRun) -> str:
     """Return the id of the run that this one is nested in; empty if none."""
     for outer in reversed(session.open_runs):
-        if outer.run is not None:
-            return str(outer.run.info.run_id)
+        if outer.is_tracked:
+            return str(outer.tracked.info.run_id)
     if given := session.fluent.given_run_id():
         return given  # --nested in a job: a child of the job's run
     foreign = session.fluent.foreign_run()
@@ -271,6 +312,23 @@ def _rename(opened: OpenRun, name: str, tags: Mapping[str, str]) -> None:
 
 
 # -- the parts of record --------------------------------------------------------------------------------------
+
+
+def _beside_the_author(opened: OpenRun, captured: Captured, run_ids: Sequence[str]) -> Captured:
+    """Leave out what the cell has logged itself, and hand on the points of the other series."""
+    followed = [one.name for one in captured.series]
+    find = functools.partial(runs.logged, opened.tracked, followed, run_ids)
+    logged = _attempt(opened, "what the cell logs itself is not known", find)
+    if logged is None:
+        return captured
+    options = opened.options
+    asked = {*options.watch, *options.choices.metrics, *options.choices.params}
+    shown = authoring.shown_in(opened.source.code if opened.source is not None else "")
+    kept = authoring.beside(captured, logged, shown, asked)
+    opened.notes += kept.notes[len(captured.notes) :]
+    withdrawn = set(followed) - {one.name for one in kept.series}
+    _attempt(opened, "points of series were not sent", lambda: runs.end_series(opened.tracked, withdrawn))
+    return kept
 
 
 def _log_data(session: Session, opened: OpenRun) -> list[tuple[str, str]]:

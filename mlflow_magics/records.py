@@ -235,6 +235,28 @@ class Captured:
 
 
 @dataclass(frozen=True)
+class Logged:
+    """What others than capture have put into a run: the cell's own calls, and autologging.
+
+    Attributes
+    ----------
+    params : mapping of str to str
+        As MLflow has them.
+    metrics : mapping of str to tuple of float
+        The first values of each, in the order of their coming.
+    series : mapping of str to tuple of float
+        Of the variables that were followed, the values that no store has seen yet: these can be left out.
+    late : frozenset of str
+        Variables that were logged by the cell only after points of them had been sent.
+    """
+
+    params: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    series: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    late: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class Connection:
     """Where this kernel tracks to.
 

@@ -118,7 +118,7 @@ class Session:
         MlflowMagicsError
             A run is open, or the store cannot be used; an earlier connection then stays as it was.
         """
-        if any(opened.run is not None for opened in self.open_runs):
+        if any(opened.is_tracked for opened in self.open_runs):
             raise MlflowMagicsError("a run is open; end it (%mlflow_end) before connecting elsewhere")
         from .tracking import connection, context, fluent, models
         from .tracking.guards import unseeded
@@ -313,7 +313,7 @@ class Session:
         self.open_runs.remove(opened)
         captured = self._capture(opened, error)
         facts: dict[str, Any] = {"params": captured.params, "metrics": captured.metrics}
-        if opened.run is not None:
+        if opened.is_tracked:
             from . import recording
 
             facts = recording.record(self, opened, captured, status, error)
@@ -334,7 +334,7 @@ class Session:
                 "notes": tuple(secrets.redact(note, self.namespace) for note in (*news, *opened.notes)),
             }
         )
-        if opened.run is not None:
+        if opened.is_tracked:
             self.last = opened, outcome
         self._tell()
         return outcome
@@ -365,7 +365,7 @@ class Session:
             There is none.
         """
         for opened in reversed(self.open_runs):
-            if opened.run is not None:
+            if opened.is_tracked:
                 return opened
         raise TrackingError(
             "no run is open; put %%mlflow_run on the first line of the cell, or open one with %mlflow_start NAME"
@@ -470,7 +470,7 @@ class Session:
                 )
                 if asked and (mistake or isinstance(error, ExperimentError)):
                     raise
-                opened.run = None
+                opened.run = opened.cell_run = None
                 opened.notes.append(f"not tracked: {reason(error)}")
 
     def _capture(self, opened: OpenRun, error: BaseException | None) -> Captured:

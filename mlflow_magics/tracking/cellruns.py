@@ -1,14 +1,18 @@
 """Whose a cell's run is: the cell's own, or the only run that its author opens in it.
 
-Nobody knows beforehand how many runs a cell opens. So the first run that its author opens is given the cell's run,
-under the author's name. If he opens a second one, a new run is opened for the cell, and both of his become its
-children. A cell that writes into its run itself keeps it; the author's runs are then its children from the first.
+Nobody knows beforehand how many runs a cell opens. So the first run that its author opens is the cell's run too. If he
+opens a second one, a run of its own is opened for the cell, and both of his become its children. A cell that writes
+into its run itself keeps it; the author's runs are then its children from the first.
+
+A cell that looks as if it opened runs gets none before it is needed: the author's is then created as he asks for it.
+Any other cell's run is there at once, and is given to the author should he ask for one after all.
 """
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -29,67 +33,82 @@ class CellRun:
 
     Attributes
     ----------
-    run : mlflow.entities.Run
-        Where goes what the cell itself comes to.
     outbox : Outbox
         Where it is written.
+    open_run : callable
+        Opens a run for the cell itself.
+    take : callable
+        Called with each run that becomes the cell's.
     rename, sample : callable
         What ``start_run(run_name=…, tags=…)`` and ``start_run(log_system_metrics=True)`` ask of the cell's own run.
-    open_parent : callable
-        Opens another run for the cell, above those of the author.
-    own_tags : collection of str
-        The tags that are about the cell, not about the author's run.
-    named : bool
-        Whether the cell's line gives the run a name.
+    series_id : str
+        The run that the points of series are written for, until the cell is over.
+    tags : mapping of str to str
+        Those that are about the cell.
+    name : str
+        As the cell's line has it; may be empty.
+    run : mlflow.entities.Run or None
+        Where goes what the cell itself comes to; None as long as that is not decided.
     adoptable : bool
         Whether the first ``start_run`` at the cell's top level means this run.
-    adopted : bool
-        Whether one did.
-    whose : {"free", "author", "cell"}
-        Whose the run is; free while neither the author has opened a run nor the cell has written into this one.
     of_job : bool
         Whether it is the job's run, which every first ``start_run`` means.
+    whose : {"free", "author", "cell"}
+        Whose the run is; free while neither the author has opened a run nor the cell has written into this one.
+    adopted : bool
+        Whether a ``start_run`` meant it.
     ended_as : str
         What the cell's own ``end_run`` said; empty if it said nothing.
-    tops, opened : list of str
-        The author's runs by id: those that stand in no other run of his, and all of them.
+    tops, resumed, opened : list of str
+        The author's runs by id: those that stand in no other run of this cell, those that were there before, and all.
+    stacks : list
+        The threads' stacks of active runs on which we put it.
+    before : mapping
+        The variables of the environment that are put back when the cell is over.
     """
 
-    run: Run
     outbox: Outbox
+    open_run: Callable[[], Run]
+    take: Callable[[Run], None]
     rename: Callable[[str, Mapping[str, str]], None]
     sample: Callable[[], None]
-    open_parent: Callable[[], Run]
-    own_tags: Collection[str] = ()
-    named: bool = False
+    series_id: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    name: str = ""
+    run: Run | None = None
     adoptable: bool = False
-    whose: Literal["free", "author", "cell"] = "free"
     of_job: bool = False
+    whose: Literal["free", "author", "cell"] = "free"
     adopted: bool = False
     ended_as: str = ""
     tops: list[str] = field(default_factory=list)
+    resumed: list[str] = field(default_factory=list)
     opened: list[str] = field(default_factory=list)
     stacks: list[list[Any]] = field(default_factory=list)
     before: Mapping[str, str | None] = field(default_factory=dict)
-    lock: threading.RLock = field(default_factory=threading.RLock)
-    _tags: dict[str, str] = field(default_factory=dict)
-    _author_named: bool = False
 
     def __post_init__(self) -> None:
-        self._tags = dict(self.outbox.account(self.id).tags)
+        self.lock = threading.RLock()
+        self._tags_at_first = dict(self.outbox.account(self.id).tags) if self.run is not None else {}
+        self._author_named = False
 
     @property
     def id(self) -> str:
-        """The id of the run."""
-        return str(self.run.info.run_id)
+        """The id of the run; empty while there is none."""
+        return str(self.run.info.run_id) if self.run is not None else ""
 
-    def claim(self) -> None:
-        """Keep the run for the cell, which is about to write into it: what is the author's stays his."""
+    def claim(self) -> Run:
+        """Return the run for the cell to write into: from now on what is the author's stays his."""
         with self.lock:
-            if self.whose == "author" and self._is_over():
+            if self.run is None:
+                self._become(self.open_run())
+                self.whose = "cell"
+            elif self.whose == "author" and self.is_over():
                 self._divide()
             elif self.whose == "free":
                 self.whose = "cell"
+            assert self.run is not None
+            return self.run
 
     def create(self, experiment_id: str, tags: Sequence[RunTag], name: str | None, make: Make) -> Run:
         """Answer to the author, who asks for a new run.
@@ -107,21 +126,28 @@ class CellRun:
             The cell's run, or a new one.
         """
         given = {tag.key: tag.value for tag in tags}
+        name = name or given.get(MLFLOW_RUN_NAME)
+        parent = given.get(MLFLOW_PARENT_RUN_ID)
         with self.lock:
-            if (parent := given.get(MLFLOW_PARENT_RUN_ID)) is not None:
-                if parent == self.id and self.whose == "free":
+            if parent is not None and parent in (self.id, *self.opened):
+                if self.whose == "free":
                     self.whose = "cell"
                 run = make(())
-            elif self._can_be_given(experiment_id):
-                run = self._give(given, name)
             else:
-                above = self._above_several()
-                run = make([RunTag(MLFLOW_PARENT_RUN_ID, above)] if above else ())
+                run = self._create_top(experiment_id, given, name, make)
                 self.tops.append(run.info.run_id)
             self.opened.append(run.info.run_id)
         return run
 
-    def settle(self) -> None:
+    def resume(self, run_id: str) -> None:
+        """Note that the author goes on with a run that was there before."""
+        with self.lock:
+            if run_id in (*self.opened, *self.resumed, self.id):
+                return
+            self._above_several()
+            self.resumed.append(run_id)
+
+    def settle(self) -> Run:
         """Decide whose the run is, now that the cell is over; runs of child processes count too."""
         in_children = children.take()
         with self.lock:
@@ -130,86 +156,126 @@ class CellRun:
                 account.name, account.experiment_id = one.name, one.experiment_id
             self.opened += [one.run_id for one in in_children if one.run_id]
             tops = [one.run_id for one in in_children if one.run_id and not one.nested]
-            if any(not one.run_id for one in in_children) and self.whose == "free":
-                self.whose = "cell"  # a child process has logged into it
-            if len(self.tops) + len(tops) == 1 and self._is_empty() and not self.outbox.is_local(self.id):
-                self._become((self.tops + tops)[0])
-                return
-            for run_id in tops:
+            if children.LOGS in in_children:
+                self.claim()
+            all_tops = [*self.tops, *self.resumed, *tops]
+            if len(all_tops) == 1 and self.is_empty() and not self.outbox.is_local(self.id):
+                self._become_authors(all_tops[0])
+            for run_id in tops if self.whose != "author" or self.tops else ():
                 if above := self._above_several():
                     self.outbox.values(run_id, {}, {MLFLOW_PARENT_RUN_ID: above})
                 self.tops.append(run_id)
+            if self.run is None:
+                self._become(self.open_run())
+            assert self.run is not None
+            if self.whose == "author" and self.name and not self._author_named:
+                self._rename(self.name)
+            if self.series_id != self.id:
+                self.outbox.move_series(self.series_id, self.id)
+            return self.run
 
-    def _is_over(self) -> bool:
-        """Tell whether the author has ended the run that he was given."""
+    def is_over(self) -> bool:
+        """Tell whether somebody has ended the run."""
         return self.outbox.account(self.id).status != "RUNNING"
 
-    def _is_empty(self) -> bool:
+    def is_empty(self) -> bool:
         """Tell whether nobody has written into the run since it was opened."""
+        if self.run is None or self.whose != "free":
+            return self.whose == "free"
         account = self.outbox.account(self.id)
-        return self.whose == "free" and not (
-            account.params or account.metrics or account.artifacts or account.tags != self._tags
-        )
+        written = account.params or account.metrics or account.artifacts or account.tags != self._tags_at_first
+        return not (written or self.outbox.has_sent_series(self.series_id))
+
+    def forget(self) -> None:
+        """Take the run off every thread's stack of active runs where we put it."""
+        for stack in self.stacks:
+            stack[:] = [active for active in stack if active.info.run_id != self.id]
+
+    def _create_top(self, experiment_id: str, given: Mapping[str, str], name: str | None, make: Make) -> Run:
+        """Create a run that stands in no other one of this cell, or give the cell's."""
+        if self.run is None and not self.tops and not self.resumed:
+            self.whose = "author"
+            self._author_named = bool(name)
+            run = make([RunTag(key, value) for key, value in self.tags.items() if key not in given])
+            self._become(run)
+            return run
+        if self._can_be_given(experiment_id):
+            return self._give(given, name)
+        above = self._above_several()
+        add = above and MLFLOW_PARENT_RUN_ID not in given
+        return make([RunTag(MLFLOW_PARENT_RUN_ID, above)] if add else ())
 
     def _can_be_given(self, experiment_id: str) -> bool:
-        known = self.outbox.ids
-        same = known.get(experiment_id, experiment_id) == known.get(
-            self.run.info.experiment_id, self.run.info.experiment_id
-        )
-        return same and not self.tops and self._is_empty()
+        if self.run is None or self.tops or self.resumed:
+            return False
+        ids = self.outbox.ids
+        own = self.run.info.experiment_id
+        return ids.get(experiment_id, experiment_id) == ids.get(own, own) and self.is_empty()
 
     def _give(self, tags: Mapping[str, str], name: str | None) -> Run:
         """Let the author have the cell's run, as his first."""
         self.whose = "author"
-        self.tops.append(self.id)
-        name = name or tags.get(MLFLOW_RUN_NAME)
         self._author_named = bool(name)
+        self.outbox.kept_back.wait_for_end(self.series_id)
         account = self.outbox.account(self.id)
         account.name = name or account.name
         self.outbox.values(self.id, {}, {**tags, **({MLFLOW_RUN_NAME: name} if name else {})})
         # The cell's run is no longer the active one: the author's is, as soon as MLflow has put it there.
-        self.forget(self.id)
+        self.forget()
         return account.run()
 
     def _above_several(self) -> str:
         """Return the run above the author's ones, if they are several; empty for the first, which may be the only."""
         if self.whose == "author":
             self._divide()
-        elif self.whose == "free" and not self.tops and self._is_empty():
-            return ""  # of another experiment, say
         elif self.whose == "free":
+            if not (self.tops or self.resumed) and self.is_empty():
+                return ""
+            if self.run is None:
+                self._become(self.open_run())
             self.whose = "cell"
             for run_id in self.tops:
-                self.outbox.values(run_id, {}, {MLFLOW_PARENT_RUN_ID: self.id})
+                self._put_below(run_id)
         return self.id
 
     def _divide(self) -> None:
         """Leave the run to the author, and open another one for the cell, above it."""
         given = self.id
         account = self.outbox.account(given)
-        self.run = self.open_parent()
+        self._become(self.open_run())
         self.whose = "cell"
-        tags = {MLFLOW_PARENT_RUN_ID: self.id}
-        if self.named and not self._author_named:
-            account.name = tags[MLFLOW_RUN_NAME] = made_up_name()  # as the bare cell's would be
-        for key in self.own_tags:
+        if account.name == self.name and not self._author_named:
+            account.name = made_up_name()  # as the bare cell's would be
+            self.outbox.values(given, {}, {MLFLOW_RUN_NAME: account.name})
+        for key in self.tags:
             if account.tags.pop(key, None) is not None:
                 self.outbox.write(given, "untag", {"key": key})
-        self.outbox.values(given, {}, tags)
+        self._put_below(given)
 
-    def _become(self, run_id: str) -> None:
-        """Let the author's only run, which could not be given the cell's, be the cell's run; the empty one goes."""
+    def _put_below(self, run_id: str) -> None:
+        """Make a run of the author's a child of the cell's, unless he put it below another one."""
+        if MLFLOW_PARENT_RUN_ID not in self.outbox.account(run_id).tags:
+            self.outbox.values(run_id, {}, {MLFLOW_PARENT_RUN_ID: self.id})
+
+    def _become_authors(self, run_id: str) -> None:
+        """Let the author's only run, which could not be given the cell's, be the cell's run; an empty one goes."""
         empty = self.id
-        if run_id == empty:
-            return
         self.outbox.flush()
-        self.run = MlflowClient().get_run(self.outbox.ids.get(run_id, run_id))
-        tags = {key: value for key, value in self._tags.items() if key in self.own_tags}
         self.whose = "author"
-        self.outbox.values(self.id, {}, tags)
-        MlflowClient().delete_run(empty)
+        self._author_named = True
+        self._become(MlflowClient().get_run(self.outbox.ids.get(run_id, run_id)))
+        self.outbox.values(self.id, {}, self.tags)
+        if empty:
+            MlflowClient().delete_run(empty)
 
-    def forget(self, run_id: str) -> None:
-        """Take a run off every thread's stack of active runs where we put it."""
-        for stack in self.stacks:
-            stack[:] = [active for active in stack if active.info.run_id != run_id]
+    def _become(self, run: Run) -> None:
+        """Have a run be the cell's from now on, for child processes too."""
+        self.run = run
+        self.take(run)
+        os.environ[children.RUN] = self.id
+        if self.outbox.is_reserved(self.series_id):
+            self.outbox.note_reserved(self.series_id, self.id)
+
+    def _rename(self, name: str) -> None:
+        self.outbox.account(self.id).name = name
+        self.outbox.values(self.id, {}, {MLFLOW_RUN_NAME: name})

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..boards import Curve
 from .outbox import Outbox
-from .points import _MARK, SIZE, Piece
+from .points import _MARK, SIZE, Piece, Reader
 
 BUCKETS = 1000
 """Into how many stretches of arrival a curve is divided at most; of each, two points are drawn."""
@@ -44,8 +44,11 @@ class LiveCurves:
         self._outbox = outbox
         self._reader = outbox.points.reader()
         self._lock = threading.Lock()
-        self._courses: dict[tuple[str, str], _Course] = {}
-        self._holes: dict[tuple[int, int], float] = {}
+        # Points that are kept back lie in a log of their own, which comes and goes; they are drawn as long as they do.
+        self._waiting: Reader | None = None
+        # By run, metric, and the number of the key while its points are kept back; 0 for all others.
+        self._courses: dict[tuple[str, str, int], _Course] = {}
+        self._holes: dict[tuple[int, int, int], float] = {}
 
     @property
     def missed(self) -> int:
@@ -62,14 +65,15 @@ class LiveCurves:
         """
         new = False
         with self._lock:
-            for piece in self._reader.pieces()[:_MOST_PIECES]:
-                records, end, whole = self._finished(piece)
-                self._reader.advance(piece, end)
-                if len(records):
-                    new = True
-                    self._take_in(records)
-                if not whole:
-                    break  # so that points stay in their order
+            for reader in filter(None, (self._reader, self._waiting_reader())):
+                for piece in reader.pieces()[:_MOST_PIECES]:
+                    records, end, whole = self._finished(piece, id(reader))
+                    reader.advance(piece, end)
+                    if len(records):
+                        new = True
+                        self._take_in(records, kept_back=reader is self._waiting)
+                    if not whole:
+                        break  # so that points stay in their order
             return new
 
     def of(self, run_id: str) -> tuple[Curve, ...]:
@@ -107,7 +111,18 @@ class LiveCurves:
 
     # -- reading ----------------------------------------------------------------------------------------------
 
-    def _finished(self, piece: Piece) -> tuple[Array, int, bool]:
+    def _waiting_reader(self) -> Reader | None:
+        """Return who reads the points that are kept back; forget those that are not any more."""
+        for index in [each for each in self._courses if each[2] and not self._outbox.kept_back.waits(each[2])]:
+            del self._courses[index]
+        log = self._outbox.kept_back.log
+        if log is None:
+            self._waiting = None
+        elif self._waiting is None or not self._waiting.is_of(log):
+            self._waiting = log.reader()
+        return self._waiting
+
+    def _finished(self, piece: Piece, reader: int) -> tuple[Array, int, bool]:
         """Return a piece's finished records, where they end, and whether what follows may be read now."""
         records: Array = np.frombuffer(piece.map, _RECORD)[piece.start :]
         if not piece.full and not (records["mark"][:64] == _MARK).any():
@@ -119,19 +134,21 @@ class LiveCurves:
         if not marked[:begun].all():
             for hole in np.flatnonzero(~marked[:begun]).tolist():
                 # As the sender does: one that is not finished within a second never will be.
-                if now - self._holes.setdefault((piece.number, piece.start + hole), now) <= _HOLE_SECONDS:
+                if now - self._holes.setdefault((reader, piece.number, piece.start + hole), now) <= _HOLE_SECONDS:
                     end = hole
                     break
             return records[:end][marked[:end]], piece.start + end, end == begun and piece.full
         self._holes.clear()
         return records[:end], piece.start + end, piece.full
 
-    def _take_in(self, records: Array) -> None:
+    def _take_in(self, records: Array, *, kept_back: bool) -> None:
         for number, own in _by_key(records):
             key = self._outbox.key(number)
             if key is None:
-                continue  # of another journal: no outbox's points bear it
-            index = (key.run, key.name)
+                continue  # of another journal: no outbox's points bear it; or the author logs the same
+            if kept_back and not self._outbox.kept_back.waits(number):
+                continue  # released meanwhile: they are in the outbox's own log as well
+            index = (key.run, key.name, number if kept_back else 0)
             course = self._courses.pop(index, None) or _Course(key.name)
             course.add(own["step"], own["when"], own["value"])
             # Taken out and put in again, so that the first one is that which was not written to for the longest time.
@@ -145,7 +162,7 @@ class LiveCurves:
         """Return a run's courses by the metric's name: two of them where it was written to under both of its ids."""
         ids = self._outbox.ids
         wanted = ids.get(run_id, run_id)
-        found = [course for (run, _), course in self._courses.items() if ids.get(run, run) == wanted]
+        found = [course for (run, _, _), course in self._courses.items() if ids.get(run, run) == wanted]
         named: dict[str, list[_Course]] = {}
         for course in sorted(found, key=lambda course: course.began):
             named.setdefault(course.name, []).append(course)

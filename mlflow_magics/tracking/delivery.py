@@ -33,6 +33,9 @@ ORIGIN_TAG = "mlflow_magics.origin"
 REJECTED_TAG = "mlflow_magics.rejected"
 """The tag in which a run keeps what the store refused of it."""
 
+WITHDRAWN_FACT = "withdrawn {}"
+"""The journal's fact that the points of a key are not sent any more, by its number."""
+
 WINDOW = 10_000
 """How many points are taken up at a time; after each, what was sent is forgotten."""
 
@@ -78,6 +81,10 @@ class Delivery:
         Logged models (MLflow 3), by the kernel's id and by the store's: the run that each comes from, or nothing.
     overflow : Overflow
         What runs have no room for.
+    taken : set of int
+        Keys of which the store has taken points.
+    withdrawn : set of int
+        Keys whose points are not sent any more: the author logs the same.
     """
 
     def __init__(
@@ -112,6 +119,9 @@ class Delivery:
         self._files_tries = 0
         self._begun: dict[str, dict[str, Any]] = defaultdict(dict)
         self._keys: dict[int, Key] = {}
+        self.taken: set[int] = set()
+        known = journal.keys()
+        self.withdrawn = {number for number in known if journal.fact(WITHDRAWN_FACT.format(number))}
         # A kernel that died may have died between the store's doing and the note of it.
         self._doubtful = {run.id for run in journal.runs() if not run.remote}
         self._broken: set[str] = set()
@@ -159,13 +169,14 @@ class Delivery:
         for point in (*points, *extra):
             key = self._key(point.key)
             if key is None:
-                continue  # its kernel could not write down whose it is, and said so
+                continue  # withdrawn; or its kernel could not write down whose it is, and said so
             points_of[key.run].append(_metric(key, point))
             written[key.run] = max(written[key.run], round(point.when * 1000))
         more = self.points.count(end) > 0
         for run in dict.fromkeys((*rows_of, *points_of)):
             done = self._deliver(run, rows_of[run], points_of[run], more)
             self.journal.done(done, None, {run: written[run]})
+        self.taken |= {point.key for point in (*points, *extra)}
         self._go_on(end)
         del self.spilled[: len(extra)]
         self.tries = 0
@@ -221,6 +232,11 @@ class Delivery:
         """Remember an entry that is a logged model's."""
         if entry.creation.get("model"):
             self.models[entry.id] = self.models[entry.remote or entry.id] = entry.creation["run"] or ""
+
+    def withdraw(self, number: int) -> None:
+        """Send no more points of a key, nor have the next kernel send them."""
+        self.withdrawn.add(number)
+        self.journal.note(WITHDRAWN_FACT.format(number), "1")
 
     def owner(self, run_id: str) -> str:
         """Return the run that writes are shown with: for those of a model, the run that it comes from."""
@@ -560,7 +576,7 @@ class Delivery:
     def _key(self, number: int) -> Key | None:
         if number not in self._keys:
             self._keys = self.journal.keys()
-        return self._keys.get(number)
+        return self._keys.get(number) if number not in self.withdrawn else None
 
     @contextmanager
     def _asking(self, seconds: float | None = SECONDS) -> Iterator[None]:

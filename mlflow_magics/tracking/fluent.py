@@ -119,21 +119,27 @@ class FluentRuns:
             owner, name, original = self._originals.pop()
             setattr(owner, name, original)
 
-    def enter(self, entry: CellRun) -> None:
+    def enter(self, entry: CellRun, *, nested: bool = False) -> None:
         """Make a cell's run the active one, for this thread, for new threads and for child processes.
 
         Parameters
         ----------
         entry : CellRun
-            With the run, already open.
+            With the run, if it is open already.
+        nested : bool, optional
+            Whether it is the active one also above a run that the author has left open; otherwise his calls go on
+            to mean that one.
         """
         workers.let_go()
         told = children.variables(entry.id)
         entry.before = {name: os.environ.get(name) for name in told}
+        is_active = entry.run is not None and (nested or self.foreign_run() is None)
         self._open.append(entry)
         entry.outbox.opening = self._create
-        self._push(entry)
-        os.environ.update(told)
+        if is_active:
+            self._push(entry)
+        for name, value in told.items():
+            _set_variable(name, value or None)
 
     def given_run_id(self) -> str:
         """Return the run that the environment names, as a job's does (``MLFLOW_RUN_ID``); empty inside our own runs.
@@ -150,48 +156,30 @@ class FluentRuns:
             self._job = self._named
         return self._job
 
-    def settle(self, run: Run) -> tuple[Run, list[str]]:
-        """Decide whose a cell's run is, now that the cell is over.
+    def leave(self, entry: CellRun, status: str) -> str:
+        """Make a cell's run active no longer, anywhere.
 
         Parameters
         ----------
-        run : mlflow.entities.Run
-            The run given to :meth:`enter`, or the one that was opened above it since.
-
-        Returns
-        -------
-        tuple of (mlflow.entities.Run, list of str)
-            The run that takes what the cell comes to, and the ids of all runs that the cell opened.
-        """
-        entry = self._entry(run.info.run_id)
-        if entry is None:
-            return run, []
-        entry.settle()
-        return entry.run, list(dict.fromkeys(entry.opened))
-
-    def leave(self, run: Run, status: str) -> str:
-        """Make `run` active no longer, anywhere.
-
-        Parameters
-        ----------
-        run : mlflow.entities.Run
-            The cell's run.
+        entry : CellRun
+            As it was given to :meth:`enter`.
         status : str
-            The status of the cell; runs that the cell opened inside this one and left open end with it.
+            The status of the cell; runs that the cell opened inside its own and left open end with it.
 
         Returns
         -------
         str
             The status that the cell's own ``mlflow.end_run("FAILED")`` asked for; empty if it did not.
         """
-        entry = self._entry(run.info.run_id)
-        if entry is None:
+        if entry not in self._open:
             return ""
         own = fluent._active_run_stack.get()
+        # A run of the author's that he left open stays so, as in the bare cell; not where the cell did not end well.
+        ending = set(entry.opened) - (set(entry.tops) if status == "FINISHED" else set())
         if entry.whose != "author":
-            entry.forget(entry.id)
+            entry.forget()
         try:
-            while own and own[-1].info.run_id in entry.opened:
+            while own and own[-1].info.run_id in ending:
                 # MLflow takes the run off the stack before it tells the store, which may refuse: deleted, or gone.
                 with contextlib.suppress(Exception):
                     self._end_original(status)
@@ -199,8 +187,8 @@ class FluentRuns:
         finally:
             self._open.remove(entry)
             entry.outbox.opening = self._create if self._open else None
-            if not entry.opened:
-                fluent._last_active_run_id.set(run.info.run_id)
+            if not entry.opened and entry.id:
+                fluent._last_active_run_id.set(entry.id)
             for name, value in entry.before.items():
                 _set_variable(name, value)
         return entry.ended_as
@@ -222,6 +210,8 @@ class FluentRuns:
             return self._outside() if last is None else _adopted(last)
         if os.getpid() != self._pid:
             # A forked child logs into the run, but must not own it: MLflow ends what is on the stack at exit.
+            if entry.run is None:
+                return self._start_original()
             children.note(children.LOGS)
             return _adopted(entry.run)
         entry.claim()
@@ -237,8 +227,14 @@ class FluentRuns:
         asked = dict(zip(("run_id", "experiment_id", "run_name", "nested"), args, strict=False)) | kwargs
         if not self._is_ours(entry, asked, of_cell):
             below_ours = asked.get("nested") and of_cell and not self._without_ours()
+            if below_ours:
+                self._implicit()
             with contextlib.nullcontext() if below_ours else self._set_aside(), _without_run_id():
-                return self._start_original(*args, **kwargs)
+                run = self._start_original(*args, **kwargs)
+            if asked.get("run_id"):
+                entry.resume(run.info.run_id)
+            return run
+        entry.claim()
         entry.adopted = True
         tags = dict(asked.get("tags") or {})
         if asked.get("description"):
@@ -252,10 +248,10 @@ class FluentRuns:
     def _is_ours(self, entry: CellRun, asked: dict[str, Any], of_cell: bool) -> bool:
         """Tell whether ``start_run`` means the cell's own run; otherwise it opens, or goes on with, another one."""
         if asked.get("run_id"):
-            return bool(asked["run_id"] == entry.id)
+            return bool(asked["run_id"] == entry.id) and entry.whose != "author"
         if entry.adopted or entry.whose == "author" or asked.get("nested") or asked.get("parent_run_id"):
             return False
-        elsewhere = asked.get("experiment_id") not in (None, entry.run.info.experiment_id)
+        elsewhere = asked.get("experiment_id") not in (None, entry.run.info.experiment_id if entry.run else None)
         return entry.of_job or (of_cell and entry.adoptable and not elsewhere)
 
     def _outside(self, *args: Any, **kwargs: Any) -> ActiveRun:
@@ -287,6 +283,7 @@ class FluentRuns:
         if entry is not None and entry.whose != "author":
             # The cell says it is done with its run. The cell's end closes it, with what it said.
             entry.ended_as = status
+            stack.pop()
             return
         with _kept_run_id():  # MLflow's end_run removes it
             self._end_original(status)
@@ -325,6 +322,7 @@ class FluentRuns:
         position = _position(stack, entry.id)
         if position is not None:
             return cast(ActiveRun, stack[position])
+        assert entry.run is not None
         if threading.current_thread() is not threading.main_thread():
             self._own.run = entry.run
         adopted = _adopted(entry.run)

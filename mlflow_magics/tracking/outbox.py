@@ -26,8 +26,10 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
 from ..records import Sync, Waiting
 from . import allowances, artifacts, journal, overflow, replay
+from .authored import Authored
 from .delivery import ORIGIN_TAG, Delivery
 from .journal import Key, RunEntry
+from .keptback import KeptBack
 from .ledger import LOCAL, Account, account_of, new_account
 from .patience import patience
 from .points import Append, Point, PointLog
@@ -79,6 +81,10 @@ class Outbox:
         self.allowance = allowances.of(tracking_uri)
         self.accounts: dict[str, Account] = {}
         self.models: dict[str, Any] = {}
+        self.authored = Authored()
+        self.kept_back = KeptBack(self.journal.folder, self._segments, self.points.appender)
+        self.late: set[tuple[str, str]] = set()
+        self._series: dict[tuple[str, str], list[int]] = defaultdict(list)
         self._appends: dict[Any, Append] = {}
         self._keys: dict[int, Key] = {}
         self._experiments: dict[str, str] = {}
@@ -92,7 +98,8 @@ class Outbox:
         self._closed = False
         self.opening: Opening | None = None
         self._ours = threading.local()
-        self.sender = Sender(self.delivery, offline=offline, before=self._read_devices)
+        self._reserved: set[str] = set()
+        self.sender = Sender(self.delivery, offline=offline, before=self._before_round)
         _living.add(self)
 
     def _segments(self) -> int:
@@ -153,6 +160,74 @@ class Outbox:
         self.journal.add(run_id, "create", {})
         self._add_rest(run_id, rest, cuts)
         return account.run()
+
+    def reserve(self, experiment_id: str, started: int, tags: Mapping[str, str], name: str) -> str:
+        """Write a run down that is not opened yet, and may never be: a killed kernel leaves that much of its cell.
+
+        Parameters
+        ----------
+        experiment_id, name : str
+            As it would be opened; `name` may be empty.
+        started : int
+            In milliseconds since 1970.
+        tags : mapping of str to str
+            Its tags.
+
+        Returns
+        -------
+        str
+            An id for the points of its series, until :meth:`move_series`.
+        """
+        origin = uuid.uuid4().hex
+        creation = {
+            "name": name or made_up_name(),
+            "started": started,
+            "user": "unknown",
+            "tags": {**tags, ORIGIN_TAG: origin},
+        }
+        self.journal.add_run(RunEntry(LOCAL + origin, "", experiment_id, creation, True, started))
+        self._reserved.add(LOCAL + origin)
+        return LOCAL + origin
+
+    def is_reserved(self, run_id: str) -> bool:
+        """Tell whether an id was only reserved."""
+        return run_id in self._reserved
+
+    def note_reserved(self, reserved: str, run_id: str) -> None:
+        """Write down which run a reserved one has become, should the kernel be killed now."""
+        self.journal.set_open(reserved, False)
+        if not self._is_local(run_id):
+            self.delivery.remotes[reserved] = remote = self.ids.get(run_id, run_id)
+            self.journal.set_remote(reserved, remote)
+
+    def has_sent_series(self, run_id: str) -> bool:
+        """Tell whether points of series may have gone to a run, which cannot be taken back."""
+        with self._lock:
+            numbers = [number for (run, _), some in self._series.items() if run == run_id for number in some]
+        return any(not self.kept_back.waits(number) for number in numbers)
+
+    def move_series(self, run_id: str, to: str) -> None:
+        """Have all points of a run's series that are kept back be another run's; they are sent at the next end.
+
+        Parameters
+        ----------
+        run_id : str
+            The run that they were written for, or a reserved id.
+        to : str
+            The run that they are of.
+        """
+        with self._lock:
+            mine = [index for index in self._series if index[0] == run_id]
+            moved = {number: self._new_key(Key(to, index[1], {})) for index in mine for number in self._series[index]}
+            for index in mine:
+                self._series[to, index[1]] += [moved[number] for number in self._series.pop(index)]
+                if index in self.late:
+                    self.late.add((to, index[1]))
+        self.kept_back.move(run_id, to, moved)
+        self._releases[to] += self._releases.pop(run_id, [])
+        if run_id in self._reserved:
+            self._reserved.discard(run_id)
+            self.journal.drop_run(run_id)
 
     @contextlib.contextmanager
     def for_us(self) -> Iterator[None]:
@@ -281,6 +356,9 @@ class Outbox:
             raise TypeError(f"metric {metric.key} cannot be kept: step {metric.step!r}, value {metric.value!r}")
         append(step, when, value)
         self.account(run_id).metrics[metric.key] = value
+        if self.authored.metric(run_id, metric.key, value):
+            self.kept_back.wait_for_end(run_id)
+            self.withdraw(run_id, metric.key)
 
     def appender(self, run_id: str, name: str, rest: Mapping[str, str] | None = None) -> Append:
         """Return the function that takes in the points of one metric.
@@ -304,13 +382,15 @@ class Outbox:
                 self._appends[index] = self.points.appender(self._new_key(Key(run_id, name, rest)))
             return self._appends[index]
 
-    def sink(self, run_id: str, name: str) -> SeriesSink:
+    def sink(self, run_id: str, name: str, *, keep_back: bool = False, until_end: bool = False) -> SeriesSink:
         """Return where the points of a series go.
 
         Parameters
         ----------
         run_id, name : str
             The run and its metric.
+        keep_back, until_end : bool, optional
+            Whether its points wait for a while, and whether until the run ends; see :mod:`.keptback`.
 
         Returns
         -------
@@ -318,9 +398,30 @@ class Outbox:
             What :mod:`..capture.series` asks for.
         """
         number = self._new_key(Key(run_id, name, {}))
+        self._series[run_id, name].append(number)
+        append = self.points.appender(number)
+        if keep_back:
+            append = self.kept_back.sink(number, run_id, until_end=until_end)
+        if name in self.authored.of(run_id).metrics:
+            self.withdraw(run_id, name)
         hold, release = self.points.holder(number)
         self._releases[run_id].append(release)
-        return SeriesSink(self.points.appender(number), hold, self.read_later)
+        return SeriesSink(append, hold, self.read_later)
+
+    def withdraw(self, run_id: str, name: str) -> None:
+        """Give up the series of a name: the author logs it. What the store has not taken of it is not sent."""
+        with self._lock:
+            numbers = self._series.pop((run_id, name), [])
+        for number in numbers:
+            self.delivery.withdraw(number)
+            self.kept_back.withdraw(run_id, number)
+            if number in self.delivery.taken:
+                self.late.add((run_id, name))
+
+    def kept_values(self, run_id: str, name: str) -> list[float]:
+        """Return the values of a series that no store has seen yet; none of any other."""
+        numbers = self._series.get((run_id, name), [])
+        return [value for number in numbers for value in self.kept_back.values(run_id, number)]
 
     def _new_key(self, key: Key) -> int:
         number = self.journal.add_key(key)
@@ -328,11 +429,15 @@ class Outbox:
         return number
 
     def key(self, number: int) -> Key | None:
-        """Return whose points bear a number; None for one that was not given here."""
-        return self._keys.get(number)
+        """Return whose points bear a number; None for one that was not given here, or was withdrawn."""
+        return self._keys.get(number) if number not in self.delivery.withdrawn else None
 
     def end_series(self, run_id: str) -> None:
-        """Give up what the series of a run held back: those that must be kept were appended."""
+        """End the series of a run: what is kept back is sent, and what was only held is given up."""
+        self.kept_back.end(run_id)
+        with self._lock:
+            for each in [each for each in self._series if each[0] == run_id]:
+                del self._series[each]
         for release in self._releases.pop(run_id, ()):
             release()
 
@@ -350,6 +455,7 @@ class Outbox:
             return
         tags = self.allowance.cut_tags(tags, self._cuts[run_id])
         self.journal.add(run_id, "values", {"params": dict(params), "tags": dict(tags)})
+        self.authored.params(run_id, params)
         account = self.account(run_id)
         for key, value in params.items():
             account.params.setdefault(key, value)  # the store keeps the first too
@@ -440,6 +546,8 @@ class Outbox:
             else [source.name]
         )
         self.account(run_id).artifacts.extend(prefix + name for name in names)
+        for name in names:
+            self.authored.file(run_id, source / name if source.is_dir() else source)
 
     # -- experiments --------------------------------------------------------------------------------------------
 
@@ -626,6 +734,7 @@ class Outbox:
         _living.discard(self)
         if self._forked:
             return
+        self.kept_back.end("")
         sent = self.flush(seconds)
         # Runs that nobody has ended: what they had no room for is complete now.
         if sent and self.delivery.stage_aside():
@@ -643,6 +752,7 @@ class Outbox:
         """Let go of everything in a forked child: journal, sender and lock are the parent's."""
         self._forked = True
         self.points.leave_to_parent()
+        self.kept_back.leave_to_parent()
         self.journal.forget_lock()
 
     @property
@@ -663,6 +773,10 @@ class Outbox:
         self._later.append((append, step, when, read))
         if len(self._later) > _LATER:
             self._read_devices(1)
+
+    def _before_round(self) -> None:
+        self._read_devices()
+        self.kept_back.release_due()
 
     def _read_devices(self, most: int | None = None) -> None:
         for _ in range(most if most is not None else len(self._later)):

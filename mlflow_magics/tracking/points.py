@@ -168,6 +168,10 @@ class Reader:
         self.seen = time.monotonic()
         self.missed = 0
 
+    def is_of(self, log: PointLog) -> bool:
+        """Tell whether this is what it reads."""
+        return self._log is log
+
     def pieces(self) -> list[Piece]:
         """Return what may hold something new, in order."""
         return self._log._pieces(self)

@@ -13,7 +13,7 @@ from mlflow.entities import RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.tracking._tracking_service.utils import _get_store
 
-from . import journal, older_models, patience
+from . import journal, keptback, older_models, patience
 from .azure import entering
 from .delivery import ORIGIN_TAG, Delivery
 from .guards import reason
@@ -67,6 +67,7 @@ def _bring(found: Journal, tracking_uri: str, address: str) -> tuple[list[str], 
     points = PointLog(found.folder, 0, lambda *_: None)
     runs = [run for run in found.runs() if run.open]
     waiting = len(found.rows()) + len(found.runs_aside()) + points.count(int(found.fact("position") or 0))
+    waiting += sum(1 for _ in keptback.left(found.folder))
     if not (waiting or runs):
         return [], True
     left = f"an earlier kernel left {_writes(waiting)} for {mask(uri)}"
@@ -77,7 +78,7 @@ def _bring(found: Journal, tracking_uri: str, address: str) -> tuple[list[str], 
     try:
         entering.enter_later(uri)
         delivery = Delivery(found, points, older_models.over(_get_store(uri), uri), uri)
-        delivery.spilled += points.held()
+        delivery.spilled += [*points.held(), *keptback.left(found.folder)]
         while delivery.round(settled=True):
             pass
         if delivery.stage_aside():

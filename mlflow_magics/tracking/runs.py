@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 from mlflow.utils.uri import add_databricks_profile_info_to_artifact_uri
 
 from ..errors import MlflowMagicsError, TrackingError, UnknownNameError
-from ..records import Metric, Param, Status, Waiting
+from ..records import Logged, Metric, Param, Status, Waiting
 from . import replay, store
 from .guards import as_tracking_error, reason
 from .names import mend_metrics, mend_params, mend_tags
@@ -226,11 +226,12 @@ def write(run: Run, params: Sequence[Param], metrics: Sequence[Metric]) -> Writt
         for key, value in wanted_params.items():
             if there.get(key, value) != value:
                 notes.append(f"param {key} stays {there[key]!r}, as already logged; the cell's {value!r} was not added")
-        _send(
-            run.info.run_id,
-            params={k: v for k, v in wanted_params.items() if k not in there},
-            metrics={k: v for k, v in wanted_metrics.items() if k not in others_metrics},
-        )
+        with _outbox().authored.not_ours():
+            _send(
+                run.info.run_id,
+                params={k: v for k, v in wanted_params.items() if k not in there},
+                metrics={k: v for k, v in wanted_metrics.items() if k not in others_metrics},
+            )
     # What somebody else logged under the same name and value is the cell's own all the same.
     shown_params = tuple(
         Param(key, value, param.why)
@@ -349,15 +350,20 @@ def waiting() -> Waiting:
     return _outbox().waiting()
 
 
-def series_sink(run: Run, name: str) -> SeriesSink:
+def series_sink(run_id: str, name: str, *, asked: Collection[str] = (), until_end: bool = False) -> SeriesSink:
     """Return where the points of a series go.
 
     Parameters
     ----------
-    run : mlflow.entities.Run
-        The run.
+    run_id : str
+        The run, or an id that is reserved for it.
     name : str
         The variable.
+    asked : collection of str, optional
+        Variables that the user asked for by name: their points are sent as they come. Those of others are kept back
+        until it is plain that the author does not log the same.
+    until_end : bool, optional
+        Whether the cell's code looks as if it logged metrics itself.
 
     Returns
     -------
@@ -365,7 +371,63 @@ def series_sink(run: Run, name: str) -> SeriesSink:
         Each point is durable when it returns.
     """
     (mended,) = mend_metrics([Metric(name, 0.0, "")], [])
-    return _outbox().sink(run.info.run_id, mended)
+    return _outbox().sink(run_id, mended, keep_back=name not in asked, until_end=until_end)
+
+
+def logged(run: Run, series: Sequence[str], others: Sequence[str] = ()) -> Logged:
+    """Return what others than capture have put into a run, and what of ours can still be left out.
+
+    Parameters
+    ----------
+    run : mlflow.entities.Run
+        The run.
+    series : sequence of str
+        The variables that were followed.
+    others : sequence of str, optional
+        Other runs that the cell opened: what they hold is not said once more above them.
+
+    Returns
+    -------
+    Logged
+        As this kernel took it in.
+
+    Raises
+    ------
+    TrackingError
+        Not connected.
+    """
+    outbox, run_id = _outbox(), run.info.run_id
+    own = outbox.authored.of(run_id)
+    params, metrics = dict(own.params), {key: tuple(values) for key, values in own.metrics.items()}
+    for other in others:
+        theirs = outbox.authored.of(other)
+        params = {**theirs.params, **params}
+        for key, values in theirs.metrics.items() if other != run_id else ():
+            metrics[key] = (*metrics.get(key, ()), *values)
+    kept = {name: tuple(outbox.kept_values(run_id, name)) for name in series}
+    late = frozenset(name for name in series if (run_id, name) in outbox.late)
+    return Logged(params, metrics, kept, late)
+
+
+def end_series(run: Run, withdrawn: Collection[str]) -> None:
+    """Hand on the points of a run's series that were kept back.
+
+    Parameters
+    ----------
+    run : mlflow.entities.Run
+        The run.
+    withdrawn : collection of str
+        Variables whose points are the author's to log: those that no store has seen yet are left out.
+
+    Raises
+    ------
+    TrackingError
+        Not connected.
+    """
+    outbox = _outbox()
+    for name in withdrawn:
+        outbox.withdraw(run.info.run_id, name)
+    outbox.end_series(run.info.run_id)
 
 
 def upload(run: Run, folder: Path) -> None:

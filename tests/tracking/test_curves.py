@@ -37,7 +37,12 @@ def new_box(limit=10_000):
     """A point log with what else an outbox is asked for; keys 1-9 are metrics of the run ``r``."""
     with tempfile.TemporaryDirectory() as place:
         log = PointLog(Path(place), limit, lambda *point: pytest.fail(f"no room for {point}"))
-        yield SimpleNamespace(points=log, ids={}, key=lambda number: Key("r" if number < 10 else "s", f"m{number}", {}))
+        yield SimpleNamespace(
+            points=log,
+            ids={},
+            key=lambda number: Key("r" if number < 10 else "s", f"m{number}", {}),
+            kept_back=SimpleNamespace(log=None, waits=lambda number: False),
+        )
         log.close()
 
 
