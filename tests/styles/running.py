@@ -16,12 +16,14 @@ from .comparing import differences
 from .reading import Run, read
 from .style import Style
 
-PATIENCE = 60.0
+PATIENCE = 100.0
 _MAKE = (
     "from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as S; S('sqlite:///mlflow.db', 'mlartifacts')"
 )
 
 
+# The process is a fork of one that began elsewhere; a kernel begins in the notebook's folder, where spawned ones look.
+_BEGIN = "__import__('multiprocessing.process').process.ORIGINAL_DIR = __import__('os').getcwd()"
 # Ends as an interpreter does, without the second and more that it takes to free MLflow's modules.
 _END = """
 def _end():
@@ -89,7 +91,7 @@ def _run(style: Style, folder: Path, template: Path, zygote: Zygote, tracked: bo
     for name, text in style.files.items():
         (folder / name).write_text(text)
     uri = f"sqlite:///{database}"
-    begin = ["%load_ext mlflow_magics", f"%mlflow_connect {uri}"] if tracked else []
+    begin = [_BEGIN, *(["%load_ext mlflow_magics", f"%mlflow_connect {uri}"] if tracked else [])]
     cell = "%%mlflow_run\n" + style.cell if tracked else style.cell
     more = {} if tracked else {"MLFLOW_TRACKING_URI": uri}
     cells = [*begin, *style.before, cell, *style.after]
