@@ -78,8 +78,13 @@ def compare(style: Style, bare: Told, tracked: Told) -> list[str]:
     found = [f"it did not end in {PATIENCE:g} s; the bare one did:\n{tracked.stuck}"] if tracked.stuck else []
     for number, (one, other) in enumerate(zip(bare.cells, tracked.cells, strict=not found), 1):
         if (one.ok, one.error) != (other.ok, other.error):
-            found.append(f"cell {number}: {other.error or 'no error'}, not {one.error or 'no error'}")
+            found.append(f"cell {number}: {_brief(other.error)}, not {_brief(one.error)}")
     return found + differences(style, bare.runs, tracked.runs)
+
+
+def _brief(error: str) -> str:
+    """The first line of what a cell raised."""
+    return error.partition("\\n")[0][:200] or "no error"
 
 
 def _run(style: Style, folder: Path, template: Path, zygote: Zygote, tracked: bool) -> Told:
