@@ -16,12 +16,14 @@ from .comparing import differences
 from .reading import Run, read
 from .style import Style
 
-PATIENCE = 60.0
+PATIENCE = 100.0
 _MAKE = (
     "from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as S; S('sqlite:///mlflow.db', 'mlartifacts')"
 )
 
 
+# The process is a fork of one that began elsewhere; a kernel begins in the notebook's folder, where spawned ones look.
+_BEGIN = "__import__('multiprocessing.process').process.ORIGINAL_DIR = __import__('os').getcwd()"
 # Ends as an interpreter does, without the second and more that it takes to free MLflow's modules.
 _END = """
 def _end():
@@ -76,8 +78,13 @@ def compare(style: Style, bare: Told, tracked: Told) -> list[str]:
     found = [f"it did not end in {PATIENCE:g} s; the bare one did:\n{tracked.stuck}"] if tracked.stuck else []
     for number, (one, other) in enumerate(zip(bare.cells, tracked.cells, strict=not found), 1):
         if (one.ok, one.error) != (other.ok, other.error):
-            found.append(f"cell {number}: {other.error or 'no error'}, not {one.error or 'no error'}")
+            found.append(f"cell {number}: {_brief(other.error)}, not {_brief(one.error)}")
     return found + differences(style, bare.runs, tracked.runs)
+
+
+def _brief(error: str) -> str:
+    """The first line of what a cell raised."""
+    return error.partition("\\n")[0][:200] or "no error"
 
 
 def _run(style: Style, folder: Path, template: Path, zygote: Zygote, tracked: bool) -> Told:
@@ -89,7 +96,7 @@ def _run(style: Style, folder: Path, template: Path, zygote: Zygote, tracked: bo
     for name, text in style.files.items():
         (folder / name).write_text(text)
     uri = f"sqlite:///{database}"
-    begin = ["%load_ext mlflow_magics", f"%mlflow_connect {uri}"] if tracked else []
+    begin = [_BEGIN, *(["%load_ext mlflow_magics", f"%mlflow_connect {uri}"] if tracked else [])]
     cell = "%%mlflow_run\n" + style.cell if tracked else style.cell
     more = {} if tracked else {"MLFLOW_TRACKING_URI": uri}
     cells = [*begin, *style.before, cell, *style.after]
