@@ -52,7 +52,10 @@ class Classes(tuple[type, ...]):
 
     def __contains__(self, cls: object) -> bool:
         """Tell whether a class is among them."""
-        return any(one is cls for one in self)
+        for one in self:  # noqa: SIM110  # twice as fast as `any`
+            if one is cls:
+                return True
+        return False
 
 
 def mro(value: object) -> Classes:
@@ -102,8 +105,11 @@ def is_a(value: object, *kinds: type) -> bool:
     bool
         Whether one of them is among the value's.
     """
-    cls = type(value)
-    return any(type.__subclasscheck__(kind, cls) for kind in kinds)
+    for cls in _MRO(type(value)):
+        for kind in kinds:  # loops, because this is asked most often of all
+            if cls is kind:
+                return True
+    return False
 
 
 def dict_of(cls: type) -> Mapping[str, Any]:
