@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic_arguments import parse_argstring
 
 from .errors import MlflowMagicsError, OptionError
+from .untouched import untouched
 
 _HELP = re.compile(
     r"(?P<usage>::\n\n.*?)\n\n(?P<what>.*?)\n\n(?P<options>(?:positional arguments|options|optional arguments):\n.*)",
@@ -50,14 +51,16 @@ def parse(magic: Callable[..., Any], line: str) -> Any:
         raise OptionError(f"{error}: {line.strip()}") from None
 
 
-@contextmanager
-def one_line(redact: Callable[[str], str]) -> Iterator[None]:
-    """Show our own errors as one line, without a traceback and without secrets.
+@contextlib.contextmanager
+def one_line(redact: Callable[[str], str], *, runs_users_code: bool = False) -> Iterator[None]:
+    """Show our own errors as one line, without a traceback and without secrets; leave the process as it was.
 
     Parameters
     ----------
     redact : callable
         Takes the secrets out of a text.
+    runs_users_code : bool, optional
+        Whether code of the user's runs inside, which may change the process.
 
     Raises
     ------
@@ -65,7 +68,8 @@ def one_line(redact: Callable[[str], str]) -> Iterator[None]:
         In place of one of ours.
     """
     try:
-        yield
+        with contextlib.nullcontext() if runs_users_code else untouched():
+            yield
     except MlflowMagicsError as error:
         raise UsageError(redact(str(error))) from None
 

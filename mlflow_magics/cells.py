@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.inputtransformer2 import cell_magic, leading_empty_lines, leading_indent
 
 from .rewriting import Follower, follow_body, follow_runs, is_code_of, is_magic
+from .untouched import give_back, untouched
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -72,6 +73,7 @@ class _Frame:
         self.info = info
         self.opened: OpenRun | None = None
         self.shown_error: BaseException | None = None
+        self.own_error: BaseException | None = None
         self.figures: frozenset[int] = frozenset()
         self.plans: dict[int, Plan] = {}
 
@@ -167,13 +169,14 @@ class CellRuns:
         source = self._source(frame)
         if source is None:
             return  # a syntax error further down: the cell fails by itself, and there is nothing to track
-        frame.shown_error = _last_shown_error()
+        frame.shown_error, frame.own_error = _last_shown_error(), None
         frame.figures = frozenset(id(figure) for figure in _pyplot_figures())
         plan = frame.plans.get(_line_being_run(self.shell.user_ns) or 0)
         frame.opened = self.session.open(options, source, plan)
 
     def _follow(self, tree: ast.Module) -> None:
         """Have recorded what a run assigns, in the tree of a cell or of the body of ``%%time`` and its like."""
+        give_back(tree)
         shows = self.shell.ast_node_interactivity == "last_expr_or_assign"
         frames = [self._unframed, *self._frames]
         if any(map(is_magic, tree.body)):
@@ -190,6 +193,8 @@ class CellRuns:
 
     def _before_code(self, *_: Any) -> None:
         """Note that a cell begins, also a silent one: a front end's own, or one of a notebook under ``%run``."""
+        if self._frames:  # what was shown before is that cell's own
+            self._frames[-1].own_error = _newly_shown_error(self._frames[-1])
         self._frames.append(_Frame(None))
 
     def _after_code(self, *_: Any) -> None:
@@ -198,6 +203,7 @@ class CellRuns:
             frame = self._frames.pop()
             status, error = _status(_newly_shown_error(frame))
             self._finish(frame, status, error)
+            self._end_nested(by_run=_is_under_run())
 
     def _before_cell(self, info: Any = None, *_: Any) -> None:
         if self._frames and self._frames[-1].info is None:
@@ -211,6 +217,7 @@ class CellRuns:
             # ipykernel: an `await` cell was interrupted before it had a result.
             frame = self._frames.pop() if self._frames else self._unframed
             self._finish(frame, "KILLED", KeyboardInterrupt())
+            self._end_nested()
             return
         # The cell that loaded the extension began before the events were registered, so it has no frame.
         frame = _frame_of(info, self._frames) or self._unframed
@@ -220,6 +227,7 @@ class CellRuns:
             self._frames.pop()
         status, error = _outcome(result, frame)
         self._finish(frame, status, error)
+        self._end_nested()
         # For %%mlflow_run to tell where what it reads comes from; looked at only then.
         if (number := getattr(result, "execution_count", None)) is not None:
             cell_id, typed = (getattr(info, name, None) or "" for name in ("cell_id", "raw_cell"))
@@ -233,10 +241,20 @@ class CellRuns:
                 if id(figure) not in frame.figures:
                     _remember(opened, figure)
             try:
-                self.show(self.session.close(opened, status, error))
+                with untouched():
+                    self.show(self.session.close(opened, status, error))
             # The last net. The user's own display, or a standard output that the cell closed, may fail too.
             except Exception as trouble:  # noqa: BLE001
                 print(f"mlflow_magics: the run's block cannot be shown: {trouble!r}", file=sys.__stderr__)
+
+    def _end_nested(self, *, by_run: bool = False) -> None:
+        """Leave a cell: the one around it, if any, has its own outcome; after the last the recorders' name goes."""
+        if not self._frames:
+            from .capture import hook
+
+            hook.withdraw()
+        elif not by_run:  # ``%run`` fails with the notebook that it runs
+            self._frames[-1].shown_error = _last_shown_error()
 
     def _note_figure(self, figure: object) -> None:
         """Remember a figure that a run cell displays; IPython then formats it as ever."""
@@ -349,15 +367,32 @@ def _outcome(result: Any, frame: _Frame) -> tuple[Status, BaseException | None]:
 def _newly_shown_error(frame: _Frame) -> BaseException | None:
     """Return what ``%%time`` and ``%run`` show while they report success; IPython leaves it in ``sys.last_value``."""
     last = _last_shown_error()
-    return last if last is not frame.shown_error else None
+    return last if last is not frame.shown_error else frame.own_error
 
 
 def _status(error: BaseException | None) -> tuple[Status, BaseException | None]:
-    if error is None or (isinstance(error, SystemExit) and not error.code):
+    from .capture.inspection import is_a  # the error's class may answer `isinstance` with code of the user's
+
+    if error is None or (is_a(error, SystemExit) and _says_success(SystemExit.__dict__["code"].__get__(error))):
         return "FINISHED", None
-    if isinstance(error, (KeyboardInterrupt, asyncio.CancelledError)):
+    if is_a(error, KeyboardInterrupt, asyncio.CancelledError):
         return "KILLED", error
     return "FAILED", error
+
+
+def _says_success(code: object) -> bool:
+    """Read an exit code as Python does: nothing, or 0."""
+    from .capture.inspection import is_a
+
+    return code is None or (is_a(code, int) and int.__eq__(code, 0))  # type: ignore[operator]
+
+
+def _is_under_run() -> bool:
+    """Tell whether ``%run`` runs the cell that ends now, as one of a notebook."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_code.co_name != "safe_execfile_ipy":
+        frame = frame.f_back
+    return frame is not None
 
 
 def _last_shown_error() -> BaseException | None:

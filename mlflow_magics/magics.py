@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import sys
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -263,7 +264,7 @@ class MlflowMagics(Magics):
         from . import manual
         from .display import tables
 
-        with arguments.one_line(self.session.redact):
+        with arguments.one_line(self.session.redact, runs_users_code=True):
             history = self.shell.history_manager
             sources = list(history.input_hist_parsed[:-1]) if history is not None else []
             display(tables.notes(map(self.session.redact, manual.log(self.session, line, sources))))
@@ -311,10 +312,16 @@ class MlflowMagics(Magics):
         from . import sending
         from .display import tables
 
+        class Bar(tqdm):  # type: ignore[misc]  # a class of tqdm's own, whichever it chose
+            """With a lock of its own: tqdm's fixes how the user's multiprocessing starts processes."""
+
+            _lock = threading.RLock()
+            monitor_interval = 0  # no thread that stays
+
         with arguments.one_line(self.session.redact):
             if line.strip():
                 raise OptionError("%mlflow_sync takes no arguments")
-            with tqdm(unit=" writes", desc="sending", leave=False, delay=1) as bar:
+            with Bar(unit=" writes", desc="sending", leave=False, delay=1) as bar:
 
                 def progress(sent: int, left: int) -> None:
                     bar.total = sent + left

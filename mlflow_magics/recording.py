@@ -163,8 +163,8 @@ def record(
                 facts |= {"auto_params": written.auto_params, "auto_metrics": written.auto_metrics}
             data = _log_data(session, opened)
             facts["data"] = tuple(words for _, words in data)
-            told = {context.PACKAGES: context.packages(session.namespace), **_hidden_state(session, opened)}
-            _attempt(opened, "packages and hidden state were not recorded", lambda: runs.write_tags(run, told))
+            tell = functools.partial(_tell_surroundings, session, opened)
+            _attempt(opened, "packages and hidden state were not recorded", tell)
             own = _attempt(
                 opened, "artifacts were not logged", lambda: _log_artifacts(session, opened, captured, error)
             )
@@ -350,6 +350,12 @@ def _log_dataset(session: Session, opened: OpenRun, variable: str, use: str) -> 
     return described.words if use == "training" else f"{described.words}, for {use}"
 
 
+def _tell_surroundings(session: Session, opened: OpenRun) -> None:
+    """Tag the run with the packages in use, and with the cells that made what its cell read."""
+    used = context.packages(provenance.packages(session.namespace))
+    runs.write_tags(opened.tracked, {context.PACKAGES: used, **_hidden_state(session, opened)})
+
+
 def _hidden_state(session: Session, opened: OpenRun) -> dict[str, str]:
     """Return the tag that says which cells made what this one read; note where one of them reads otherwise by now."""
     if opened.flow is None or opened.before is None:
@@ -357,8 +363,9 @@ def _hidden_state(session: Session, opened: OpenRun) -> dict[str, str]:
     names_read = provenance.read_from_outside(opened.flow.reads, session.namespace, session.hidden)
     if not names_read:
         return {}
-    history: Any = session.namespace.get("In") or ()
-    origins = provenance.origins(names_read, [str(each) for each in history[:-1]])
+    history: Any = session.namespace.get("In")  # IPython's, unless the user has put something else there
+    known = history[:-1] if type(history) is list else []
+    origins = provenance.origins(names_read, [each if type(each) is str else "" for each in known])
     notebook = context.notebook_path(session.namespace)
     moved = provenance.changed(set(origins.values()), session.executed, notebook)
     stale = [name for name in names_read if origins.get(name) in moved]

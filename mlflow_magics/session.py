@@ -419,7 +419,8 @@ class Session:
 
     def known_names(self) -> list[str]:
         """Return the user's own names, for "did you mean"."""
-        return [name for name in self.namespace if not name.startswith("_") and name not in self.hidden]
+        texts = [name for name in self.namespace if type(name) is str]  # a namespace may hold any key
+        return [name for name in texts if not name.startswith("_") and name not in self.hidden]
 
     def use_experiment(self, name: str) -> None:
         """Have new runs go to another experiment of the connected store.

@@ -382,3 +382,13 @@ def test_a_sink_that_fails_costs_the_cell_nothing(watcher, monkeypatch):
     assert result.result == 0.5
     assert last(watcher).series[0].last == 0.5
     assert any("disk full" in note for note in last(watcher).notes)
+
+
+def test_a_generator_is_consumed_when_its_cell_is_over(shell):
+    """The recorders' name is gone by then, and an expression cannot catch."""
+    assert shell.run_cell(
+        "%%mlflow_run --dry-run --metrics y\nfor i in range(2):\n    g = ((y := k / 2) for k in range(3))\n"
+    ).success
+    result = shell.run_cell("list(g)")
+    assert result.success
+    assert result.result == [0, 0.5, 1]

@@ -11,7 +11,7 @@ from ..records import Figure, Metric, Param, Skipped
 from .dataflow import Dataflow
 from .figures import Record
 from .flatten import Leaf, dotted, flatten
-from .inspection import MISSING, is_a
+from .inspection import MISSING, class_name, is_a, mro
 from .resolving import is_clock
 from .scopes import HIDDEN
 from .secrets import secret_reason
@@ -138,7 +138,7 @@ def describe_scalar(value: object) -> str:
     str
         ``"None"`` or ``"a PosixPath"``.
     """
-    return "None" if value is None else f"a {type(value).__name__}"
+    return "None" if value is None else f"a {class_name(type(value))}"
 
 
 def _config(name: str, value: object, node: Node | None, cell: Cell) -> list[Record]:
@@ -177,7 +177,7 @@ def _leaf_weight(name: str, leaf: Leaf, node: Node | None, cell: Cell) -> Weight
     value = cell.namespace[name]
     changed = known is None or known.ident != id(value) or known.leaves.get(leaf.path, leaf.value) is not leaf.value
     fresh = known is not None and known.ident == id(value) and leaf.path not in known.leaves
-    if is_a(value, type) or any(m.__name__ == "Namespace" for m in type(value).__mro__):
+    if is_a(value, type) or any(class_name(cls) == "Namespace" for cls in mro(value)):
         return Weight.INPUT
     if node is None:
         # Only read, and yet another value than before: somebody whom the cell called put it there.

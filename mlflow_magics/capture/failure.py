@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from . import secrets
+from .inspection import class_name
 
 
 def line_reached(error: BaseException | None, namespace: Mapping[str, Any], code: str = "") -> int | None:
@@ -52,8 +53,8 @@ def traceback_text(error: BaseException, namespace: Mapping[str, Any]) -> str:
     str
         As Python prints it, secrets redacted.
     """
-    frame = _cell_frame(error, namespace) or error.__traceback__
-    return secrets.redact("".join(traceback.format_exception(type(error), error, frame)), namespace)
+    frame = _cell_frame(error, namespace) or _traceback_of(error)
+    return secrets.redact("".join(_written(error, frame)), namespace)
 
 
 def last_line(error: BaseException | None, namespace: Mapping[str, Any]) -> str:
@@ -73,11 +74,29 @@ def last_line(error: BaseException | None, namespace: Mapping[str, Any]) -> str:
     """
     if error is None:
         return ""
-    return secrets.redact(traceback.format_exception_only(type(error), error)[-1].strip(), namespace)
+    return secrets.redact(_written(error, None)[-1].strip(), namespace)
+
+
+def _written(error: BaseException, frames: TracebackType | None) -> list[str]:
+    """Write an exception as Python does, which asks it for text, notes and cause; without these, where that fails."""
+    try:
+        if frames is None:
+            return traceback.format_exception_only(type(error), error)
+        return traceback.format_exception(type(error), error, frames)
+    # Code of the user's: whatever it raises, an interrupt among it, the run must end, and keep its files.
+    except BaseException:  # noqa: BLE001
+        head = ["Traceback (most recent call last):\n", *traceback.format_tb(frames)] if frames is not None else []
+        return [*head, f"{class_name(type(error))}: <the exception cannot be shown>\n"]
+
+
+def _traceback_of(error: BaseException) -> TracebackType | None:
+    """Give an exception's own traceback, past any property of that name."""
+    found: TracebackType | None = BaseException.__dict__["__traceback__"].__get__(error)
+    return found
 
 
 def _cell_frame(error: BaseException | None, namespace: Mapping[str, Any]) -> TracebackType | None:
-    found = error.__traceback__ if error is not None else None
+    found = _traceback_of(error) if error is not None else None
     while found is not None and found.tb_frame.f_globals is not namespace:
         found = found.tb_next
     return found

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from .inspection import dict_of, fields_of, is_a, is_tensor, marks, mro, shape_of
+from .inspection import bases_of, dict_of, fields_of, is_a, is_tensor, marks, mro, shape_of
 from .symbols import Key
 from .values import MANY, SHORT, field_names, is_config_object, is_scalar, is_short, settings_of
 
@@ -99,7 +99,12 @@ def entries(value: object) -> list[tuple[Key, Any]]:
         return entries(fields_of(value).get("_fields"))
     if is_a(value, dict):
         items: Any = dict.items(value)  # type: ignore[arg-type]
-        return [(key, inner) for key, inner in items if is_a(key, str) or type(key) is int]
+        # A text of a class of its own would be asked for its hash.
+        return [
+            (str.__str__(key) if is_a(key, str) else key, inner)
+            for key, inner in items
+            if is_a(key, str) or type(key) is int
+        ]
     if names := field_names(value):
         return list(zip(names, tuple.__iter__(value), strict=True))  # type: ignore[arg-type]  # a tuple
     if is_a(value, list, tuple):
@@ -107,8 +112,8 @@ def entries(value: object) -> list[tuple[Key, Any]]:
         return list(enumerate(base.__iter__(value))) if base.__len__(value) <= SHORT else []
     if is_a(value, type):
         classes = mro_of(value)
-        public = {k: v for cls in reversed(classes) for k, v in dict_of(cls).items() if not k.startswith("_")}
-        return list(public.items())
+        held = {k: v for cls in reversed(classes) for k, v in dict_of(cls).items() if type(k) is str}
+        return [(name, inner) for name, inner in held.items() if not name.startswith("_")]
     return _object_entries(value) if is_config_object(value) else []
 
 
@@ -125,7 +130,7 @@ def mro_of(cls: Any) -> tuple[type, ...]:
     tuple of type
         Nearest first.
     """
-    return tuple(c for c in type.__getattribute__(cls, "__mro__") if c is not object)
+    return tuple(c for c in bases_of(cls) if c is not object)
 
 
 def _unwrapped(node: object) -> Any:
@@ -138,7 +143,8 @@ def _unwrapped(node: object) -> Any:
 def _object_entries(value: object) -> list[tuple[Key, Any]]:
     held: dict[str, Any] = settings_of(value)
     for cls in mro(value):
-        for name in dict_of(cls).get("__dataclass_fields__", ()):
+        fields = dict_of(cls).get("__dataclass_fields__")
+        for name in fields if type(fields) is dict else ():
             slot = next((dict_of(c)[name] for c in mro(value) if name in dict_of(c)), None)
             if type(slot) is types.MemberDescriptorType:
                 try:

@@ -1,6 +1,9 @@
-"""The one name through which the code of a cell reaches its recorders, kept among Python's builtins.
+"""The one name through which the code of a cell reaches its recorders, among Python's builtins while such a cell runs.
 
 Not in the user's namespace: there it would be seen by ``dir()``, ``%who`` and the user's own loops over ``globals()``.
+Compiled code finds an object by a name in its globals or its builtins, and nowhere else at the same cost: ``compile``
+takes no object as a constant, and an import at each point costs as much as ten points. When the cell is over, the
+name is gone.
 """
 
 from __future__ import annotations
@@ -116,10 +119,15 @@ def install() -> None:
     setattr(builtins, NAME, HOOK)
 
 
-def remove() -> None:
-    """Take it back. Functions that would call it catch the :class:`NameError`."""
-    HOOK.__dict__.clear()
+def withdraw() -> None:
+    """Take the name back when no cell runs any more. Functions that would call it catch the :class:`NameError`."""
     builtins.__dict__.pop(NAME, None)
+
+
+def remove() -> None:
+    """Take everything back."""
+    HOOK.__dict__.clear()
+    withdraw()
 
 
 # What a forked child assigns is not the run's: its steps would be counted twice, into a journal that is its parent's.

@@ -157,6 +157,13 @@ class _Walruses(ast.NodeTransformer):
         self.place = outer
         return node
 
+    def visit_GeneratorExp(self, node: ast.GeneratorExp) -> ast.AST:
+        """Treat it like a function where the name may be gone: it may be consumed in a later cell."""
+        outer, self.place = self.place, _Place(self.place.in_loop, in_function=True)
+        self.generic_visit(node)
+        self.place = outer
+        return node
+
     def visit_NamedExpr(self, node: ast.NamedExpr) -> ast.AST:
         self.generic_visit(node)
         if not self.instrumenter.wants(node.target.id, self.place, literal=_is_literal(node.value)):

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ..boards import Loggable
 from ..records import Skipped
-from .inspection import class_name, shape_of
+from .inspection import class_name, is_a, mro, shape_of
 from .roles import role_of
 from .secrets import redact
 from .values import Kind, kind_of
@@ -61,12 +61,12 @@ def _roles(value: object, kind: Kind) -> tuple[str, ...]:
     if number_of(value) is not None:
         return ("metric", "param")
     if kind == "scalar":
-        return ("param", "text") if isinstance(value, str) else ("param",)
+        return ("param", "text") if is_a(value, str) else ("param",)
     if kind == "short":
         return ("param",)
     if kind == "config":
-        return ("param", "metric") if isinstance(value, dict) else ("param",)
-    return ("table",) if any(base.__name__ == "DataFrame" for base in type(value).__mro__) else ()
+        return ("param", "metric") if is_a(value, dict) else ("param",)
+    return ("table",) if any(class_name(cls) == "DataFrame" for cls in mro(value)) else ()
 
 
 def _why(role: str, kind: Kind) -> str:
@@ -85,7 +85,7 @@ def _written(value: object, kind: Kind) -> str:
     number = number_of(value)
     if number is not None:
         return f"{number:g}"
-    if isinstance(value, dict):
-        return f"{len(value)} entries"
+    if is_a(value, dict):
+        return f"{dict.__len__(value)} entries"  # type: ignore[arg-type]
     shape = shape_of(value)
     return " x ".join(map(str, shape)) if shape else ""

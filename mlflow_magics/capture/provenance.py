@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
+from .inspection import fields_of, is_a, module_of
 from .syntax import bound_names
 
 _LARGEST_NOTEBOOK = 20_000_000
@@ -122,12 +123,33 @@ def read_from_outside(reads: Iterable[str], namespace: Mapping[str, object], hid
         if name in found or name in left_out or name not in namespace or name.startswith("_"):
             continue
         value = namespace[name]
-        if isinstance(value, types.ModuleType) or _is_imported(value):
+        if is_a(value, types.ModuleType) or _is_imported(value):
             continue
         found[name] = None
-        if isinstance(value, types.FunctionType):
-            queue += value.__code__.co_names
+        if is_a(value, types.FunctionType):
+            queue += object.__getattribute__(value, "__code__").co_names
     return list(found)
+
+
+def packages(namespace: Mapping[str, object]) -> set[str]:
+    """List the packages that what a notebook's names hold comes from.
+
+    Parameters
+    ----------
+    namespace : mapping
+        The notebook's.
+
+    Returns
+    -------
+    set of str
+        By the names they are imported by.
+    """
+    names = set()
+    for value in list(namespace.values()):
+        name = fields_of(value).get("__name__") if is_a(value, types.ModuleType) else module_of(value)
+        if type(name) is str:
+            names.add(name.partition(".")[0])
+    return names
 
 
 def tag(names: Iterable[str], origins: Mapping[str, int]) -> str:
@@ -151,9 +173,9 @@ def tag(names: Iterable[str], origins: Mapping[str, int]) -> str:
 
 def _is_imported(value: object) -> bool:
     """Tell a function or a class of some package from one that the notebook defines."""
-    if not isinstance(value, (types.FunctionType, types.BuiltinFunctionType, type)):
+    if not is_a(value, types.FunctionType, types.BuiltinFunctionType, type):
         return False
-    return getattr(value, "__module__", "__main__") != "__main__"
+    return (module_of(value) or "__main__") != "__main__"
 
 
 def _same(one: str, other: str) -> bool:

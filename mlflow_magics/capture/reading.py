@@ -10,7 +10,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from .inspection import LIBRARIES, TENSORS, dict_of, marks
+from .inspection import LIBRARIES, TENSORS, bases_of, dict_of, marks, module_of
 from .writing import number_of
 
 Reader = Callable[[Any], "float | Deferred | None"]
@@ -69,16 +69,19 @@ def reader() -> Reader:
         From any value to a float; to a `Deferred` for what lies on a device; to None for bools, text, arrays and
         whatever else is no number. None of the value's code is called that a library known to us did not write.
     """
-    known: dict[type, Reader] = {int: _int, bool: _nothing, str: _nothing, type(None): _nothing}
+    # By the ids of classes, as a metaclass may have a hash of its own; they are held, so that the ids stay theirs.
+    known: dict[int, Reader] = {id(int): _int, id(bool): _nothing, id(str): _nothing, id(type(None)): _nothing}
+    held: list[type] = []
     find = known.get
 
     def read(value: Any) -> float | Deferred | None:
         kind = type(value)
-        as_number = find(kind)
+        as_number = find(id(kind))
         if as_number is None:
             as_number = _reader_of(kind, value)
             if len(known) < _MOST_TYPES:
-                known[kind] = as_number
+                held.append(kind)
+                known[id(kind)] = as_number
         return as_number(value)
 
     return read
@@ -100,7 +103,7 @@ def _reader_of(kind: type, value: object) -> Reader:
     found = marks(value)
     if any(mark in TENSORS for mark in found):
         return _tensor_reader(kind, {root for root, _ in found})
-    bases: tuple[type, ...] = type.__getattribute__(kind, "__mro__")
+    bases = bases_of(kind)
     names = {name for root, name in found if root == "numpy"}
     if names & {"bool", "bool_", "complexfloating"} or bool in bases:
         return _nothing
@@ -110,7 +113,7 @@ def _reader_of(kind: type, value: object) -> Reader:
         return float
     # Rare: Decimal, Fraction, timedelta, subclasses of int. Everything else is not even looked at.
     numeric = (int, Decimal, Fraction, datetime.timedelta)
-    return number_of if any(base in numeric for base in bases) or "generic" in names else _nothing
+    return number_of if any(one in bases for one in numeric) or "generic" in names else _nothing
 
 
 # -- arrays and tensors -------------------------------------------------------------------------------------------
@@ -174,9 +177,8 @@ def _bound(get: Callable[[Any], Any], value: Any) -> Any:
 
 def _getter(kind: type, name: str) -> Callable[[Any], Any]:
     """Give what reads an attribute as the library wrote it, past any override of the user's; found once for a type."""
-    for cls in type.__getattribute__(kind, "__mro__"):
-        module = type.__getattribute__(cls, "__module__")
-        if type(module) is str and module.partition(".")[0] in LIBRARIES and name in dict_of(cls):
+    for cls in bases_of(kind):
+        if module_of(cls).partition(".")[0] in LIBRARIES and name in dict_of(cls):
             found = dict_of(cls)[name]
             return functools.partial(_get, type(found).__get__, found, kind)
 

@@ -9,7 +9,7 @@ import types
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from .inspection import MISSING, class_name, dict_of, is_a
+from .inspection import MISSING, bases_of, class_name, dict_of, fields_of, is_a, module_of
 from .symbols import Attribute, Call, External, Free, Join, Local, LoopVar, Node, Op, walk
 from .vocabulary import CLOCKS, FOREIGN_READERS, PLAIN_CLASSES, PURE
 
@@ -35,10 +35,9 @@ def resolve(node: Node, namespace: Mapping[str, object]) -> Any:
         case Attribute(base=base, attr=attr):
             owner = resolve(base, namespace)
             if is_a(owner, types.ModuleType):
-                return object.__getattribute__(owner, "__dict__").get(attr, MISSING)
+                return fields_of(owner).get(attr, MISSING)
             if is_a(owner, type):
-                bases = type.__getattribute__(owner, "__mro__")
-                return next((dict_of(one)[attr] for one in bases if attr in dict_of(one)), MISSING)
+                return next((dict_of(one)[attr] for one in bases_of(owner) if attr in dict_of(one)), MISSING)
     return MISSING
 
 
@@ -95,7 +94,7 @@ def reads_clock(func: Node, namespace: Mapping[str, object]) -> bool:
     """
     if isinstance(func, Attribute) and func.attr in {"now", "utcnow", "today"}:
         owner = resolve(func.base, namespace)
-        return is_a(owner, type) and datetime.date in type.__getattribute__(owner, "__mro__")
+        return is_a(owner, type) and datetime.date in bases_of(owner)
     made = resolve(func, namespace)
     return is_hashable_callable(made) and made in CLOCKS
 
@@ -113,7 +112,8 @@ def is_hashable_callable(made: object) -> bool:
     bool
         False for callable instances, and for classes whose metaclass may answer in its own way.
     """
-    return type(made) in {types.FunctionType, types.BuiltinFunctionType, type, enum.EnumMeta}
+    cls = type(made)
+    return any(cls is one for one in (types.FunctionType, types.BuiltinFunctionType, type, enum.EnumMeta))
 
 
 def callable_name(made: Any) -> str:
@@ -129,7 +129,7 @@ def callable_name(made: Any) -> str:
     str
         Its ``__name__``.
     """
-    return class_name(made) if is_a(made, type) else str(object.__getattribute__(made, "__name__"))
+    return class_name(made) if is_a(made, type) else str.__str__(object.__getattribute__(made, "__name__"))
 
 
 def is_foreign_reader(made: Any) -> bool:
@@ -147,7 +147,7 @@ def is_foreign_reader(made: Any) -> bool:
     """
     if not is_a(made, types.FunctionType):
         return False
-    module = str(object.__getattribute__(made, "__module__") or "").partition(".")[0]
+    module = module_of(made).partition(".")[0]
     return module in FOREIGN_READERS and callable_name(made) in {"load", "loads", "safe_load", "full_load"}
 
 
@@ -166,7 +166,7 @@ def reads_configuration(owner: type, method: str) -> bool:
     bool
         Told by the class's module and the method's name.
     """
-    module = str(type.__getattribute__(owner, "__module__")).partition(".")[0]
+    module = module_of(owner).partition(".")[0]
     return module in FOREIGN_READERS and method in {"load", "create", "merge", "from_cli", "structured"}
 
 
@@ -183,9 +183,9 @@ def field_order(cls: type) -> list[str]:
     list of str
         Of a dataclass, a named tuple, or a class whose ``__init__`` was written in Python.
     """
-    for one in type.__getattribute__(cls, "__mro__"):
+    for one in bases_of(cls):
         own = dict_of(one)
-        if "__dataclass_fields__" in own:
+        if type(own.get("__dataclass_fields__")) is dict:
             return list(own["__dataclass_fields__"])
         if type(own.get("_fields")) is tuple:
             return list(own["_fields"])
@@ -235,10 +235,10 @@ def made_kind(cls: type) -> Literal["config", "object", "unknown"]:
     str
         ``"config"`` for dataclasses, Namespaces and pydantic models; ``"unknown"`` for plain values.
     """
-    bases = type.__getattribute__(cls, "__mro__")
-    if any(base in PLAIN_CLASSES or base is enum.Enum for base in bases):
+    bases = bases_of(cls)
+    if any(base is enum.Enum or any(base is plain for plain in PLAIN_CLASSES) for base in bases):
         return "unknown"
-    roots = {(str(type.__getattribute__(b, "__module__")).partition(".")[0], class_name(b)) for b in bases}
+    roots = {(module_of(b).partition(".")[0], class_name(b)) for b in bases}
     known = {("types", "SimpleNamespace"), ("argparse", "Namespace"), ("pydantic", "BaseModel")}
     fielded = any("__dataclass_fields__" in dict_of(base) for base in bases)
     return "config" if fielded or known & roots else "object"

@@ -16,7 +16,7 @@ from .deciding import FOLLOWS_LOOP, Cell, inferred
 from .figures import Record, with_figures
 from .flatten import flatten
 from .forcing import forced
-from .inspection import MISSING, is_a
+from .inspection import MISSING, class_name, is_a, mro
 from .resolving import is_clock
 from .secrets import SHORTEST, live_values, secret_reason
 from .symbols import Local
@@ -196,7 +196,7 @@ def _inferred(name: str, cell: Cell) -> list[Record]:
         return inferred(name, cell)
     # Whatever a type of somebody else's does when it is looked at: the cell is over, and the run must have the rest.
     except Exception as error:  # noqa: BLE001
-        return [Skipped(name, f"could not be read ({type(error).__name__})")]
+        return [Skipped(name, f"could not be read ({class_name(type(error))})")]
 
 
 def _is_under(name: str, skip: Collection[str]) -> bool:
@@ -231,7 +231,7 @@ def _chosen(name: str, cell: Cell, *, as_metric: bool) -> list[Param | Metric | 
     """Follow the user; a name that does not exist must not cost the run its data, so it is a note."""
     value = cell.namespace.get(name, MISSING)
     if value is MISSING:
-        known = [*cell.flow.names, *(one for one in cell.namespace if not one.startswith("_"))]
+        known = [*cell.flow.names, *(one for one in cell.namespace if type(one) is str and not one.startswith("_"))]
         others = dict.fromkeys(one for one in known if one != name)
         cell.notes.append(str(UnknownNameError("variable", name, others)))
         return []
@@ -289,7 +289,7 @@ def role_of(name: str, value: object, history: Seq[str], namespace: Mapping[str,
     if kind == "config":
         numbers = all(number_of(leaf.value) is not None for leaf in flatten(value).leaves)
         return "metrics" if is_a(value, dict) and numbers and computed is not False else "params"
-    if any(base.__name__ == "DataFrame" for base in type(value).__mro__):
+    if any(class_name(cls) == "DataFrame" for cls in mro(value)):
         return "table"
     return Skipped(name, describe(value, kind))
 

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
+from ..untouched import untouched
+
 OTHER: Final = (
     r"(?P<a>(?:Shared)?AccessKey|AccountKey|SharedAccessSignature|SharedAccessKey|SharedSecret)=(?P<v1>[^;\s'\"]{6,})",
     r"[?&](?:sig|signature|X-Amz-Signature|token|access_token|api[-_]?key|code)=(?P<v2>[^&\s'\"]{8,})",
@@ -73,9 +75,10 @@ def detectors() -> tuple[Any, ...]:
         One of each; none of them uses the network here.
     """
     found = []
-    for module, name in PLUGINS.items():
-        plugin = getattr(importlib.import_module(f"detect_secrets.plugins.{module}"), name)
-        found.append(plugin())
+    with untouched():  # the import has Python's warnings logged, where nobody sees them
+        for module, name in PLUGINS.items():
+            plugin = getattr(importlib.import_module(f"detect_secrets.plugins.{module}"), name)
+            found.append(plugin())
     return tuple(found)
 
 

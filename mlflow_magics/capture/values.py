@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 from .inspection import (
     MISSING,
     TABLES,
+    bases_of,
     dict_of,
     fields_of,
     is_a,
@@ -82,7 +83,7 @@ def is_enum_class(cls: type) -> bool:
     bool
         True for subclasses of `enum.Enum`.
     """
-    return enum.Enum in type.__getattribute__(cls, "__mro__")
+    return enum.Enum in bases_of(cls)
 
 
 def is_scalar(value: object) -> bool:
@@ -123,7 +124,7 @@ def is_config_holder(value: object) -> bool:
         return False
     classes = [cls for cls in value.__mro__ if cls is not object]
     held = {key: inner for cls in classes for key, inner in dict_of(cls).items()}
-    public = [inner for key, inner in held.items() if not key.startswith("_")]
+    public = [inner for key, inner in held.items() if type(key) is str and not key.startswith("_")]
     plain = all(cls.__flags__ & WRITTEN_IN_PYTHON for cls in classes) and not {"__init__", "__dataclass_fields__"} & {
         *held
     }

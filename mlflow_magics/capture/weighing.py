@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from .dataflow import Dataflow
 from .expressions import constant_key
-from .inspection import MISSING, dict_of, is_a
+from .inspection import MISSING, bases_of, dict_of, is_a
 from .resolving import (
     callable_name,
     field_order,
@@ -444,7 +444,7 @@ class Weigher:
                 return self._find(value, path[1:])
         fields = field_order(made) if is_a(made, type) else []
         step = path[0]
-        if isinstance(step, int) and is_a(made, type) and issubclass(made, tuple) and 0 <= step < len(fields):
+        if isinstance(step, int) and is_a(made, type) and tuple in bases_of(made) and 0 <= step < len(fields):
             step = fields[step]
         place = fields.index(step) if step in fields else len(node.args)
         starred = any(isinstance(arg, Op) and arg.op == "*" for arg in node.args)
@@ -453,7 +453,7 @@ class Weigher:
         spread = [value for name, value in node.keywords if name is None]
         if step in fields and not spread and not starred:
             return next((self._of(value) for name, value in node.keywords if name == step), Weight.INPUT)
-        if step not in fields and is_a(made, type) and any(step in dict_of(cls) for cls in type.mro(made)):
+        if step not in fields and is_a(made, type) and any(step in dict_of(cls) for cls in bases_of(made)):
             return Weight.INPUT  # an attribute of the class
         # What a class makes of its arguments by itself; where the code does not show which it takes, of those spread.
         return self._all(*node.args, *((value for _, value in node.keywords) if fields else spread))

@@ -37,14 +37,13 @@ def number_of(value: object) -> float | None:
         if int in kinds:
             return int.__float__(value)  # type: ignore[arg-type]
         if any(kind in kinds for kind in (Decimal, Fraction)):
-            base: Any = Decimal if Decimal in kinds else Fraction
-            return float(base.__float__(value))
+            return Decimal.__float__(value) if Decimal in kinds else int.__truediv__(*_terms(value))  # type: ignore[arg-type]
         if datetime.timedelta in kinds:
             return datetime.timedelta.total_seconds(value)  # type: ignore[arg-type]
         if ("numpy", "timedelta64") in found:
             return _tensor_number(value)  # numpy counts it among its integers
         if ("numpy", "number") in found and complex not in kinds and ("numpy", "complexfloating") not in found:
-            return float(value)  # type: ignore[arg-type]
+            return float(library_attribute(value, "__float__")())
     except OverflowError:
         return None
     return _tensor_number(value) if is_tensor(value) and shape_of(value) == () else None
@@ -79,7 +78,8 @@ def text_of(value: object) -> str | None:
     if enum.Enum in kinds:
         held = fields_of(value)
         inner = held.get("_value_")
-        return text_of(inner) if is_scalar(inner) and not is_a(inner, enum.Enum) else str(held.get("_name_"))
+        name = held.get("_name_")
+        return text_of(inner) if is_scalar(inner) and not is_a(inner, enum.Enum) else text_of(name)
     for base, write in WRITERS:
         if base in kinds:
             try:
@@ -110,6 +110,17 @@ def _sequence_text(value: object) -> str | None:
     return f"({inner})" if base is tuple else f"[{inner}]"
 
 
+def _terms(value: object) -> tuple[int, int]:
+    """Give numerator and denominator of a fraction, past any override of the user's."""
+    return tuple(Fraction.__dict__[name].__get__(value) for name in ("_numerator", "_denominator"))
+
+
+def _posix(value: object) -> str:
+    """Write a path with slashes, past any ``__str__`` of the user's."""
+    text = pathlib.PurePath.__str__(value)
+    return text.replace("\\", "/") if is_a(value, pathlib.PureWindowsPath) else text
+
+
 WRITERS: Final[tuple[tuple[type, Any], ...]] = (
     (str, lambda v: str.__str__(v)),
     (bool, lambda v: "True" if v else "False"),
@@ -118,8 +129,8 @@ WRITERS: Final[tuple[tuple[type, Any], ...]] = (
     (types.NoneType, lambda v: "None"),
     (complex, lambda v: complex.__repr__(v)),
     (Decimal, lambda v: Decimal.__str__(v)),
-    (Fraction, lambda v: Fraction.__str__(v)),
-    (pathlib.PurePath, lambda v: pathlib.PurePath.as_posix(v)),
+    (Fraction, lambda v: Fraction.__str__(Fraction(*_terms(v)))),
+    (pathlib.PurePath, lambda v: _posix(v)),
     (datetime.datetime, lambda v: datetime.datetime.isoformat(v)),
     (datetime.date, lambda v: datetime.date.isoformat(v)),
     (datetime.time, lambda v: datetime.time.isoformat(v)),

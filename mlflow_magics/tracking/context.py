@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -46,33 +48,41 @@ def notebook_path(variables: Mapping[str, object], environ: Mapping[str, str] = 
         environ.get("__vsc_ipynb_file__"),
     ):
         # A console's session name is not a notebook: jupyter_server makes up "Console 1-uuid" for it.
-        if isinstance(found, str) and found.endswith(".ipynb"):
+        if type(found) is str and found.endswith(".ipynb"):
             return Path(found)
     return None
 
 
-def packages(variables: Mapping[str, object]) -> str:
+def packages(roots: Iterable[str]) -> str:
     """Return the versions of Python and of the packages that a notebook's names come from.
 
     Parameters
     ----------
-    variables : mapping
-        The kernel's namespace.
+    roots : iterable of str
+        Those packages, by the names they are imported by.
 
     Returns
     -------
     str
         ``"python=3.11.7 numpy=2.1.0 sklearn=1.6.1"``, by the names they are imported by.
     """
-    roots = set()
-    for value in list(variables.values()):
-        name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
-        if isinstance(name, str):
-            roots.add(name.partition(".")[0])
-    versions = {name: getattr(sys.modules.get(name), "__version__", None) for name in sorted(roots)}
-    found = [f"{name}={version}" for name, version in versions.items() if isinstance(version, str) and version]
+    versions = {name: _version(name) for name in sorted(roots)}
+    found = [f"{name}={version}" for name, version in versions.items() if version]
     ours = [each for each in found if not each.startswith("mlflow_magics=")]
     return " ".join([f"python={platform.python_version()}", *ours[:_MOST_PACKAGES]])
+
+
+def _version(root: str) -> str:
+    """Return the version of a package in use, without waking a lazy module; empty where it tells none."""
+    module = sys.modules.get(root)
+    if not issubclass(type(module), ModuleType):
+        return ""
+    words: Any = ModuleType.__dict__
+    found = words["__dict__"].__get__(module).get("__version__")
+    if type(found) is not str and root not in sys.stdlib_module_names:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError, ValueError):
+            found = importlib.metadata.version(root)
+    return found if type(found) is str else ""
 
 
 def context_tags(notebook: Path | None) -> dict[str, str]:

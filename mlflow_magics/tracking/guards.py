@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 
 from ..errors import MlflowMagicsError, TrackingError
+from ..untouched import untouched
 from .masking import one_line
 
 # Timeouts reach us through requests, urllib3 and MLflow, each with an error of its own; the words are the same.
@@ -17,7 +18,7 @@ _WAITED = re.compile(r"tim(ed?|e-?) ?out", re.IGNORECASE)
 
 @contextlib.contextmanager
 def unseeded() -> Iterator[None]:
-    """Leave Python's and numpy's global random state as it was.
+    """Leave Python's and numpy's global random state as it was, and whatever else MLflow's libraries would change.
 
     MLflow names runs and jitters retries with the global generator, so a cell that seeded it would compute something
     else under tracking than without.
@@ -26,7 +27,8 @@ def unseeded() -> Iterator[None]:
     numpy = sys.modules.get("numpy")
     numpy_state = numpy.random.get_state() if numpy is not None and hasattr(numpy, "random") else None
     try:
-        yield
+        with untouched():
+            yield
     finally:
         random.setstate(state)
         if numpy is not None and numpy_state is not None:
