@@ -52,11 +52,11 @@ def begin(session: Session, opened: OpenRun) -> None:
     elif asked := options.experiment or (opened.flow.sets_experiment if opened.flow is not None else ""):
         opened.experiment_id, _ = connection.use_experiment(asked)
         opened.experiment_name = asked
-    name = secrets.redact(names.mend_run_name(options.name), session.namespace)
+    name = secrets.redact(names.mend_run_name(options.name), session.namespace, "message")
     if name != options.name:
         opened.notes.append(f"the run is named {name!r}: MLflow does not take the name as it was")
     tags = _own_tags(session, opened)
-    description = secrets.redact(options.description, session.namespace)
+    description = secrets.redact(options.description, session.namespace, "message")
     if options.run_id or opened.of_job:
         opened.run = runs.resume_run(
             given if opened.of_job else options.run_id,
@@ -201,7 +201,7 @@ def _own_tags(session: Session, opened: OpenRun) -> dict[str, str]:
         if secrets.secret_reason(key, value):
             opened.notes.append(f"tag {key} was not set: it looks like a secret")
         else:
-            safe[key] = secrets.redact(value, session.namespace)
+            safe[key] = secrets.redact(value, session.namespace, "message")
     return safe
 
 
@@ -321,7 +321,7 @@ def _log_artifacts(
             count = f"_{opened.source.execution_count or 0}" if opened.of_job else ""
             (folder / f"cell{count}.py").write_text(source, encoding="utf-8", errors="backslashreplace")
         if error is not None:
-            text = failure.traceback_text(error, session.namespace)
+            text = failure.traceback_text(error, session.namespace, opened.source.text if opened.source else "")
             (folder / "traceback.txt").write_text(text, encoding="utf-8", errors="backslashreplace")
         opened.notes += files.stage_figures(captured.figures, folder / "figures")
         opened.notes += files.stage_paths(opened.options.artifacts, folder)
