@@ -136,7 +136,7 @@ def record(
             ):
                 opened.notes += written.notes
                 facts |= {"params": written.params, "metrics": written.metrics}
-                facts |= {"auto_params": written.auto_params, "auto_metrics": written.auto_metrics}
+                facts |= {"auto_params": _shown(opened, written.auto_params), "auto_metrics": written.auto_metrics}
             data = _log_data(session, opened)
             facts["data"] = tuple(words for _, words in data)
             told = {context.PACKAGES: context.packages(session.namespace), **_hidden_state(session, opened)}
@@ -239,6 +239,25 @@ def _rename(opened: OpenRun, name: str, tags: Mapping[str, str]) -> None:
 
 
 # -- the parts of record --------------------------------------------------------------------------------------
+
+
+def _shown(opened: OpenRun, params: Mapping[str, str]) -> Mapping[str, str]:
+    """Return what the block shows of params that others logged; a note names those that look like secrets.
+
+    The author's own ``mlflow.log_param("db_password", …)`` is stored as he wrote it.
+    """
+    tags = _attempt(opened, "the run's tags were not looked at", lambda: runs.own_tags(opened.tracked)) or {}
+    told = {"param": params, "tag": tags}
+    doubtful = {
+        kind: [key for key, value in each.items() if secrets.secret_reason(key, value)] for kind, each in told.items()
+    }
+    for kind, keys in doubtful.items():
+        if keys:
+            verb = "looks like a secret and is" if len(keys) == 1 else "look like secrets and are"
+            opened.notes.append(
+                f"{kind} {', '.join(keys)} {verb} stored as the cell logged it; if that was not meant, delete the run"
+            )
+    return {key: "***" if key in doubtful["param"] else value for key, value in params.items()}
 
 
 def _log_data(session: Session, opened: OpenRun) -> list[tuple[str, str]]:
@@ -392,8 +411,14 @@ def _against(
 ) -> str:
     """Say on one line what a run has otherwise than the one before it; empty where nothing differs."""
     differs = {name: value for name, value in now.items() if before.get(name) != value}
-    changed = [f"{name} {before.get(name, '(none)')} → {value}" for name, value in differs.items()]
-    changed += [f"{name} {value} → (none)" for name, value in before.items() if name not in now]
+    shown = {
+        name: "***" for each in (before, now) for name, value in each.items() if secrets.secret_reason(name, value)
+    }
+    changed = [
+        f"{name} {shown.get(name) or before.get(name, '(none)')} → {shown.get(name, value)}"
+        for name, value in differs.items()
+    ]
+    changed += [f"{name} {shown.get(name, value)} → (none)" for name, value in before.items() if name not in now]
     moving = (name for name in old if old[name] and new[name] != old[name])
     moved = [f"{name} {(new[name] - old[name]) / abs(old[name]):+.1%}" for name in moving]
     if not (changed or moved):

@@ -72,7 +72,7 @@ MARKS: Final[tuple[tuple[str, str, str], ...]] = (
      r"[^\s'\"\\,;{}()]{6,4000})", "mixed"),
     ("cookie", r"(?i:(?<![a-z])cookie)\\?['\"]?[ \t]{0,3}[:=][ \t]{0,3}\\?['\"]?"
      r"(?P<v>[A-Za-z0-9_.\-]{1,64}=[^\s'\"\\;,]{4,4000}(?:; ?[^\n'\"\\]{1,4000})?)", "any"),
-    ("-u --user --proxy-user", r"(?<![\w\-])-{1,2}[a-zA-Z\-]{1,10}[ \t=]{0,3}['\"]?[^\s:'\"]{1,128}:(?P<v>[^\s'\"]{3,256})", "notdigits"),
+    ("-u --user --proxy-user", r"(?<![\w\-])-{1,2}[a-zA-Z\-]{1,10}(?:['\"][ \t]{0,3},)?[ \t=]{0,3}['\"]?[^\s:'\"]{1,128}:(?P<v>[^\s'\"]{3,256})", "notdigits"),
     ("mysql mariadb", r"[a-z\-]{5,12}[ \t][^\n]{0,200}?[ \t]-p(?P<v>[^\s'\"-][^\s'\"]{0,200})", "any"),
     ("sshpass redis-cli", r"[a-z\-]{7,9}[ \t](?:[^\n]{0,200}?[ \t])?-[pa][ \t]{0,2}['\"]?(?P<v>[^\s'\"]{1,200})", "any"),
     ("docker login", r"docker login[ \t](?:[^\n]{0,200}?[ \t])?-p[ \t]{0,2}['\"]?(?P<v>[^\s'\"]{1,200})", "any"),
@@ -153,6 +153,8 @@ def is_mixed(value: str) -> bool:
         return True
     if any(len(word) > 24 or (len(word) >= 8 and _changes(word) >= 3) for word in words):
         return True
+    if re.fullmatch(r"(?:[A-Z0-9]{4,8}-){2,7}[A-Z0-9]{4,8}", value) and _LETTERS_AND_DIGITS.search(value):
+        return True  # a licence
     return bool(re.search(r"\w[!@#$%^&*?][\w!]|\w[!$%^&*?]$", value)) and any(len(word) >= 3 for word in words)
 
 

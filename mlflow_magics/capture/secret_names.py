@@ -68,7 +68,14 @@ ENDS: Final = ("password", "passwd", "passwort", "kennwort", "passphrase", "apik
 PHRASES: Final = frozenset(
     {
         *(("connection", "string"), ("conn", "str"), ("connection", "str"), ("conn", "string"), ("pass", "word")),
-        *(("pass", "phrase"), ("pass", "code"), ("de", "passe"), ("palavra", "passe"), ("mat", "khau")),
+        *(
+            ("pass", "phrase"),
+            ("pass", "code"),
+            ("de", "passe"),
+            ("mot", "passe"),
+            ("palavra", "passe"),
+            ("mat", "khau"),
+        ),
         *(("kata", "sandi"), ("clave", "api"), ("chave", "api"), ("cle", "api"), ("clave", "secreta")),
         *(("chave", "secreta"), ("cle", "secrete"), ("clave", "privada"), ("chave", "privada"), ("cle", "privee")),
         *(("api", "schluessel"), ("api", "schlussel"), ("api", "clave"), ("api", "chave")),
@@ -111,14 +118,14 @@ NOT_TOKENS: Final = each("""
 """``pad_token`` is a word of a vocabulary, ``max_tokens`` a number."""
 
 WEAK: Final = each("""
-    mdp token bearer sas jwt auth authorization cookie session sessionid sid pat dsn otp
+    mdp clave token bearer sas jwt auth authorization cookie session sessionid sid pat dsn otp
 """)
 """Words that make a name doubtful at its end."""
 
 NEUTRAL: Final = each("""
     value str string text plain raw b64 base64 prod production dev test staging stage live old new default
-    header env current here in for primary secondary main backup local remote tmp temp my the enc encoded
-    prefix
+    current here in for primary secondary main backup local remote tmp temp my the enc encoded
+
 """)
 """Words behind a secret that leave it one: ``password_prod``."""
 
@@ -138,7 +145,8 @@ COUNTS: Final = each("""
 """Words before or behind a secret that make a number or a choice of it."""
 
 DESCRIBE: Final = each("""
-    column columns col cols name names field fields path file files filename dir folder length len size count
+    env header prefix column columns col cols name names field
+    fields path file files filename dir folder length len size count
     url uri endpoint policy type kind min max ratio rate weight threshold index idx pattern regex format
     provider manager version var variable scope label labels feature features mode dim level class classes
 """)
@@ -268,6 +276,8 @@ def _head(words: list[str]) -> Grade:
         return Grade.STRONG if before[-1] in KEYS else Grade.WEAK if before[-1] in MAYBE_KEYS else Grade.NONE
     if single == "token" or (single.endswith("token") and single[:-5] in TOKEN_OWNERS):
         return _token(before, single, plural)
+    if words == ["key"]:
+        return Grade.ABOUT
     return Grade.WEAK if single in WEAK or last in WEAK else Grade.NONE
 
 

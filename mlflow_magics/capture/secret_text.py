@@ -36,7 +36,9 @@ _SHOWN: Final = re.compile(
 
 _AFTER: Final = re.compile(
     r"\\?['\"]?[ \t]{0,20}\]?[ \t]{0,20}"
-    r"(?:(?P<note>:[ \t]{0,20}[\w.\[\]| ]{1,80}=(?!=))|(?P<op>==|!=|:=|=>|=|:|,)|(?P<is>[ \t](?:is|was|ist|es|é)[ \t]))"
+    r"(?:(?P<note>:[ \t]{0,20}[\w.\[\]| ]{1,80}=(?!=))|(?P<op>==|!=|:=|"
+    r"=>|=|:|,(?:\s{0,20}(?:default|fallback|value)[ \t]{0,3}=)?)"
+    r"|(?P<is>[ \t](?:is|was|ist|es|é)[ \t]))"
     r"\s{0,40}"
 )
 _TOKEN: Final = re.compile(
@@ -103,20 +105,34 @@ def named_spans(text: str, kind: Kind = "code") -> Iterator[tuple[int, int]]:
     """
     place = _Place(text, kind)
     for start, end, name, said in _told(text):
+        if text[end : end + 1] == "(" and _LOGINS.search(name[-40:]):
+            yield from _login(text, end)
+            continue
+        if said is Grade.NONE and name.lower() in _SECOND and place.is_prose(start):
+            said = _in_words(text, start, name)
         if said is not Grade.NONE:
             yield from _given(place, start, end, name, said)
             if place.steps < 0:
                 yield end, len(text)
                 return
-        elif text[end : end + 1] == "(":
-            yield from _login(text, end)
     yield from _targets(text)
+
+
+_SECOND: Final = frozenset({"key", "token", "passe", "code"})
+
+
+def _in_words(text: str, start: int, name: str) -> Grade:
+    """Judge the second word of ``API key: …``, as it stands in a sentence."""
+    first = re.search(r"([A-Za-z]{2,20}) \Z", text[max(0, start - 21) : start])
+    return grade(f"{first[1]}_{name}".lower()) if first is not None else Grade.NONE
 
 
 def _told(text: str) -> Iterator[tuple[int, int, str, Grade]]:
     """Find the names that say something; each is judged once, however often it stands there."""
     judged = {name: grade(name) for name in set(NAMES.findall(text))}
-    said = {name: each for name, each in judged.items() if each or _LOGINS.search(name[-40:])}
+    said = {
+        name: each for name, each in judged.items() if each or _LOGINS.search(name[-40:]) or name.lower() in _SECOND
+    }
     places: Iterable[tuple[int, str]]
     if len(said) > _FEW:
         places = ((match.start(), match[0]) for match in NAMES.finditer(text) if match[0] in said)
@@ -181,12 +197,12 @@ def _given(place: _Place, start: int, end: int, name: str, said: Grade) -> Itera
         yield from _behind_space(place, start, end, name, said, option=option)
         return
     quote = text[end : end + 1] in {"'", '"'} or text[end : end + 2] in {"\\'", '\\"'}
-    if after["op"] == ",":
+    if (after["op"] or "").startswith(","):
         if not quote or not (option or _is_pair(text, start, said)):
             return
     elif after["op"] == ":" and text[after.start("op") : after.start("op") + 2] in {"::", ":/"}:
         return
-    found = list(_values(place, after.end(), said, direct=after["op"] in {"==", "!=", ","}))
+    found = list(_values(place, after.end(), said, direct=(after["op"] or "")[:1] in {",", "!"} or after["op"] == "=="))
     if found:
         yield from found
     elif after["op"] in {"=", ":", "=>", None} and (place.is_prose(start) or not quote):
@@ -196,6 +212,9 @@ def _given(place: _Place, start: int, end: int, name: str, said: Grade) -> Itera
 def _is_pair(text: str, start: int, said: Grade) -> bool:
     """Whether ``"name", "value"`` is a name with its value: alone in brackets, or what a setter is given."""
     before = text[max(0, start - 80) : start].rstrip("'\"\\ \t\n")
+    # setattr(user, "password", "…")
+    if further := re.search(r"(\w{3,40})\([^()\n]{1,60},\Z", before):
+        return further[1] in {"setattr", "hset", "set_option", "set_key", "setitem"}
     if not before.endswith("("):
         return False
     called = re.search(r"(\w{0,60})\($", before)
@@ -339,6 +358,14 @@ def is_secret_text(value: str, said: Grade) -> bool:
     """
     if said is Grade.NONE or is_placeholder(value):
         return False
+    if (
+        len(value) <= 80
+        and "_" in value
+        and value.isupper()
+        and value.isidentifier()
+        and grade(value) is not Grade.NONE
+    ):
+        return False  # api_key_env = "OPENAI_API_KEY"
     if said is Grade.STRONG:
         return True
     scheme, _, rest = value.strip().partition(" ")
@@ -388,6 +415,10 @@ def _behind_space(
     text = place.text
     shouted = name.isupper() and _line_start(text, start).lstrip()[:4] in {"%env", "%set", "!set", "!exp"}
     spoken = re.compile(r"[ \t]{1,9}(?:is|was|ist|es|é)[ \t]{1,9}").match(text, end)
+    told = name.lower() in _PLAIN and re.match(r"[ \t]([^\s'\"`,;(){}<>|&\\]{1,512})", text[end : end + 600])
+    if told and place.is_prose(start) and is_mixed(told[1].rstrip(".!?")):
+        yield end + 1, end + 1 + len(told[1].rstrip(".!?"))
+        return
     if not (option or shouted or spoken) or said < Grade.WEAK or not (option or place.is_prose(start)):
         return
     gap = spoken or re.compile(r"[ \t]{1,9}").match(text, end)
@@ -400,6 +431,10 @@ def _behind_space(
         return
     quoted = value[0][0] in "'\""
     yield value.start() + quoted, value.end() - quoted
+
+
+_PLAIN: Final = frozenset({"password", "passwort", "pw", "pwd", "passwd", "senha", "passphrase", "kennwort"})
+"""Words behind which a sentence may have the password itself: ``user bob, password hunter22``."""
 
 
 def _line_start(text: str, at: int) -> str:

@@ -55,7 +55,9 @@ def is_secret_value(value: object) -> bool:
     bool
         True for keys, tokens, signed URLs, URLs with credentials, settings and commands with passwords.
     """
-    return any(_tells(text) for text in _texts(value))
+    texts = list(_texts(value))
+    # A command's words: ["curl", "-u", "user:password"].
+    return any(map(_tells, texts)) or (len(texts) > 1 and _tells(" ".join(texts)[:LOOKED]))
 
 
 def _tells(text: str) -> bool:
