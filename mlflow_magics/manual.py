@@ -154,7 +154,7 @@ def _log_inferred(session: Session, text: str, step: int, history: Sequence[str]
 
 def _refuse_secret(session: Session, name: str, value: Any) -> None:
     """Raise for what is a secret by its name or form, or holds the value of a variable that is one by its name."""
-    held = isinstance(value, str) and secrets.redact(value, session.namespace) != value
+    held = isinstance(value, str) and secrets.holds_secret(value, session.namespace)
     if held or secrets.secret_reason(name, value):
         raise NotLoggableError(name, "it looks like a secret, so it is not logged")
 

@@ -53,11 +53,11 @@ def begin(session: Session, opened: OpenRun) -> None:
     elif asked := options.experiment or (opened.flow.sets_experiment if opened.flow is not None else ""):
         opened.experiment_id, _ = connection.use_experiment(asked)
         opened.experiment_name = asked
-    name = secrets.redact(names.mend_run_name(options.name), session.namespace)
+    name = secrets.redact(names.mend_run_name(options.name), session.namespace, "message")
     if name != options.name:
         opened.notes.append(f"the run is named {name!r}: MLflow does not take the name as it was")
     tags = _own_tags(session, opened)
-    description = secrets.redact(options.description, session.namespace)
+    description = secrets.redact(options.description, session.namespace, "message")
     is_resumed = bool(options.run_id or opened.of_job)
     code = opened.source.code if opened.source is not None else ""
     about_cell = _cell_tags(opened) | tags
@@ -160,7 +160,7 @@ def record(
             ):
                 opened.notes += written.notes
                 facts |= {"params": written.params, "metrics": written.metrics}
-                facts |= {"auto_params": written.auto_params, "auto_metrics": written.auto_metrics}
+                facts |= {"auto_params": _shown(opened, written.auto_params), "auto_metrics": written.auto_metrics}
             data = _log_data(session, opened)
             facts["data"] = tuple(words for _, words in data)
             tell = functools.partial(_tell_surroundings, session, opened)
@@ -274,7 +274,7 @@ def _own_tags(session: Session, opened: OpenRun) -> dict[str, str]:
         if secrets.secret_reason(key, value):
             opened.notes.append(f"tag {key} was not set: it looks like a secret")
         else:
-            safe[key] = secrets.redact(value, session.namespace)
+            safe[key] = secrets.redact(value, session.namespace, "message")
     return safe
 
 
@@ -329,6 +329,25 @@ def _beside_the_author(opened: OpenRun, captured: Captured, run_ids: Sequence[st
     withdrawn = set(followed) - {one.name for one in kept.series}
     _attempt(opened, "points of series were not sent", lambda: runs.end_series(opened.tracked, withdrawn))
     return kept
+
+
+def _shown(opened: OpenRun, params: Mapping[str, str]) -> Mapping[str, str]:
+    """Return what the block shows of params that others logged; a note names those that look like secrets.
+
+    The author's own ``mlflow.log_param("db_password", …)`` is stored as he wrote it.
+    """
+    tags = _attempt(opened, "the run's tags were not looked at", lambda: runs.own_tags(opened.tracked)) or {}
+    told = {"param": params, "tag": tags}
+    doubtful = {
+        kind: [key for key, value in each.items() if secrets.secret_reason(key, value)] for kind, each in told.items()
+    }
+    for kind, keys in doubtful.items():
+        if keys:
+            verb = "looks like a secret and is" if len(keys) == 1 else "look like secrets and are"
+            opened.notes.append(
+                f"{kind} {', '.join(keys)} {verb} stored as the cell logged it; if that was not meant, delete the run"
+            )
+    return {key: "***" if key in doubtful["param"] else value for key, value in params.items()}
 
 
 def _log_data(session: Session, opened: OpenRun) -> list[tuple[str, str]]:
@@ -418,7 +437,7 @@ def _log_artifacts(
             count = f"_{opened.source.execution_count or 0}" if opened.of_job else ""
             (folder / f"cell{count}.py").write_text(source, encoding="utf-8", errors="backslashreplace")
         if error is not None:
-            text = failure.traceback_text(error, session.namespace)
+            text = failure.traceback_text(error, session.namespace, opened.source.text if opened.source else "")
             (folder / "traceback.txt").write_text(text, encoding="utf-8", errors="backslashreplace")
         opened.notes += files.stage_figures(captured.figures, folder / "figures")
         opened.notes += files.stage_paths(opened.options.artifacts, folder)
@@ -489,8 +508,14 @@ def _against(
 ) -> str:
     """Say on one line what a run has otherwise than the one before it; empty where nothing differs."""
     differs = {name: value for name, value in now.items() if before.get(name) != value}
-    changed = [f"{name} {before.get(name, '(none)')} → {value}" for name, value in differs.items()]
-    changed += [f"{name} {value} → (none)" for name, value in before.items() if name not in now]
+    shown = {
+        name: "***" for each in (before, now) for name, value in each.items() if secrets.secret_reason(name, value)
+    }
+    changed = [
+        f"{name} {shown.get(name) or before.get(name, '(none)')} → {shown.get(name, value)}"
+        for name, value in differs.items()
+    ]
+    changed += [f"{name} {shown.get(name, value)} → (none)" for name, value in before.items() if name not in now]
     moving = (name for name in old if old[name] and new[name] != old[name])
     moved = [f"{name} {(new[name] - old[name]) / abs(old[name]):+.1%}" for name in moving]
     if not (changed or moved):

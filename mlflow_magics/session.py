@@ -319,6 +319,7 @@ class Session:
             facts = recording.record(self, opened, captured, status, error)
         opened.shown.clear()
         news = self.take_news()
+        source = opened.source.text if opened.source is not None else ""
         outcome = Outcome(
             **{
                 "run_id": "",
@@ -328,10 +329,13 @@ class Session:
                 "duration": duration,
                 "skipped": captured.skipped,
                 "series": captured.series,
-                "error": failure.last_line(error, self.namespace) if status != "FINISHED" else "",
+                "error": failure.last_line(error, self.namespace, source) if status != "FINISHED" else "",
                 "dry_run": opened.options.dry_run,
                 **facts,
-                "notes": tuple(secrets.redact(note, self.namespace) for note in (*news, *opened.notes)),
+                "notes": tuple(
+                    secrets.redact(note, self.namespace, "message", secrets.told_in(source))
+                    for note in (*news, *opened.notes)
+                ),
             }
         )
         if opened.is_tracked:
@@ -354,7 +358,7 @@ class Session:
         """
         from .capture import secrets
 
-        return secrets.redact(text, self.namespace)
+        return secrets.redact(text, self.namespace, "message")
 
     def find_open(self) -> OpenRun:
         """Return the innermost run that is open and tracked.

@@ -8,7 +8,7 @@ from ..boards import Loggable
 from ..records import Skipped
 from .inspection import class_name, is_a, mro, shape_of
 from .roles import role_of
-from .secrets import redact
+from .secrets import holds_secret
 from .values import Kind, kind_of
 from .writing import number_of, text_of
 
@@ -50,7 +50,9 @@ def _loggable(name: str, value: object, namespace: Mapping[str, object], history
     if isinstance(role, Skipped):
         return None  # a secret: all else that has roles at all can be logged
     guess = role.removesuffix("s")
-    if redact(written, namespace) != written:
+    if isinstance(value, str) and holds_secret(value, namespace):
+        return None
+    if holds_secret(written, namespace):
         return None
     return Loggable(name, class_name(type(value)), written, guess, _why(guess, kind), roles)
 

@@ -18,7 +18,7 @@ from .flatten import flatten
 from .forcing import forced
 from .inspection import MISSING, class_name, is_a, mro
 from .resolving import is_clock
-from .secrets import SHORTEST, live_values, secret_reason
+from .secrets import LOOKED, SHORTEST, live_values, secret_reason
 from .symbols import Local
 from .values import field_names, is_scalar, kind_of
 from .weighing import Before, Weigher, Weight
@@ -185,7 +185,9 @@ def _without_copies(records: list[Record], namespace: Mapping[str, object]) -> l
         return records
     live = live_values(namespace)
     return [
-        Skipped(one.name, "a secret") if isinstance(one, Param) and any(each in one.value for each in live) else one
+        Skipped(one.name, "a secret")
+        if isinstance(one, Param) and any(each in one.value[:LOOKED] for each in live)
+        else one
         for one in records
     ]
 
@@ -251,7 +253,9 @@ def _without_twins(records: list[Record]) -> list[Record]:
 
 
 def _logged(record: Record) -> object:
-    return record.value if isinstance(record, Param | Metric) else None
+    value = record.value if isinstance(record, Param | Metric) else None
+    # Of a long text the beginning and the length tell two apart well enough, at once.
+    return (len(value), value[:200]) if isinstance(value, str) else value
 
 
 def role_of(name: str, value: object, history: Seq[str], namespace: Mapping[str, object]) -> Role | Skipped:

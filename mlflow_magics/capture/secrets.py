@@ -2,127 +2,28 @@
 
 from __future__ import annotations
 
-import itertools
+import functools
 import os
+import pathlib
 import re
-from collections.abc import Iterator, KeysView, Mapping
+from collections.abc import Iterable, Iterator, KeysView, Mapping
 from typing import Any, Final
+from urllib.parse import quote
 
 from .inspection import is_a, mro
-from .secret_forms import secret_spans
+from .secret_forms import is_mixed, is_placeholder, is_random, secret_spans
+from .secret_names import Grade, grade, is_password_name, is_token_name, words_of
+from .secret_text import Kind, is_secret_text, named_spans
 from .values import is_scalar
 
-WORDS: Final = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
-"""The words of ``snake_case``, ``camelCase`` and ``HTTPServer``."""
+LOOKED: Final = 8_500
+"""Characters of a value that are looked at: MLflow takes 8,000 of a tag and 6,000 of a param, and gets no more."""
 
-ALONE: Final = frozenset(
-    {
-        "password",
-        "passwd",
-        "pwd",
-        "passphrase",
-        "secret",
-        "secrets",
-        "credential",
-        "credentials",
-        "creds",
-        "apikey",
-        "authkey",
-        "privatekey",
-        "secretkey",
-        "accesskey",
-        "accountkey",
-        "connectionstring",
-        "connstr",
-    }
-)
-"""Words that make a name secret wherever they stand."""
+SHORTEST: Final = 6
+"""Length below which a secret's value is not looked for in texts: it would be found in any."""
 
-KEYS: Final = frozenset(
-    {
-        "api",
-        "access",
-        "private",
-        "account",
-        "secret",
-        "signing",
-        "encryption",
-        "storage",
-        "subscription",
-        "auth",
-        "shared",
-        "master",
-        "admin",
-        "function",
-    }
-)
-"""Words that make a following ``key`` secret."""
-
-PAIRS: Final = frozenset({("connection", "string"), ("conn", "str"), ("connection", "str"), ("conn", "string")})
-LAST: Final = frozenset({"token", "tokens", "bearer", "sas", "jwt"})
-"""Words that make a name secret at its end, if its value is text."""
-
-NOT_TOKENS: Final = frozenset(
-    {
-        "max",
-        "min",
-        "n",
-        "num",
-        "total",
-        "pad",
-        "eos",
-        "bos",
-        "unk",
-        "sep",
-        "cls",
-        "mask",
-        "special",
-        "stop",
-        "start",
-        "end",
-        "first",
-        "last",
-        "next",
-        "prompt",
-        "completion",
-        "input",
-        "output",
-        "new",
-        "generated",
-        "cached",
-        "prediction",
-        "tokens",
-        "count",
-        "image",
-        "audio",
-        "begin",
-        "decoder",
-        "forced",
-        "reasoning",
-        "per",
-        "avg",
-        "mean",
-        "word",
-        "sub",
-    }
-)
-"""``pad_token`` is a word of a vocabulary, ``max_tokens`` a number."""
-
-
-def words_of(name: str) -> list[str]:
-    """List the words of a name, in lower case.
-
-    Parameters
-    ----------
-    name : str
-        A variable, a dict key, an environment variable.
-
-    Returns
-    -------
-    list of str
-        ``["api", "key"]`` for ``apiKey``, ``API_KEY`` and ``api-key``.
-    """
-    return [word.lower() for word in WORDS.findall(name)]
+_LONGEST_SOURCE: Final = 200_000
+"""Characters up to which a cell is searched for the secrets that it gives to names."""
 
 
 def is_secret_name(name: str) -> bool:
@@ -138,52 +39,68 @@ def is_secret_name(name: str) -> bool:
     bool
         True for ``db_password``, ``apiKey``, ``HF_TOKEN``; False for ``max_tokens``, ``pad_token``, ``tokenizer``.
     """
-    return _is_always_secret(name) or _is_token_name(name)
-
-
-def _is_always_secret(name: str) -> bool:
-    for step in name.split("."):
-        words = words_of(step)
-        if any(word in ALONE for word in words):
-            return True
-        pairs = list(itertools.pairwise(words))
-        if any(pair in PAIRS or (pair[0] in KEYS and pair[1] in {"key", "keys"}) for pair in pairs):
-            return True
-    return False
-
-
-def _is_token_name(name: str) -> bool:
-    for step in name.split("."):
-        words = words_of(step)
-        while words and (words[-1].isdigit() or words[-1] in {"value", "str", "string", "header"}):
-            words.pop()
-        plain = words == ["tokens"] or NOT_TOKENS & set(words[:-1])  # words of a text, not `hf_tokens`
-        if words and words[-1] in LAST and not (words[-1].startswith("token") and plain):
-            return True
-    return False
+    return grade(name) >= Grade.WEAK
 
 
 def is_secret_value(value: object) -> bool:
-    """Whether a value is a secret by its form.
+    """Whether a value is a secret by its form, or tells one: ``"Pwd=…"``, ``"DB_PASSWORD=…"``.
 
     Parameters
     ----------
     value : object
-        Any value; text and short sequences of text are looked at.
+        Any value; text and short sequences of text are looked at, up to `LOOKED` characters.
 
     Returns
     -------
     bool
-        True for keys, tokens, signed URLs, URLs with credentials.
+        True for keys, tokens, signed URLs, URLs with credentials, settings and commands with passwords.
     """
-    kinds = mro(value)
+    texts = list(_texts(value))
+    # A command's words: ["curl", "-u", "user:password"].
+    return any(map(_tells, texts)) or (len(texts) > 1 and _tells(" ".join(texts)[:LOOKED]))
+
+
+def _tells(text: str) -> bool:
+    if len(text) < SHORTEST:
+        return False
+    return bool(secret_spans(text)) or next(named_spans(text, "message"), None) is not None
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Yield the beginning of a text, or those of a short sequence; as they are, whatever their class says."""
+    kinds, left = mro(value), LOOKED
     if str in kinds:
-        return bool(secret_spans(str.__str__(value)))
+        yield str.__str__(value)[:left]
     for base in (tuple, list):
         if base in kinds and base.__len__(value) <= 100:  # type: ignore[arg-type]
             parts: Any = base.__iter__(value)  # type: ignore[arg-type]
-            return any(str in mro(part) and bool(secret_spans(str.__str__(part))) for part in parts)
-    return False
+            for part in parts:
+                if str in mro(part) and left > 0:
+                    yield str.__str__(part)[:left]
+                    left -= str.__len__(part)
+
+
+def is_path(value: str) -> bool:
+    """Whether a text is the path of something that exists, or can only be a path.
+
+    Parameters
+    ----------
+    value : str
+        The text.
+
+    Returns
+    -------
+    bool
+        True for the ``PWD`` that every shell exports, and for ``~/.ssh/id_rsa``.
+    """
+    if not 0 < len(value) < 4096 or "\n" in value or "\0" in value:
+        return False
+    if re.match(r"(?:~|\.{1,2})?[/\\]|[A-Za-z]:[/\\]", value) and not any(map(is_random, re.split(r"[/\\]", value))):
+        return value.count("/") + value.count("\\") > 1 or os.path.exists(os.path.expanduser(value))
+    try:
+        return os.path.exists(value)
+    except (OSError, ValueError):
+        return False
 
 
 def secret_reason(name: str, value: object) -> str:
@@ -199,69 +116,142 @@ def secret_reason(name: str, value: object) -> str:
     Returns
     -------
     str
-        ``"a secret"``; empty where it is fine. A number called token is fine; one called password is not.
+        ``"a secret"``; empty where it is fine. A number called token is fine; one called password is not. A yes or
+        no is fine whatever its name.
     """
-    if _is_always_secret(name):
-        return "a secret"
-    textual = not is_scalar(value) or is_a(value, str)
-    if (textual and _is_token_name(name)) or is_secret_value(value):
+    said = grade(name)
+    if (said is not Grade.NONE and _is_secret(name, value, said)) or is_secret_value(value):
         return "a secret"
     return ""
 
 
-NAME: Final = r"[A-Za-z_][\w.\-]*"
-LITERAL: Final = r"(?P<open>[rbfuRBFU]{0,2}(?P<q>'''|\"\"\"|'|\"))(?P<value>(?:\\.|(?!(?P=q))[\s\S])*)(?P=q)"
-ASSIGNED: Final = re.compile(
-    # name = "x", name: str = "x", name == "x", "name": "x", d["name"] = "x", f(name="x"), setdefault("name", "x")
-    rf"(?P<name>{NAME})(?P<close>['\"]?\s*\]?)\s*(?::\s*[\w.\[\]| ]+=|==|!=|:=|=|:|,)\s*\(?\s*{LITERAL}"
-)
-FETCHED: Final = re.compile(rf"['\"](?P<name>{NAME})['\"]\s*,\s*{LITERAL}")
-SHELL: Final = re.compile(rf"(?P<name>{NAME})(?P<op>=| )(?P<value>[^\s'\"`=(){{}}\[\],;]+|'[^'\n]*'|\"[^\"\n]*\")")
-COMMAND: Final = re.compile(r"^\s*[%!].*$|\b(?:export|set|setx|--\w[\w-]*)\s.*$", re.MULTILINE)
+def _is_secret(name: str, value: object, said: Grade) -> bool:
+    """Judge a value by what its name says, and by its shape."""
+    if value is None or is_a(value, bool, pathlib.PurePath):
+        return False
+    if is_a(value, str):
+        text = str.__str__(value)[:LOOKED]
+        if _as_word(name, text):
+            return False
+        return is_secret_text(text, said) and not is_path(text)
+    if is_scalar(value):
+        # A number of one or two digits is a count, and a token is no number.
+        large = is_a(value, int) and int.__abs__(value) >= 1000  # type: ignore[arg-type]  # an int, as just seen
+        number = large and words_of(name)[-1] not in {"token", "tokens"}
+        return is_password_name(name) or (said is Grade.STRONG and number)
+    if is_a(value, tuple, list):
+        texts = [text for text in _texts(value) if not is_path(text)]
+        if said is Grade.WEAK and is_a(value, tuple) and len(texts) == 2:
+            return not any(map(is_placeholder, texts))  # auth=("user", "password")
+        return any(is_secret_text(text, said) for text in texts) or (said is Grade.STRONG and not texts)
+    return said is Grade.STRONG
 
 
-def redact(text: str, namespace: Mapping[str, object] | None = None) -> str:
+def _as_word(name: str, text: str) -> bool:
+    """``POSTGRES_PASSWORD=postgres`` tells no more than the name; ``secret_key = "key"`` neither."""
+    return len(text) <= 12 and text.isalpha() and text.lower() in words_of(name)
+
+
+def redact(
+    text: str, namespace: Mapping[str, object] | None = None, kind: Kind = "code", also: Iterable[str] = ()
+) -> str:
     """Replace every secret in a text by ``***``; its lines stay where they were.
+
+    The time grows with the length, and no faster.
 
     Parameters
     ----------
     text : str
         A cell's source, a traceback, any text.
     namespace : mapping, optional
-        The variables whose values, where their names say they are secret, must not appear either.
+        The variables whose values, where their names say they are secret, must not appear either, nor what the
+        notebook's cells gave to such names.
+    kind : {"code", "message", "traceback"}, optional
+        What the text is.
+    also : iterable of str, optional
+        More secrets that must not appear.
 
     Returns
     -------
     str
         The text, ordinary code untouched.
     """
-    spans = [*_named_spans(text), *_command_spans(text), *secret_spans(text)]
-    for value in live_values(namespace or {}):
-        spans += [(m.start(), m.end()) for m in re.finditer(re.escape(value), text)]
-    return _masked(text, spans)
+    return _masked(text, _spans(text, namespace or {}, kind, also))
 
 
-def _named_spans(text: str) -> Iterator[tuple[int, int]]:
-    """Literals that are given to a name which says that they are secret."""
-    for pattern in (ASSIGNED, FETCHED):
-        place = 0
-        while match := pattern.search(text, place):
-            place = match.start() + len(match["name"])
-            if match["value"] and is_secret_name(match["name"]):
-                yield match.span("value")
+def holds_secret(text: str, namespace: Mapping[str, object]) -> bool:
+    """Whether the beginning of a value, which is all that MLflow gets of it, holds a secret.
+
+    Parameters
+    ----------
+    text : str
+        The value.
+    namespace : mapping
+        The variables, as in :func:`redact`.
+
+    Returns
+    -------
+    bool
+        True where :func:`redact` would take something out of its first `LOOKED` characters.
+    """
+    return bool(_spans(text[:LOOKED], namespace, "message", ()))
 
 
-def _command_spans(text: str) -> Iterator[tuple[int, int]]:
-    """``%env API_KEY=abc`` and ``!export TOKEN=abc``."""
-    for command in COMMAND.finditer(text):
-        place = command.start()
-        while match := SHELL.search(text, place, command.end()):
-            place = match.end("name")
-            # `%env KEY value` and `--token value`; in `echo token value` the word is just a word.
-            named = match["op"] == "=" or match["name"].isupper() or text[match.start() - 1] == "-"
-            if named and is_secret_name(match["name"]):
-                yield match.span("value")
-                place = match.end()
+def redact_beginning(
+    text: str, namespace: Mapping[str, object] | None = None, also: Iterable[str] = (), *, most: int = LOOKED
+) -> str:
+    """Give the beginning of a message without secrets; the rest is not looked at, and is not in the answer.
+
+    Parameters
+    ----------
+    text : str
+        The message, of any length.
+    namespace, also
+        As in :func:`redact`.
+    most : int, optional
+        The most characters of it to give.
+
+    Returns
+    -------
+    str
+        Redacted; it ends by how much was left out, where something was.
+    """
+    # More is looked at than is given: a secret that begins before the cut is known by what follows it.
+    seen = text[: most + _MARGIN]
+    spans = [(start, min(end, most)) for start, end in _spans(seen, namespace or {}, "message", also) if start < most]
+    rest = len(text) - most
+    return _masked(seen[:most], spans) + (f" … ({rest:,} more characters)\n" if rest > 0 else "")
+
+
+def _spans(text: str, namespace: Mapping[str, object], kind: Kind, also: Iterable[str]) -> list[tuple[int, int]]:
+    """Find every secret: by its form, by its name, and by the values of secret names wherever they stand."""
+    spans = secret_spans(text)
+    spans += [(start, end) for start, end in named_spans(text, kind) if not is_path(text[start:end])]
+    told = {text[start:end] for start, end in spans if SHORTEST <= end - start <= 500}
+    for value in dict.fromkeys([*sorted(told, key=len)[-_MOST:], *live_values(namespace), *also]):
+        spans += _places(value, text)
+    return spans
+
+
+_MOST: Final = 100
+"""Secrets of a text that are looked for in the rest of it."""
+
+_MARGIN: Final = 3_000
+"""Characters behind a cut that are looked at."""
+
+
+def _places(value: str, text: str) -> Iterator[tuple[int, int]]:
+    """Find where a text holds a value, also as ``repr`` and a URL write it; a plain word as a whole word only."""
+    for form in {value, repr(value)[1:-1], quote(value, safe="")} if len(value) <= 4096 else {value}:
+        at = text.find(form)
+        while at >= 0:
+            end = at + len(form)
+            whole = not (form.isalpha() or form.isdigit()) or not (
+                text[at - 1 : at].isalnum() or text[end : end + 1].isalnum()
+            )
+            if whole:
+                yield at, end
+            at = text.find(form, end)
 
 
 def live_values(namespace: Mapping[str, object]) -> list[str]:
@@ -270,21 +260,78 @@ def live_values(namespace: Mapping[str, object]) -> list[str]:
     Parameters
     ----------
     namespace : mapping
-        The variables.
+        The variables; the cells in its ``In`` are searched too.
 
     Returns
     -------
     list of str
         Those of `SHORTEST` characters and more, longest first: shorter ones would be found in any text.
     """
-    found = {os.environ[name] for name in _secret_names(os.environ.keys())}
+    found = [
+        value
+        for name in _secret_names(os.environ.keys())
+        if _lives(name, value := os.environ[name], sure=is_token_name(name))
+    ]
+    found += values_under(namespace)
+    history = namespace.get("In")
+    if type(history) is list:
+        for source in history[-_CELLS:]:
+            if type(source) is str and len(source) <= _LONGEST_SOURCE:
+                found += told_in(source)
+    return sorted(dict.fromkeys(found), key=len, reverse=True)
+
+
+def values_under(namespace: Mapping[str, object]) -> list[str]:
+    """Return the texts that variables hold whose names say they are secret.
+
+    Parameters
+    ----------
+    namespace : mapping
+        Names and values; no value but those is looked at.
+
+    Returns
+    -------
+    list of str
+        Those that must not be seen anywhere.
+    """
+    found = []
     for name in _secret_names(namespace.keys()):
-        if str in mro(namespace[name]):
-            found.add(str.__str__(namespace[name]))
-    return sorted((value for value in found if len(value) >= SHORTEST), key=len, reverse=True)
+        value = namespace[name]
+        # auth = ("user", "password")
+        texts = _texts(value)
+        found += [text for text in texts if _lives(name, text, sure=is_a(value, tuple) and is_mixed(text))]
+    return found
 
 
-SHORTEST = 6
+_CELLS: Final = 500
+"""Cells of the notebook that are searched for what they give to secret names."""
+
+
+def _lives(name: str, text: str, *, sure: bool) -> bool:
+    """Whether a text that goes by a secret name must be looked for wherever it stands."""
+    if not SHORTEST <= len(text) < LOOKED or _as_word(name, text):
+        return False
+    said = Grade.STRONG if sure else grade(name)
+    return is_secret_text(text, said) and not is_path(text)
+
+
+@functools.lru_cache(maxsize=1024)
+def told_in(source: str) -> tuple[str, ...]:
+    """Return the texts that a cell gives to secret names; an exception may show them without the name.
+
+    Parameters
+    ----------
+    source : str
+        The cell.
+
+    Returns
+    -------
+    tuple of str
+        Those of `SHORTEST` characters and more.
+    """
+    found = (source[start:end] for start, end in named_spans(source, "code") if end - start >= SHORTEST)
+    return tuple(value for value in dict.fromkeys(found) if not is_path(value))
+
 
 _judged: set[str] = set()
 _secret: set[str] = set()

@@ -180,7 +180,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Markup]]) -> Markup:
 
 def _set(cell: Markup) -> str:
     # Breaking anywhere would also break short words, so only a cell with a very long one asks for it.
-    breaks = "word-break:break-all;" if _UNBREAKABLE.search(re.sub(r"<[^>]*>", "", cell)) else ""
+    breaks = "word-break:break-all;" if _UNBREAKABLE.search(re.sub(r"<[^<>]*>", "", cell)) else ""
     return f"padding:1px 20px 1px 0;{breaks}"
 
 

@@ -6,17 +6,23 @@ import os
 import re
 
 _SECRET_PARAMETER = re.compile(
-    r"([?&;]|\b)"
-    r"((?:[\w.\-]*(?:passw(?:or)?d|pwd|token|secret|signature|api_?key|account_?key|access_?key|credential)[\w.\-]*"
-    r"|sig|odbc_connect)=)"
+    r"(?<![\w.\-])"
+    r"((?=([\w.\-]+))\2=)"  # a name, as a whole: its end is not looked for letter by letter
     r"[^&;\s#'\"<>]+",
+)
+_SECRET_NAME = re.compile(
+    r"passw(?:or)?d|passwort|senha|contrase|pwd|pass$|pw$|token|secret|signature|api[_-]?key|account_?key|access_?key"
+    r"|credential|^sig$|^odbc_connect$",
     re.IGNORECASE,
 )
-_USERINFO = re.compile(r"://[^/\s?#'\"<>]*@")
+_USERINFO = re.compile(r"://[^/\s?#'\"<>]{0,2000}@")
 # A password with a raw slash in it is not a legal URI, and people paste it all the same. Digits after the colon
 # are a port, so what follows them is a path.
-_USERINFO_WITH_SLASH = re.compile(r"://[^/\s:@]+:(?!\d+(?:[/?#\s]|$))[^\s'\"<>]*@")
+_USERINFO_WITH_SLASH = re.compile(r"://[^/\s:@]{1,500}:(?!\d+(?:[/?#\s]|$))[^\s'\"<>]{0,500}@")
 _AUTHORIZATION = re.compile(r"\b(Bearer|Basic)\s+[\w.+/=~\-]{6,}", re.IGNORECASE)
+_LOOKED = 10_000
+"""Characters of a message that are looked at, to make one line of it."""
+
 _SECRET_VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "AZURE_CLIENT_SECRET", "MSI_SECRET")
 
 
@@ -51,7 +57,7 @@ def mask_text(text: str) -> str:
     """
     text = _USERINFO_WITH_SLASH.sub("://***@", text)
     text = _USERINFO.sub("://***@", text)
-    text = _SECRET_PARAMETER.sub(r"\1\2***", text)
+    text = _SECRET_PARAMETER.sub(_masked, text)
     text = _AUTHORIZATION.sub(r"\1 ***", text)
     for name in _SECRET_VARIABLES:
         value = os.environ.get(name, "")
@@ -59,6 +65,11 @@ def mask_text(text: str) -> str:
         if len(value) >= 4:
             text = text.replace(value, "***")
     return text
+
+
+def _masked(match: re.Match[str]) -> str:
+    """Mask the value of a parameter whose name says that it is a secret."""
+    return f"{match[1]}***" if _SECRET_NAME.search(match[2][-100:]) else match[0]
 
 
 def one_line(text: str, limit: int = 300) -> str:
@@ -76,5 +87,8 @@ def one_line(text: str, limit: int = 300) -> str:
     str
         Credentials masked, white space collapsed, cut with an ellipsis.
     """
+    # The rest is not looked at, and is not shown; what was cut through is in the last of it.
+    if len(text) > _LOOKED:
+        text = mask_text(text[:_LOOKED])[:-1_000]
     line = " ".join(mask_text(text).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -73,10 +73,9 @@ def mend_params(params: Iterable[Param], notes: list[str]) -> dict[str, str]:
     sent: dict[str, str] = {}
     for param in params:
         key = _free_key(param.name, sent, "param", notes)
-        value = _storable(param.value)
-        if len(value) > _MAX_PARAM:
-            notes.append(f"param {key}: value cut from {len(value)} to {_MAX_PARAM} characters")
-        sent[key] = value[:_MAX_PARAM]
+        if len(param.value) > _MAX_PARAM:
+            notes.append(f"param {key}: value cut from {len(param.value)} to {_MAX_PARAM} characters")
+        sent[key] = _storable(param.value[:_MAX_PARAM])
     return sent
 
 
@@ -124,7 +123,7 @@ def mend_tags(tags: Mapping[str, str], notes: list[str]) -> dict[str, str]:
         key = _free_key(name, sent, "tag", notes)
         if len(value) > _MAX_TAG:
             notes.append(f"tag {key}: value cut from {len(value)} to {_MAX_TAG} characters")
-        sent[key] = _storable(value)[:_MAX_TAG]
+        sent[key] = _storable(value[:_MAX_TAG])
     return sent
 
 

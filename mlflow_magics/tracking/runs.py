@@ -317,6 +317,23 @@ def write_tags(run: Run, tags: Mapping[str, str]) -> list[str]:
     return notes
 
 
+def own_tags(run: Run) -> dict[str, str]:
+    """Return the tags that this kernel has set on a run, MLflow's own left out.
+
+    Parameters
+    ----------
+    run : mlflow.entities.Run
+        The run.
+
+    Returns
+    -------
+    dict of str to str
+        Those that a cell, or who writes for it, has set.
+    """
+    tags = _outbox().account(run.info.run_id).tags
+    return {key: value for key, value in tags.items() if not key.startswith(("mlflow.", "mlflow_magics."))}
+
+
 def settle(run: Run) -> Settled:
     """Send what a run has waiting, and wait for it, but not for a store that does not answer.
 

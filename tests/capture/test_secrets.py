@@ -62,7 +62,7 @@ PLAIN_NAMES = [
 @pytest.mark.parametrize("name", SECRET_NAMES)
 def test_names_that_are_secret(name: str) -> None:
     assert is_secret_name(name)
-    assert secret_reason(name, "some text") == "a secret"
+    assert secret_reason(name, "s0me-Text42") == "a secret"
 
 
 @pytest.mark.parametrize("name", PLAIN_NAMES)
@@ -94,7 +94,12 @@ def test_a_number_called_token_is_fine(name: str, value: object) -> None:
     assert secret_reason(name, value) == ""
 
 
-@pytest.mark.parametrize("value", [3, True, 0.5, None])
+@pytest.mark.parametrize("value", [True, False, None])
+def test_a_yes_or_no_tells_no_secret(value: object) -> None:
+    assert secret_reason("password", value) == ""
+
+
+@pytest.mark.parametrize("value", [3, 0.5, 4711])
 def test_a_number_called_password_is_not(value: object) -> None:
     assert secret_reason("password", value) == "a secret"
 
