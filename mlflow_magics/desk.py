@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .tracking.curves import LiveCurves
     from .tracking.outbox import Outbox
 
+_REFUSED = "not connected: runs are not tracked until %mlflow_connect succeeds"
 _OWN = ("mlflow.", "mlflow_magics.")
 
 
@@ -64,10 +65,15 @@ class SessionDesk:
 
     def header(self) -> Header:
         """See :meth:`.boards.Desk.header`."""
-        connection = self.session.connection
+        session = self.session
+        if session.refused is not None and session.connection is None:
+            return Header(said=_REFUSED, busy=self._busy())
+        connection = session.next_run() if session.connection is not None else None
         if connection is None:
             return Header(busy=self._busy())
         state, said = _state(self._backlog())
+        if not connection.connected:
+            said = f"the next run goes there ({connection.origin})"
         return Header(
             where=connection.where,
             state=state,

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from ..errors import MlflowMagicsError, TrackingError
 from .masking import one_line
+from .silence import silence
 
 # Timeouts reach us through requests, urllib3 and MLflow, each with an error of its own; the words are the same.
 _WAITED = re.compile(r"tim(ed?|e-?) ?out", re.IGNORECASE)
@@ -59,7 +60,8 @@ def as_tracking_error() -> Iterator[None]:
         Something failed that is not an error of ours already.
     """
     try:
-        yield
+        with silence():
+            yield
     except MlflowMagicsError:
         raise
     except Exception as error:

@@ -17,6 +17,12 @@ _USERINFO = re.compile(r"://[^/\s?#'\"<>]*@")
 # are a port, so what follows them is a path.
 _USERINFO_WITH_SLASH = re.compile(r"://[^/\s:@]+:(?!\d+(?:[/?#\s]|$))[^\s'\"<>]*@")
 _AUTHORIZATION = re.compile(r"\b(Bearer|Basic)\s+[\w.+/=~\-]{6,}", re.IGNORECASE)
+# SQLAlchemy's errors: what the database said, in between its class, the statement, and where to read more.
+_SQL = re.compile(
+    r"\((?:sqlite3|[\w.]*psycopg2?|pymysql|MySQLdb|pyodbc)[\w.]*\.\w+\)\s*"
+    r"|\s*\[SQL:.*|\s*\(Background on this error at:.*",
+    re.DOTALL,
+)
 _SECRET_VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "AZURE_CLIENT_SECRET", "MSI_SECRET")
 
 
@@ -74,7 +80,7 @@ def one_line(text: str, limit: int = 300) -> str:
     Returns
     -------
     str
-        Credentials masked, white space collapsed, cut with an ellipsis.
+        Credentials masked, an error of a database without its SQL, white space collapsed, cut with an ellipsis.
     """
-    line = " ".join(mask_text(text).split())
+    line = " ".join(_SQL.sub("", mask_text(text)).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"

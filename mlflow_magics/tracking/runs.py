@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from ..errors import MlflowMagicsError, TrackingError, UnknownNameError
 from ..records import Metric, Param, Status, Waiting
 from . import replay, store
 from .guards import as_tracking_error, reason
+from .journal import ENDS
 from .names import mend_metrics, mend_params, mend_tags
 from .outbox import Outbox, SeriesSink
 
@@ -426,6 +428,19 @@ def close_run(run: Run, status: Status) -> None:
     """
     with as_tracking_error():
         _get_store().update_run_info(run.info.run_id, RunStatus.from_string(status), int(time.time() * 1000), None)
+
+
+def note_ends(ends: Mapping[str, Status]) -> None:
+    """Keep beside what is waiting what runs end as, should nobody live to end them.
+
+    Parameters
+    ----------
+    ends : mapping of str to {"FINISHED", "FAILED", "KILLED"}
+        By the run's id.
+    """
+    outbox = store.current()
+    if outbox is not None:
+        outbox.journal.note(ENDS, json.dumps(dict(ends)))
 
 
 def previous(experiment_id: str, tag: str, value: str, not_run: str) -> tuple[dict[str, str], dict[str, float]] | None:
