@@ -206,6 +206,10 @@ def test_what_sqlite_says_of_its_whole_file_is_waited_for_and_never_a_refusal(tm
         full.execute(sqlalchemy.text("PRAGMA max_page_count = 3"))
         with pytest.raises(sqlalchemy.exc.OperationalError) as is_full:
             full.execute(sqlalchemy.text("INSERT INTO t VALUES (:x)"), {"x": "x" * 50_000})
+    with engine.connect() as read_only:
+        read_only.execute(sqlalchemy.text("PRAGMA query_only = 1"))
+        with pytest.raises(sqlalchemy.exc.OperationalError) as is_read_only:
+            read_only.execute(sqlalchemy.text("DELETE FROM t"))
     other = sqlalchemy.create_engine(f"sqlite:///{tmp_path}/no.db").connect()
     with pytest.raises(sqlalchemy.exc.DatabaseError) as is_none:
         other.execute(sqlalchemy.text("SELECT * FROM t"))
@@ -214,6 +218,7 @@ def test_what_sqlite_says_of_its_whole_file_is_waited_for_and_never_a_refusal(tm
 
     for error, said in (
         (is_full.value, "the disk is full"),
+        (is_read_only.value, "its file may not be written to"),
         (is_none.value, "its file is no SQLite database any more"),
     ):
         raised = MlflowException(error, BAD_REQUEST)
