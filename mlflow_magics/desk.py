@@ -68,9 +68,12 @@ class SessionDesk:
         session = self.session
         if session.refused is not None and session.connection is None:
             return Header(said=_REFUSED, busy=self._busy())
-        connection = session.next_run() if session.connection is not None else None
-        if connection is None:
+        if session.connection is None:
             return Header(busy=self._busy())
+        try:
+            connection = session.next_run()
+        except MlflowMagicsError as error:
+            return Header(said=session.redact(f"the next run is not tracked: {error}"), busy=self._busy())
         state, said = _state(self._backlog())
         if not connection.connected:
             said = f"the next run goes there ({connection.origin})"

@@ -287,8 +287,13 @@ class MlflowMagics(Magics):
             if line.strip():
                 raise OptionError("%mlflow_status takes no arguments")
             session = self.session
-            news, refused = session.take_news(), session.refused[0] if session.refused is not None else ""
-            display(tables.status(session.next_run(), session.describe_open(), session.waiting(), news, refused))
+            where, refused = None, ""
+            try:
+                where = session.next_run()
+            except MlflowMagicsError as error:
+                refused = session.refused[0] if session.refused is not None else str(error)
+            runs, waiting, news = session.describe_open(), session.waiting(), session.take_news()
+            display(tables.status(where, runs, waiting, news, session.redact(refused)))
 
     @magic_arguments()
     @argument("--compact", action="store_true", help="A strip: the run, its state and its curves.")

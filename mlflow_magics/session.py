@@ -208,25 +208,26 @@ class Session:
             return
         raise TrackingError(f"%mlflow_connect failed ({why}); connect again, or %mlflow_connect local")
 
-    def next_run(self) -> Connection | None:
+    def next_run(self) -> Connection:
         """Return where the next run goes: also after ``mlflow.set_experiment`` and ``mlflow.set_tracking_uri``.
 
         Nothing is asked of a store: an experiment whose name nobody has seen is told by its id.
 
         Returns
         -------
-        Connection or None
+        Connection
             The connection; or, with ``connected`` false, as much as is known of the one that the next run will make.
-            None where the place that the user named was refused, or none can be read in what he said.
+
+        Raises
+        ------
+        MlflowMagicsError
+            The place that the user named was refused, or none can be read in what he said.
         """
         from .tracking import connection, context
 
-        try:
-            self.expect_place()
-            if self.connection is None or (not self.open_runs and connection.has_moved()):
-                return connection.expected(context.notebook_folder(self.namespace))
-        except MlflowMagicsError:
-            return None
+        self.expect_place()
+        if self.connection is None or (not self.open_runs and connection.has_moved()):
+            return connection.expected(context.notebook_folder(self.namespace))
         return connection.with_chosen_experiment(self.connection)
 
     def note_cell(self, status: Status) -> None:

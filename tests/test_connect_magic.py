@@ -415,6 +415,12 @@ class TestWhereTheNextRunGoes:
         assert "connected to mlflow.db" in shown
         assert "MLFLOW_TRACKING_URI changed since: %mlflow_connect goes by it, the next run does not" in shown
 
+    def test_where_nothing_can_be_read_in_what_was_said(self, stored, capsys, monkeypatch):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "htp://host:5000")
+        shown = self.status(stored, capsys)
+        assert "runs are not tracked until %mlflow_connect succeeds" in shown
+        assert "did you mean http://host:5000?" in shown
+
     def test_the_panels_head_says_so_too(self, stored, connect, store_at):
         from mlflow_magics.desk import SessionDesk
 

@@ -137,8 +137,6 @@ def status(
     """
     runs = [(clean(name), clean(run_id), html.safe_url(url)) for name, run_id, url in open_runs]
     missing = f"{_REFUSED} ({clean(refused, 300)})" if refused else _NOT_CONNECTED
-    if connection is None and not refused:
-        missing = _NOWHERE
     written = _text_connection(connection) if connection else text.wrap(missing, text.WIDTH)
     shown = _html_connection(connection) if connection else [parts.line(html.text(missing))]
     for name, run_id, url in runs:
@@ -262,7 +260,6 @@ def notes(lines: Iterable[str]) -> Block:
 
 _NOT_CONNECTED = "not connected: %mlflow_connect connects, and so does the first %%mlflow_run"
 _REFUSED = "not connected, and runs are not tracked until %mlflow_connect succeeds"
-_NOWHERE = "not connected, and the next run is not tracked: %mlflow_connect says why"
 _NO_RUN = "none; %%mlflow_run opens one for a cell, %mlflow_start for several"
 
 

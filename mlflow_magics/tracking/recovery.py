@@ -92,7 +92,8 @@ def _bring(found: Journal, tracking_uri: str, address: str) -> tuple[list[str], 
             while delivery.round(settled=True):
                 pass
         ends = json.loads(found.fact(ENDS) or "{}")
-        closed = [(_close(delivery, run, end), end) for run in runs if (end := ends.get(run.id, "KILLED"))]
+        still_open = [run for run in found.runs() if run.open]
+        closed = [(_close(delivery, run, end), end) for run in still_open if (end := ends.get(run.id, "KILLED"))]
         trouble = delivery.files_trouble if found.rows() else ""
     except Exception as error:  # noqa: BLE001
         # The store is unavailable, mostly. Whatever else a store raises, what is left stays for the next kernel.
