@@ -205,7 +205,12 @@ class CellRuns:
             self._finish(frame, status, error)
             self._end_nested(by_run=_is_under_run())
 
+    def kernel_ends(self) -> None:
+        """End the runs that are open, with the kernel: as KILLED if a cell is busy, else as the last one ended."""
+        self.session.disconnect("KILLED" if self.busy() else None)
+
     def _before_cell(self, info: Any = None, *_: Any) -> None:
+        self.session.note_cell("KILLED")  # should the kernel die while it runs
         if self._frames and self._frames[-1].info is None:
             self._frames[-1].info = info  # the cell whose code began just now is not silent
         else:
@@ -218,6 +223,7 @@ class CellRuns:
             frame = self._frames.pop() if self._frames else self._unframed
             self._finish(frame, "KILLED", KeyboardInterrupt())
             self._end_nested()
+            self.session.note_cell("KILLED")
             return
         # The cell that loaded the extension began before the events were registered, so it has no frame.
         frame = _frame_of(info, self._frames) or self._unframed
@@ -228,6 +234,7 @@ class CellRuns:
         status, error = _outcome(result, frame)
         self._finish(frame, status, error)
         self._end_nested()
+        self.session.note_cell(status)
         # For %%mlflow_run to tell where what it reads comes from; looked at only then.
         if (number := getattr(result, "execution_count", None)) is not None:
             cell_id, typed = (getattr(info, name, None) or "" for name in ("cell_id", "raw_cell"))

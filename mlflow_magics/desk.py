@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .tracking.curves import LiveCurves
     from .tracking.outbox import Outbox
 
+_REFUSED = "not connected: runs are not tracked until %mlflow_connect succeeds"
 _OWN = ("mlflow.", "mlflow_magics.")
 
 
@@ -64,10 +65,18 @@ class SessionDesk:
 
     def header(self) -> Header:
         """See :meth:`.boards.Desk.header`."""
-        connection = self.session.connection
-        if connection is None:
+        session = self.session
+        if session.refused is not None and session.connection is None:
+            return Header(said=_REFUSED, busy=self._busy())
+        if session.connection is None:
             return Header(busy=self._busy())
+        try:
+            connection = session.next_run()
+        except MlflowMagicsError as error:
+            return Header(said=session.redact(f"the next run is not tracked: {error}"), busy=self._busy())
         state, said = _state(self._backlog())
+        if not connection.connected:
+            said = f"the next run goes there ({connection.origin})"
         return Header(
             where=connection.where,
             state=state,

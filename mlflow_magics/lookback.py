@@ -284,6 +284,7 @@ class MlflowLookback(Magics):
 
     def _connected(self) -> tuple[Outbox, str]:
         session = self.session
+        session.expect_place()
         if session.connection is None:
             session.connect()
         from .tracking import store

@@ -15,7 +15,7 @@ from IPython.display import display
 from . import arguments, sending
 from .cells import CellRuns
 from .completion import OptionCompleter
-from .errors import OptionError
+from .errors import MlflowMagicsError, OptionError
 from .lookback import MlflowLookback
 from .panels import Panels
 from .session import Session
@@ -103,9 +103,14 @@ class MlflowMagics(Magics):
                 return
             sign_in = SignIn(_is_attended(self.shell), _show_line if args.device_code else None)
             registry_uri = _text(args.registry_uri)
-            connected = self.session.connect(
-                uri, experiment, registry_uri, config=config, sign_in=sign_in, offline=args.offline
-            )
+            before = self.session.connection
+            try:
+                connected = self.session.connect(
+                    uri, experiment, registry_uri, config=config, sign_in=sign_in, offline=args.offline
+                )
+            except MlflowMagicsError as error:
+                kept = f" (still connected to {before.where})" if before is not None else ""
+                raise MlflowMagicsError(f"{error}{kept}") from error
             display(tables.connection(connected))
 
     @magic_arguments()
@@ -283,7 +288,13 @@ class MlflowMagics(Magics):
             if line.strip():
                 raise OptionError("%mlflow_status takes no arguments")
             session = self.session
-            display(tables.status(session.connection, session.describe_open(), session.waiting(), session.take_news()))
+            where, refused = None, ""
+            try:
+                where = session.next_run()
+            except MlflowMagicsError as error:
+                refused = session.refused[0] if session.refused is not None else str(error)
+            runs, waiting, news = session.describe_open(), session.waiting(), session.take_news()
+            display(tables.status(where, runs, waiting, news, session.redact(refused)))
 
     @magic_arguments()
     @argument("--compact", action="store_true", help="A strip: the run, its state and its curves.")
@@ -358,7 +369,7 @@ def register(shell: InteractiveShell) -> None:
     magics.completer.register()
     sending.recover(session)
     # MLflow would end open runs at exit by itself, but not through our hands.
-    atexit.register(session.disconnect)
+    atexit.register(cells.kernel_ends)
 
 
 def unregister(shell: InteractiveShell) -> None:
@@ -385,7 +396,7 @@ def unregister(shell: InteractiveShell) -> None:
     magics.cells.unregister()
     # IPython keeps every Magics object among those that %config lists.
     shell.configurables[:] = [each for each in shell.configurables if not any(each is one for one in ours)]
-    atexit.unregister(magics.session.disconnect)
+    atexit.unregister(magics.cells.kernel_ends)
 
 
 def _place(args: Any) -> str | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .errors import TrackingError
-from .records import CellSource, RunOptions
+from .records import CellSource, RunOptions, Status
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -50,6 +50,8 @@ class OpenRun:
         Whether the run is the one that this job was given (``MLFLOW_RUN_ID``): it is the job's to name and to close.
     cell_run : CellRun or None
         Whose the run is, and which runs the cell opens; None where nothing is tracked.
+    last_cell : {"FINISHED", "FAILED", "KILLED"}
+        How the last cell under a run that spans cells ended; ``"KILLED"`` while one is running.
     open_sink : OpenSink or None
         Where the points of a series go; None where nothing is tracked.
     series : Following or None
@@ -71,6 +73,7 @@ class OpenRun:
     gave_up: bool = False
     of_job: bool = False
     cell_run: CellRun | None = None
+    last_cell: Status = "FINISHED"
     open_sink: OpenSink | None = None
     series: Following | None = None
 

@@ -278,6 +278,8 @@ class Connection:
         Of the client.
     notes : tuple of str
         One line each: a repaired assignment, an old ``./mlruns`` store, an experiment just created.
+    connected : bool
+        False where this is what the next run will connect to.
     """
 
     uri: str
@@ -289,6 +291,7 @@ class Connection:
     experiment_url: str
     mlflow_version: str
     notes: tuple[str, ...] = ()
+    connected: bool = True
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _EVERYTHING = "*"
 _CELL_SECONDS = 2.5
+_STEP_BY_STEP = "see it step by step with --check"
 
 
 class Session:
@@ -51,6 +52,9 @@ class Session:
     ----------
     connection : Connection or None
         Where this kernel tracks to, once decided.
+    refused : tuple of (str, str or None), or None
+        Why the place that the user named could not be connected, and what MLflow itself tracked to then; None where
+        nothing was refused, or something is connected.
     open_runs : list of OpenRun
         Outermost first.
     news : list of str
@@ -65,6 +69,7 @@ class Session:
         self.namespace = namespace
         self.hidden = hidden
         self.connection: Connection | None = None
+        self.refused: tuple[str, str | None] | None = None
         self.open_runs: list[OpenRun] = []
         self.previous: dict[str, tuple[Mapping[str, str], Mapping[str, float]] | None] = {}
         self.executed: dict[int, tuple[str, str, float]] = {}
@@ -120,36 +125,58 @@ class Session:
         """
         if any(opened.is_tracked for opened in self.open_runs):
             raise MlflowMagicsError("a run is open; end it (%mlflow_end) before connecting elsewhere")
+        from . import sending
         from .tracking import connection, context, fluent, models
-        from .tracking.guards import unseeded
+        from .tracking.guards import reason, unseeded
 
-        with unseeded():
-            self.connection = connection.connect(
-                uri,
-                experiment=experiment,
-                registry_uri=registry_uri,
-                folder=context.notebook_folder(self.namespace),
-                config=config,
-                sign_in=sign_in,
-                offline=offline,
-                within_seconds=within_seconds,
-            )
-            if self._fluent is None:
-                self._fluent = fluent.FluentRuns(self._named_run)
+        def made(connected: Connection) -> None:
+            self.connection, self.refused = connected, None
+            self._fluent = self._fluent or fluent.FluentRuns(self._named_run)
             self._fluent.install()
             models.install_alias()
-        from . import sending
 
+        try:
+            with unseeded():
+                found = connection.connect(
+                    uri,
+                    experiment=experiment,
+                    registry_uri=registry_uri,
+                    folder=context.notebook_folder(self.namespace),
+                    config=config,
+                    sign_in=sign_in,
+                    offline=offline,
+                    within_seconds=within_seconds,
+                    then=made,
+                )
+        except BaseException as error:
+            # An interrupt too. The user named a place: what comes next must not go to another one unasked.
+            if self.connection is None and (uri or config or experiment or registry_uri):
+                why = str(error) if isinstance(error, MlflowMagicsError) else "it was interrupted"
+                self.refused = why, connection.user_set()
+            self._tell()
+            if isinstance(error, Exception) and not isinstance(error, MlflowMagicsError):
+                # What a plugin, a file system or a strange machine comes up with.
+                raise ConnectionFailedError(
+                    connection.mask(uri or "the store"), reason(error), _STEP_BY_STEP
+                ) from error
+            raise
         sending.recover(self)  # what waits for this store may have waited for these credentials
         self._tell()
-        return self.connection
+        return found
 
-    def disconnect(self) -> None:
-        """End the runs that are open and take back all that :meth:`connect` put in place."""
+    def disconnect(self, status: Status | None = None) -> None:
+        """End the runs that are open and take back all that :meth:`connect` put in place.
+
+        Parameters
+        ----------
+        status : {"FINISHED", "FAILED", "KILLED"}, optional
+            How the runs end; each as the last cell under it, if not given.
+        """
         if os.getpid() != self._pid:
             return  # a forked child at its exit: the runs are its parent's
         while self.open_runs:
-            self.close(self.open_runs[-1], "FINISHED")
+            opened = self.open_runs[-1]
+            self.close(opened, status or opened.last_cell)
         if self._autologged:
             from .tracking import autolog
 
@@ -162,8 +189,65 @@ class Session:
             models.remove_alias()
             connection.disconnect()
         self._fluent = None
-        self.connection = None
+        self.connection = self.refused = None
         self._tell()
+
+    def expect_place(self) -> None:
+        """See that what follows does not go to a store that nobody named.
+
+        Raises
+        ------
+        TrackingError
+            The place that the user named was refused, and none was named since.
+        """
+        if self.refused is None or self.connection is not None:
+            return
+        from .tracking import connection
+
+        why, tracked_to = self.refused
+        if connection.user_set() != tracked_to:
+            self.refused = None  # mlflow.set_tracking_uri names one
+            return
+        raise TrackingError(f"%mlflow_connect failed ({why}); connect again, or %mlflow_connect local")
+
+    def next_run(self) -> Connection:
+        """Return where the next run goes: also after ``mlflow.set_experiment`` and ``mlflow.set_tracking_uri``.
+
+        Nothing is asked of a store: an experiment whose name nobody has seen is told by its id.
+
+        Returns
+        -------
+        Connection
+            The connection; or, with ``connected`` false, as much as is known of the one that the next run will make.
+
+        Raises
+        ------
+        MlflowMagicsError
+            The place that the user named was refused, or none can be read in what he said.
+        """
+        from .tracking import connection, context
+
+        self.expect_place()
+        if self.connection is None or (not self.open_runs and connection.has_moved()):
+            return connection.expected(context.notebook_folder(self.namespace))
+        return connection.with_chosen_experiment(self.connection)
+
+    def note_cell(self, status: Status) -> None:
+        """Remember how a cell ended, or that one is running (``"KILLED"``), for the runs that span cells.
+
+        Parameters
+        ----------
+        status : {"FINISHED", "FAILED", "KILLED"}
+            What such a run ends as, should the kernel end now.
+        """
+        spanning = [opened for opened in self.open_runs if opened.source is None and opened.run is not None]
+        if not spanning:
+            return
+        from . import recording
+
+        for opened in spanning:
+            opened.last_cell = status
+        recording.note_ends(spanning)
 
     @property
     def fluent(self) -> FluentRuns:
@@ -236,6 +320,7 @@ class Session:
             if words[-1:] == ("off",):
                 notes += autolog.turn_off(words[:-1]).notes
             elif words != ("status",):
+                self.expect_place()
                 if self.connection is None:
                     notes += _connected(self.connect())
                 notes += autolog.turn_on(words, options).notes
@@ -464,6 +549,7 @@ class Session:
         asked = bool(opened.options.run_id or opened.options.experiment)
         with unseeded():
             try:
+                self.expect_place()
                 if self.connection is None or (not self.open_runs and connection.has_moved()):
                     opened.notes += _connected(self.connect(within_seconds=_CELL_SECONDS))
                 recording.begin(self, opened)

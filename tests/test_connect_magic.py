@@ -5,13 +5,17 @@ from __future__ import annotations
 import gc
 import json
 import os
+import random
 import re
 import shutil
+import signal
+import sys
 
 import mlflow
 import pytest
 from mlflow import MlflowClient
 
+from mlflow_magics.tracking import footprint
 from mlflow_magics.tracking.azure import plugin
 from tests.rig.servers import StatusServer, refused_port
 
@@ -366,3 +370,232 @@ class TestWhatIsShown:
         shell.run_cell("%mlflow_autolog status")
         assert "sklearn" in capsys.readouterr().out
         assert not os.listdir(folder)
+
+
+class TestWhereTheNextRunGoes:
+    def status(self, shell, capsys):
+        capsys.readouterr()
+        assert shell.run_cell("%mlflow_status").success
+        return " ".join(capsys.readouterr().out.split())
+
+    def test_also_before_anything_is_connected(self, stored, capsys, monkeypatch, store_at):
+        assert "not connected; the next run goes to mlflow.db (the local default)" in self.status(stored, capsys)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", store_at("variable"))
+        assert "the next run goes to variable/mlflow.db (MLFLOW_TRACKING_URI)" in self.status(stored, capsys)
+
+    @pytest.mark.parametrize(
+        "code",
+        [
+            "mlflow.set_experiment('mine');",
+            "mlflow.set_experiment(experiment_id=mlflow.MlflowClient().create_experiment('mine'));",
+            "def of_a_library():\n    mlflow.set_experiment('mine')\nof_a_library()",
+        ],
+    )
+    def test_after_a_set_experiment(self, stored, connect, capsys, code):
+        connect("-e ours")
+        assert stored.run_cell(f"import mlflow\n{code}").success
+        assert "experiment mine" in self.status(stored, capsys)
+        header = stored.magics_manager.registry["MlflowMagics"]
+        assert header.session.next_run().experiment_name == "mine"
+
+    def test_after_a_set_tracking_uri(self, stored, connect, capsys, store_at):
+        elsewhere = store_at("elsewhere")
+        connect("-e ours")
+        stored.run_cell(f"import mlflow\nmlflow.set_tracking_uri({elsewhere!r})")
+        shown = self.status(stored, capsys)
+        assert "the next run goes to elsewhere/mlflow.db (mlflow.set_tracking_uri)" in shown
+        stored.run_cell("%%mlflow_run there\na = 1\n")
+        assert [run.info.run_name for run in MlflowClient(elsewhere).search_runs(["0"])] == ["there"]
+        assert "connected to elsewhere/mlflow.db" in self.status(stored, capsys)
+
+    def test_a_variable_that_changed_since_is_told(self, stored, connect, capsys, monkeypatch, store_at):
+        connect()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", store_at("variable"))
+        shown = self.status(stored, capsys)
+        assert "connected to mlflow.db" in shown
+        assert "MLFLOW_TRACKING_URI changed since: %mlflow_connect goes by it, the next run does not" in shown
+
+    def test_where_nothing_can_be_read_in_what_was_said(self, stored, capsys, monkeypatch):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "htp://host:5000")
+        shown = self.status(stored, capsys)
+        assert "runs are not tracked until %mlflow_connect succeeds" in shown
+        assert "did you mean http://host:5000?" in shown
+
+    def test_the_panels_head_says_so_too(self, stored, connect, store_at):
+        from mlflow_magics.desk import SessionDesk
+
+        session = stored.magics_manager.registry["MlflowMagics"].session
+        desk = SessionDesk(session, lambda: False, list, lambda job: job())
+        connect("-e ours")
+        stored.run_cell("import mlflow\nmlflow.set_experiment('mine');")
+        assert desk.header().experiment_name == "mine"
+        stored.run_cell(f"mlflow.set_tracking_uri({store_at('elsewhere')!r})")
+        header = desk.header()
+        assert header.where == "elsewhere/mlflow.db"
+        assert header.said == "the next run goes there (mlflow.set_tracking_uri)"
+
+
+class TestAfterARefusal:
+    @pytest.mark.parametrize(
+        "words",
+        [
+            "htp://host:5000",
+            "http://127.0.0.1:9",
+            "sqlite:///no/such/folder/x.db",
+            "--config nowhere.json",
+            "local -e gone",
+        ],
+    )
+    def test_runs_go_to_no_store_that_nobody_named(self, stored, connect, refused, capsys, folder, words):
+        if words.startswith("local"):
+            client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+            client.delete_experiment(client.create_experiment("gone"))
+        before = (folder / "mlflow.db").read_bytes()
+        refused(words)
+        capsys.readouterr()
+        assert stored.run_cell("%%mlflow_run\na = 1\n").success
+        shown = " ".join(capsys.readouterr().out.split())
+        assert shown.count("not tracked: %mlflow_connect failed") == 1
+        assert "connect again, or %mlflow_connect local" in shown
+        assert (folder / "mlflow.db").read_bytes() == before
+        stored.run_cell("%mlflow_status")
+        assert "runs are not tracked until %mlflow_connect succeeds" in " ".join(capsys.readouterr().out.split())
+        for magic in ("%mlflow_runs", "%mlflow_autolog sklearn"):
+            assert "%mlflow_connect failed" in str(stored.run_cell(magic).error_in_exec)
+        connect("local")
+        stored.run_cell("%%mlflow_run\na = 1\n")
+        assert len(MlflowClient().search_runs(["0"])) == 1
+
+    def test_a_store_that_is_named_afterwards_is_taken(self, stored, refused, store_at):
+        elsewhere = store_at("elsewhere")
+        refused("htp://host:5000")
+        stored.run_cell(f"import mlflow\nmlflow.set_tracking_uri({elsewhere!r})")
+        stored.run_cell("%%mlflow_run\na = 1\n")
+        assert len(MlflowClient(elsewhere).search_runs(["0"])) == 1
+
+    def test_an_earlier_connection_goes_on_and_the_line_says_so(self, stored, connect, refused, folder):
+        connect("-e kept")
+        assert "(still connected to mlflow.db)" in refused("http://127.0.0.1:9")
+        stored.run_cell("%%mlflow_run\na = 1\n")
+        found = MlflowClient().get_experiment_by_name("kept")
+        assert len(MlflowClient().search_runs([found.experiment_id])) == 1
+
+
+class TestAFailedConnectLeavesTheEarlierOneWhole:
+    @pytest.fixture
+    def whole(self, stored, connect, folder, store_at):
+        """Connected to one store; a second lies beside it. Tell what is connected, and that a run arrives there."""
+        from mlflow.tracking._tracking_service.utils import _get_store, _tracking_store_registry
+
+        from mlflow_magics.tracking import localstore, patience, store
+
+        store_at("other")
+        connect("-e kept")
+        session = stored.magics_manager.registry["MlflowMagics"].session
+
+        def state():
+            registered = _tracking_store_registry._registry
+            return (
+                footprint.take(),
+                localstore.roots(),
+                dict(registered),
+                store.current(),
+                session.connection,
+                _get_store(),
+                len(patience._originals),
+                {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_")},
+            )
+
+        return state
+
+    @pytest.mark.parametrize(
+        ("stage", "words"),
+        [
+            ("parse", "htp://host"),
+            ("probe", "http://127.0.0.1:9"),
+            ("experiment", "other -e gone"),
+            ("experiment's name", "other -e " + "x" * 600),
+            ("outbox", "other"),
+            ("plugin", "other"),
+            ("sign-in", "azureml://westeurope.api.azureml.ms/mlflow/v1.0/subscriptions/s/resourceGroups/r/providers/"
+                        "Microsoft.MachineLearningServices/workspaces/w"),
+        ],
+    )  # fmt: skip
+    def test_at_every_stage(self, stored, refused, whole, folder, monkeypatch, stage, words):
+        from mlflow_magics.tracking import store
+        from mlflow_magics.tracking.azure import entering
+
+        if stage == "experiment":
+            client = MlflowClient(f"sqlite:///{folder}/other/mlflow.db")
+            client.delete_experiment(client.create_experiment("gone"))
+        if stage == "outbox":
+            monkeypatch.setattr(store, "Outbox", lambda *_, **__: (_ for _ in ()).throw(OSError("no room")))
+        if stage == "plugin":
+            monkeypatch.setattr(store, "plain", lambda *_: (_ for _ in ()).throw(RuntimeError("a plugin's own")))
+        if stage == "sign-in" and plugin.is_installed():
+            monkeypatch.setattr(entering.signin, "sign_in", lambda *_, **__: (_ for _ in ()).throw(OSError("no net")))
+        before = whole()
+        assert "(still connected to mlflow.db)" in refused(words)
+        assert whole() == before
+        assert stored.run_cell("%%mlflow_run\na = 1\n").success
+        found = MlflowClient(f"sqlite:///{folder}/mlflow.db").get_experiment_by_name("kept")
+        assert len(MlflowClient(f"sqlite:///{folder}/mlflow.db").search_runs([found.experiment_id])) == 1
+
+    @pytest.mark.slow
+    def test_at_a_ctrl_c_at_any_moment(self, stored, whole, folder, capsys):
+        """A real signal at lines of our own code, spread over the whole of a connect that would succeed."""
+        session = stored.magics_manager.registry["MlflowMagics"].session
+        rooms = (
+            "connection.py",
+            "store.py",
+            "footprint.py",
+            "localstore.py",
+            "experiments.py",
+            "outbox.py",
+            "session.py",
+        )
+        here, there = f"sqlite:///{folder}/mlflow.db", f"sqlite:///{folder}/other/mlflow.db"
+
+        def connect(strike):
+            seen = 0
+
+            def trace(frame, event, _):
+                nonlocal seen
+                name = frame.f_code.co_filename
+                if "mlflow_magics" not in name or not name.endswith(rooms):
+                    return None
+                if event == "line":
+                    seen += 1
+                    if seen == strike:
+                        signal.raise_signal(signal.SIGINT)
+                return trace
+
+            sys.settrace(trace)
+            try:
+                result = stored.run_cell("%mlflow_connect other -e there")
+            finally:
+                sys.settrace(None)
+            return result, seen
+
+        _, lines = connect(0)
+        assert stored.run_cell("%mlflow_connect local -e kept").success
+        for strike in random.sample(range(1, lines), 40):
+            before = whole()
+            result, _ = connect(strike)
+            if session.connection.uri == here:
+                assert type(result.error_in_exec) is KeyboardInterrupt
+                assert whole() == before, strike
+            now = session.connection.uri
+            assert now in (here, there)
+            state = whole()
+            assert state[0][footprint.TRACKING_URI] == now, strike
+            assert state[3].tracking_uri == now
+            assert not state[3].foreign
+            assert state[5]._outbox is state[3]
+            name = f"run-{strike}"
+            assert stored.run_cell(f"%%mlflow_run {name}\na = 1\n").success
+            client = MlflowClient(now)
+            found = client.get_experiment_by_name("kept" if now == here else "there")
+            assert name in [run.info.run_name for run in client.search_runs([found.experiment_id])], strike
+            if now != here:
+                assert stored.run_cell("%mlflow_connect local -e kept").success

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from ..records import CheckStep, Connection, Integration, Sync, Waiting
 from . import html, parts, text, words
@@ -114,30 +113,32 @@ def status(
     open_runs: Sequence[tuple[str, str, str]],
     waiting: Waiting | None = None,
     news: Sequence[str] = (),
+    refused: str = "",
 ) -> Block:
     """Show where runs go and which are open.
 
     Parameters
     ----------
     connection : Connection or None
-        None before the first connect.
+        Where the next run goes; None where it goes nowhere.
     open_runs : sequence of (str, str, str)
         Name, run id and URL (may be empty) of each open run, the outermost first.
     waiting : Waiting, optional
         What the store has not taken yet.
     news : sequence of str, optional
         What happened in the background.
+    refused : str, optional
+        Why the place that the user named could not be connected, where nothing is.
 
     Returns
     -------
     Block
         The connection, then the runs; where there is none, how to get one; then what is waiting, run by run.
     """
-    if connection is not None:
-        connection = replace(connection, notes=())  # they told what connecting did, then
     runs = [(clean(name), clean(run_id), html.safe_url(url)) for name, run_id, url in open_runs]
-    written = _text_connection(connection) if connection else [_NOT_CONNECTED]
-    shown = _html_connection(connection) if connection else [parts.line(html.words(_NOT_CONNECTED))]
+    missing = f"{_REFUSED} ({clean(refused, 300)})" if refused else _NOT_CONNECTED
+    written = _text_connection(connection) if connection else text.wrap(missing, text.WIDTH)
+    shown = _html_connection(connection) if connection else [parts.line(html.text(missing))]
     for name, run_id, url in runs:
         written += text.paragraph("open run", f"{name} ({run_id})") + ([f"  {url}"] if url else [])
         label = html.link(html.element("strong", html.text(name)), url)
@@ -258,6 +259,7 @@ def notes(lines: Iterable[str]) -> Block:
 
 
 _NOT_CONNECTED = "not connected: %mlflow_connect connects, and so does the first %%mlflow_run"
+_REFUSED = "not connected, and runs are not tracked until %mlflow_connect succeeds"
 _NO_RUN = "none; %%mlflow_run opens one for a cell, %mlflow_start for several"
 
 
@@ -269,11 +271,15 @@ def _text_connection(connection: Connection) -> list[str]:
         f"mlflow {clean(connection.mlflow_version)}",
     )
     return [
-        *text.heading(f"✓ connected to {clean(connection.where)} ({clean(connection.origin)})"),
+        *text.heading(f"{_head(connection)} {clean(connection.where)} ({clean(connection.origin)})"),
         *(f"  {line}" for line in text.wrap(" · ".join(facts), text.WIDTH - 2)),
         *([f"  {url}"] if url else []),
         *_text_notes([clean(note, 300) for note in connection.notes]),
     ]
+
+
+def _head(connection: Connection) -> str:
+    return "✓ connected to" if connection.connected else "not connected; the next run goes to"
 
 
 def _html_connection(connection: Connection) -> list[html.Markup]:
@@ -285,7 +291,7 @@ def _html_connection(connection: Connection) -> list[html.Markup]:
     )
     return [
         parts.line(
-            parts.pill("✓ connected to", parts.GREEN),
+            parts.pill(_head(connection), parts.GREEN if connection.connected else parts.AMBER),
             html.element("strong", html.text(clean(connection.where)), style="font-weight:600"),
             parts.subdued(html.words(" ("), html.text(clean(connection.origin)), html.words(")")),
         ),

@@ -6,10 +6,12 @@ globals of MLflow's modules, so that the user's own ``mlflow.log_metric`` goes w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import mlflow
@@ -19,12 +21,13 @@ from ..records import Connection, SignIn
 from . import discover, footprint, limits, localstore, probe, store
 from .azure import entering
 from .diagnosis import ReachError
-from .experiments import Experiment, find_or_create, unasked
+from .experiments import Experiment, find_or_create, opened, unasked
 from .footprint import Footprint, State
 from .links import experiment_url, run_url
 from .masking import mask, mask_text
+from .outbox import Outbox
 from .uris import Target
-from .waiting import within
+from .waiting import undisturbed, within
 
 __all__ = [
     "chosen_experiment",
@@ -47,6 +50,7 @@ class _Held:
 
     target: Target
     footprint: Footprint
+    origin: str
     experiments: dict[str, tuple[str, str]] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
 
@@ -66,6 +70,7 @@ def connect(
     sign_in: SignIn | None = None,
     offline: bool = False,
     within_seconds: float | None = None,
+    then: Callable[[Connection], object] = bool,
 ) -> Connection:
     """Track to a store from now on: our runs, autolog's, and the user's own MLflow calls.
 
@@ -91,6 +96,8 @@ def connect(
     within_seconds : float, optional
         How long a server may take to be reached; then the connection is made all the same, and what is written waits.
         Without it, an unreachable server is an error.
+    then : callable, optional
+        Called with the connection as soon as it is made, before a Ctrl-C can come between.
 
     Returns
     -------
@@ -103,42 +110,84 @@ def connect(
         If the store cannot be reached or used; then everything is as it was before.
     """
     global _held
-    here, before = footprint.take(), unconnected()
+    here, before, earlier = footprint.take(), unconnected(), _held
+    placed, sign_ins = localstore.roots(), entering.remember()
+    gone = "" if earlier is None or has_moved() else _gone()
+    anew = bool(gone) and uri is None and config is None
+    if anew and earlier is not None:
+        # Whatever rule had chosen the store that is missing: it is made anew, and goes on where it was.
+        outbox, uri, active = store.current(), earlier.target.uri, here[footprint.EXPERIMENT]
+        experiment = experiment or (outbox.experiment_named(active) if outbox is not None and active else None)
     choice = choose(uri, experiment, folder, config)
-    placed = localstore.roots()
+    if anew and earlier is not None:
+        choice = replace(choice, origin=earlier.origin)
     entered: entering.Entered | None = None
+    outbox = old = None
     try:
         if choice.target.kind == "azureml":
             choice, entered = _enter(choice, before, experiment, folder, offline, within_seconds, sign_in)
         trouble = entered.trouble if entered is not None else ""
         if not (offline or trouble):
             trouble = _reach(choice.target, before, within_seconds)
-        found, ours = _put_in_place(choice, before, registry_uri, asking=not (offline or trouble))
+        target = choice.target
+        existed = target.path is not None and target.path.is_file() and target.path.stat().st_size > 0
+        found, ours, plain = _put_in_place(choice, before, registry_uri, asking=not (offline or trouble))
+        if entered is not None:
+            ours |= entered.variables
+        outbox = store.prepare(plain, target.uri, mask(target.uri), offline=offline)
+        if trouble:
+            outbox.sender.unreachable(trouble)
+        if found.experiment_id:
+            outbox.know_experiment(found.experiment_id, found.name)
+        else:
+            found = replace(found, experiment_id=outbox.local_experiment(found.name))
+            ours |= {footprint.EXPERIMENT: found.experiment_id}
+            footprint.put({footprint.EXPERIMENT: found.experiment_id})
+        notes = [_anew(target, existed)] if gone and earlier is not None and target.uri == earlier.target.uri else []
+        notes += [f"{trouble}: what is logged is kept, and sent when it answers"] if trouble else []
+        notes = [_OFFLINE] if offline else notes
+        made = _record(choice, found, tuple(notes), entered.user if entered else "")
+        with undisturbed():
+            old = store.put(outbox)
+            discover.repair()
+            _held = _Held(target, Footprint(before, ours), choice.origin)
+            then(made)
     except BaseException:
         # An interrupt too: half a connection would send the user's next run to a place nobody chose.
-        localstore.place(placed)
-        footprint.put(here)
-        if entered is not None and (_held is None or _held.target.uri != entered.target.uri):
-            entering.leave(entered.target)
+        with undisturbed():
+            if _held is earlier:
+                localstore.place(placed)
+                footprint.put(here)
+                sign_ins()
+                if outbox is not None:
+                    outbox.close(0.0)
+            else:
+                _let_go(old, earlier, target)
         raise
-    discover.repair()
-    if _held is not None and _held.target.uri != choice.target.uri:
-        store.remove()  # what waits there is sent with that sign-in
-        entering.leave(_held.target)
-    if entered is not None:
-        ours |= entered.variables
-    _held = _Held(choice.target, Footprint(before, ours))
-    outbox = store.install(choice.target.uri, mask(choice.target.uri), offline=offline)
-    if trouble:
-        outbox.sender.unreachable(trouble)
-    if found.experiment_id:
-        outbox.know_experiment(found.experiment_id, found.name)
-    else:
-        found = replace(found, experiment_id=outbox.local_experiment(found.name))
-        footprint.put({footprint.EXPERIMENT: found.experiment_id})
-        _held.footprint = Footprint(before, {**ours, footprint.EXPERIMENT: found.experiment_id})
-    notes = [f"{trouble}: what is logged is kept, and sent when it answers"] if trouble else []
-    return _record(choice, found, (_OFFLINE,) if offline else tuple(notes), entered.user if entered else "")
+    _let_go(old, earlier, target)
+    return made
+
+
+def _gone() -> str:
+    """Return what happened to the file of the connected store; empty where it is there, or the store is none."""
+    outbox = store.current()
+    return outbox.delivery.file.gone() if outbox is not None else ""
+
+
+def _anew(target: Target, existed: bool) -> str:
+    if existed:
+        return f"{target.where} is another file than before: the runs that the earlier one held are not in it"
+    return f"{target.where} was deleted: it was made anew, without the runs that it held"
+
+
+def _let_go(old: Outbox | None, earlier: _Held | None, target: Target) -> None:
+    """Close what was connected before; what waits there is sent with that sign-in."""
+    if old is not None:
+        if old.tracking_uri == target.uri and old.delivery.file.gone():
+            old.start_over()
+        store.close(old)
+    if earlier is not None and earlier.target.uri != target.uri:
+        entering.leave(earlier.target)
 
 
 def disconnect() -> None:
@@ -243,6 +292,74 @@ def has_moved() -> bool:
     return (
         _held is not None and footprint.take()[footprint.TRACKING_URI] != _held.footprint.ours[footprint.TRACKING_URI]
     )
+
+
+def user_set() -> str | None:
+    """Return what ``mlflow.set_tracking_uri`` was called with; None if it was not, or not by the user."""
+    return unconnected()[footprint.TRACKING_URI]
+
+
+def with_chosen_experiment(connected: Connection) -> Connection:
+    """Return a connection with the experiment that new runs go to, as far as that is known without asking.
+
+    Parameters
+    ----------
+    connected : Connection
+        As :func:`connect` returned it.
+
+    Returns
+    -------
+    Connection
+        With the experiment of the user's own ``mlflow.set_experiment``, and a note where a variable says otherwise.
+    """
+    if _held is None:
+        return connected
+    here, ours = footprint.take(), _held.footprint.ours
+    notes: tuple[str, ...] = ()
+    changed = [
+        name for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME") if here[name] not in (None, ours[name])
+    ]
+    if changed and not has_moved():
+        notes = (f"{' and '.join(changed)} changed since: %mlflow_connect goes by it, the next run does not",)
+    if (chosen := _held.footprint.chosen_since(here)) is not None:
+        outbox = store.current()
+        seen = outbox.experiment_named(chosen) if outbox is not None else ""
+        name = seen or _held.names.get(chosen, "") or f"id {chosen}"
+        url = experiment_url(connected.uri, chosen)
+        connected = replace(connected, experiment_id=chosen, experiment_name=name, experiment_url=url)
+    return replace(connected, notes=notes)
+
+
+_expected: tuple[object, Connection] | None = None
+
+
+def expected(folder: str | None) -> Connection:
+    """Return what the next run will connect to, without going there.
+
+    Parameters
+    ----------
+    folder : str or None
+        The notebook's folder.
+
+    Returns
+    -------
+    Connection
+        Not connected; worked out again only where what it depends on has changed.
+
+    Raises
+    ------
+    ConnectionFailedError
+        If what applies cannot be read as a tracking URI.
+    """
+    global _expected
+    depends_on = footprint.take(), discover.assignments(), folder, os.getcwd(), _held is None
+    if _expected is None or _expected[0] != depends_on:
+        choice = choose(None, None, folder)
+        wanted = choice.wanted
+        found = Experiment(wanted.experiment_id or "", wanted.name or f"id {wanted.experiment_id}")
+        made = _record(choice, found, (), "")
+        _expected = depends_on, replace(made, notes=(), connected=False)
+    return _expected[1]
 
 
 @contextmanager
@@ -386,12 +503,13 @@ def _reach(target: Target, before: State, seconds: float | None) -> str:
 
 def _put_in_place(
     choice: discover.Choice, before: State, registry_uri: str | None, *, asking: bool
-) -> tuple[Experiment, State]:
+) -> tuple[Experiment, State, Any]:
     target = choice.target
     patience = limits.absent(before)
     footprint.put(patience)
     localstore.place({target.uri: str(target.artifacts)} if target.artifacts else {})
-    found = find_or_create(target, choice.wanted) if asking else unasked(choice.wanted)
+    plain = opened(target, choice.wanted)
+    found = find_or_create(target, choice.wanted, plain) if asking else unasked(choice.wanted)
     known = found.experiment_id or None
     ours: State = {
         **before,
@@ -408,7 +526,7 @@ def _put_in_place(
     if registry_uri is not None:
         ours[footprint.REGISTRY_URI] = ours["MLFLOW_REGISTRY_URI"] = registry_uri
     footprint.put(ours)
-    return found, ours
+    return found, ours, plain
 
 
 def _record(choice: discover.Choice, found: Experiment, notes: tuple[str, ...], user: str) -> Connection:

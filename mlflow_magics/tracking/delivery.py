@@ -25,6 +25,7 @@ from .ledger import LOCAL
 from .overflow import Kind, Overflow
 from .patience import patience, retry_after
 from .points import Point, PointLog
+from .storefile import Watch
 from .verdicts import UnavailableError, limit_of, unavailable, verdict
 
 ORIGIN_TAG = "mlflow_magics.origin"
@@ -85,6 +86,8 @@ class Delivery:
         Keys of which the store has taken points.
     withdrawn : set of int
         Keys whose points are not sent any more: the author logs the same.
+    file : Watch
+        The file of the store, where it is one.
     """
 
     def __init__(
@@ -102,6 +105,7 @@ class Delivery:
         self.tracking_uri = tracking_uri
         self.spilled = spilled if spilled is not None else []
         self.allowance = allowance or allowances.of(tracking_uri)
+        self.file = Watch(tracking_uri)
         self.overflow = Overflow(journal, self.allowance)
         self.position = int(journal.fact("position") or 0)
         self.remotes = {run.id: run.remote for run in journal.runs() if run.remote}
@@ -204,6 +208,17 @@ class Delivery:
                 self.store.search_experiments(max_results=1)
         except _RefusedError:
             return  # an answer too
+
+    def expect_file(self) -> None:
+        """See that the file of the store is the one that was opened.
+
+        Raises
+        ------
+        UnavailableError
+            It was deleted or replaced: what is sent now would be lost with it.
+        """
+        if gone := self.file.gone():
+            raise UnavailableError(gone, passing=True)
 
     def retry_files(self) -> None:
         """Try files again in the next round, although their store has just not taken them."""
@@ -581,6 +596,7 @@ class Delivery:
     @contextmanager
     def _asking(self, seconds: float | None = SECONDS) -> Iterator[None]:
         """Turn what a request raises into what it means."""
+        self.expect_file()
         try:
             with patience(seconds):
                 yield

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow.tracking._tracking_service.utils import _get_store
 
 from ..errors import ConnectionFailedError, ExperimentError
-from . import allowances
+from . import allowances, store
 from .discover import Wanted
 from .localstore import quiet
 from .masking import mask, one_line
+from .probe_local import NEWER, is_known
 from .uris import Target
 
 
@@ -35,7 +35,34 @@ class Experiment:
     created: bool = False
 
 
-def find_or_create(target: Target, wanted: Wanted) -> Experiment:
+def opened(target: Target, wanted: Wanted) -> Any:
+    """Open a store as MLflow itself does; a new SQLite store is made.
+
+    Parameters
+    ----------
+    target : Target
+        The store.
+    wanted : Wanted
+        The experiment that will be asked for.
+
+    Returns
+    -------
+    mlflow.store.tracking.AbstractStore
+        MLflow's own.
+
+    Raises
+    ------
+    ConnectionFailedError
+        If it cannot be opened.
+    """
+    try:
+        with quiet():
+            return store.plain(target.uri)
+    except Exception as error:  # stores and plugins raise what they like; all end as one error of ours
+        raise explained(error, target, wanted) from error
+
+
+def find_or_create(target: Target, wanted: Wanted, asked: Any = None) -> Experiment:
     """Find the experiment; make it if its name is new.
 
     Parameters
@@ -44,6 +71,8 @@ def find_or_create(target: Target, wanted: Wanted) -> Experiment:
         The store, known to be reachable.
     wanted : Wanted
         The experiment, by name or id.
+    asked : mlflow.store.tracking.AbstractStore, optional
+        What to ask; what MLflow has for the store if not given.
 
     Returns
     -------
@@ -64,7 +93,7 @@ def find_or_create(target: Target, wanted: Wanted) -> Experiment:
         allowances.check_experiment(target.uri, wanted.name)
     try:
         with quiet():
-            return _find_or_create(MlflowClient(tracking_uri=target.uri), target, wanted)
+            return _find_or_create(asked or _get_store(target.uri), target, wanted)
     except ConnectionFailedError:
         raise
     except Exception as error:  # stores and plugins raise what they like; all end as one error of ours
@@ -89,7 +118,7 @@ def unasked(wanted: Wanted) -> Experiment:
     return Experiment("", wanted.name or "Default")
 
 
-def _find_or_create(client: MlflowClient, target: Target, wanted: Wanted) -> Experiment:
+def _find_or_create(client: Any, target: Target, wanted: Wanted) -> Experiment:
     if wanted.experiment_id is not None:
         try:
             return _active(client.get_experiment(wanted.experiment_id), target)
@@ -103,7 +132,7 @@ def _find_or_create(client: MlflowClient, target: Target, wanted: Wanted) -> Exp
     if found is not None:
         return _active(found, target)
     try:
-        return Experiment(str(client.create_experiment(name)), name, created=True)
+        return Experiment(str(client.create_experiment(name, None, None)), name, created=True)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
@@ -158,9 +187,7 @@ def explained(error: Exception, target: Target, wanted: Wanted) -> ConnectionFai
 
 def _schema_mend(target: Target, text: str) -> str:
     # A revision this MLflow ships a migration for is older than it; an unknown one was written by a newer MLflow.
-    import mlflow.store.db_migrations as migrations
-
-    known = {path.name.split("_")[0] for path in (Path(next(iter(migrations.__path__))) / "versions").glob("*.py")}
-    if any(f"found version {revision}," in text for revision in known):
+    found = re.search(r"found version (\w+)", text)
+    if found is not None and is_known(found[1]):
         return f"it was made by an older MLflow: back it up, then run `mlflow db upgrade {mask(target.uri)}`"
-    return "it was made by a newer MLflow: pip install --upgrade mlflow, then restart the kernel"
+    return ": ".join(NEWER)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from ..errors import MlflowMagicsError, TrackingError
 from ..untouched import untouched
 from .masking import one_line
+from .silence import silence
 
 # Timeouts reach us through requests, urllib3 and MLflow, each with an error of its own; the words are the same.
 _WAITED = re.compile(r"tim(ed?|e-?) ?out", re.IGNORECASE)
@@ -61,7 +62,8 @@ def as_tracking_error() -> Iterator[None]:
         Something failed that is not an error of ours already.
     """
     try:
-        yield
+        with silence():
+            yield
     except MlflowMagicsError:
         raise
     except Exception as error:

@@ -32,6 +32,9 @@ FORMAT = 1
 LIMIT_BYTES = 2 << 30
 """How much one journal may hold before writes are refused."""
 
+ENDS = "ends"
+"""The fact that says what open runs end as, should their kernel be killed: JSON, run id to status."""
+
 _HALF_MADE_SECONDS = 60.0
 
 _SCHEMA = """

@@ -33,6 +33,11 @@ def know_tenant(uri: str, tenant: str) -> None:
         _tenants.pop(uri, None)
 
 
+def tenants() -> dict[str, str]:
+    """Return what :func:`know_tenant` was told: tracking URI to tenant."""
+    return dict(_tenants)
+
+
 def forget_tenants() -> None:
     """Forget what :func:`know_tenant` was told."""
     _tenants.clear()

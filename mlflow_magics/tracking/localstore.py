@@ -16,6 +16,9 @@ from typing import Any
 
 from mlflow.tracking._tracking_service.utils import _tracking_store_registry
 
+from . import storefile
+from .silence import silence
+
 _roots: dict[str, str] = {}
 _previous: Callable[..., Any] | None = None
 _ours: Callable[..., Any] | None = None
@@ -70,7 +73,8 @@ def _register() -> None:
     # wraps: MLflow reads the builder's module to tell its own stores from foreign ones.
     @functools.wraps(previous)
     def build(store_uri: str, artifact_uri: str | None = None, **rest: Any) -> Any:
-        return previous(store_uri=store_uri, artifact_uri=artifact_uri or _root_of(store_uri), **rest)
+        root = artifact_uri or _root_of(store_uri)
+        return storefile.opened(store_uri, lambda uri: previous(store_uri=uri, artifact_uri=root, **rest))
 
     _previous, _ours = previous, build
     _tracking_store_registry.register("sqlite", build)
@@ -96,7 +100,8 @@ def quiet() -> Iterator[None]:
     disabled = root.manager.disable
     logging.disable(max(disabled, logging.INFO))
     try:
-        yield
+        with silence():
+            yield
     finally:
         logging.disable(disabled)
         for logger, level, handlers, propagate in before:

@@ -23,6 +23,12 @@ _AUTHORIZATION = re.compile(r"\b(Bearer|Basic)\s+[\w.+/=~\-]{6,}", re.IGNORECASE
 _LOOKED = 10_000
 """Characters of a message that are looked at, to make one line of it."""
 
+# SQLAlchemy's errors: what the database said, in between its class, the statement, and where to read more.
+_SQL = re.compile(
+    r"\((?:sqlite3|[\w.]*psycopg2?|pymysql|MySQLdb|pyodbc)[\w.]*\.\w+\)\s*"
+    r"|\s*\[SQL:.*|\s*\(Background on this error at:.*",
+    re.DOTALL,
+)
 _SECRET_VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "AZURE_CLIENT_SECRET", "MSI_SECRET")
 
 
@@ -85,10 +91,10 @@ def one_line(text: str, limit: int = 300) -> str:
     Returns
     -------
     str
-        Credentials masked, white space collapsed, cut with an ellipsis.
+        Credentials masked, an error of a database without its SQL, white space collapsed, cut with an ellipsis.
     """
     # The rest is not looked at, and is not shown; what was cut through is in the last of it.
     if len(text) > _LOOKED:
         text = mask_text(text[:_LOOKED])[:-1_000]
-    line = " ".join(mask_text(text).split())
+    line = " ".join(_SQL.sub("", mask_text(text)).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"

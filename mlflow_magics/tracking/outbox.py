@@ -141,8 +141,16 @@ class Outbox:
             # First: a kernel that is killed between the store's doing and its answer has still left a trace.
             asked = {"name": name, "started": started, "user": user, "tags": given, "asked": True}
             self.journal.add_run(RunEntry(run_id, "", experiment, asked, True, started))
+            given_up = threading.Event()
+
+            def create() -> Run:
+                made = self._create(experiment, user, started, given, name)
+                if given_up.is_set():
+                    self._made_late(run_id, made.info.run_id)
+                return made
+
             try:
-                run = within(CREATE_SECONDS, lambda: self._create(experiment, user, started, given, name))
+                run = within(CREATE_SECONDS, create)
                 account = account_of(run)
                 account.tags.update(given)
                 self._open(account, run.info.run_id, given)
@@ -150,6 +158,7 @@ class Outbox:
                 self._add_rest(run.info.run_id, rest, cuts)
                 return run
             except Exception as error:
+                given_up.set()
                 # Whatever a store raises: only what it will never take is the caller's business.
                 if verdict(error) == "refused" and not isinstance(error, TimeoutError):
                     self.journal.drop_run(run_id)
@@ -248,12 +257,22 @@ class Outbox:
             return make(())
         return self.opening(experiment_id, tags, name, make)
 
+    def _made_late(self, run_id: str, remote: str) -> None:
+        """Take a run away that the store made after all, where the sender had looked for it in vain and made another.
+
+        A file that another process holds, or a server that was only slow, does so.
+        """
+        with self.sender.busy:  # not between its looking and its making
+            if self.delivery.remotes.get(run_id, remote) != remote:
+                self.store.delete_run(remote)
+
     def _add_rest(self, run_id: str, tags: Mapping[str, str], cuts: list[str]) -> None:
         """Take in the tags that a run could not be created with."""
         self._cuts[run_id] += cuts
         self.values(run_id, {}, tags)
 
     def _create(self, experiment: str, user: str, started: int, tags: Mapping[str, str], name: str | None) -> Run:
+        self.delivery.expect_file()
         with patience(CREATE_SECONDS):
             entities = [RunTag(key, value) for key, value in tags.items()]
             return cast(Run, self.store.create_run(experiment, user, started, entities, name))
@@ -722,6 +741,26 @@ class Outbox:
         if lost:
             said.append(f"{lost} points were lost: the outbox is full, and the store takes nothing")
         return said
+
+    def start_over(self) -> None:
+        """Have what is waiting go to a store that knows none of our runs: its file was deleted, and is made anew.
+
+        The runs that something waits of are created again, with their names, tags and times. Their experiments are
+        looked for by their names.
+        """
+        keys = self.journal.keys()
+        of_points = {keys[number].run for number in self.points.tally(self.delivery.position) if number in keys}
+        waiting = {self.delivery.owner(run) for run in (*self.journal.waiting(), *of_points)}
+        names = {each: name for name, each in self._experiments.items()}
+        moved: dict[str, str] = {}
+        for run in self.journal.runs():
+            if run.id not in waiting or not run.creation.get("tags"):
+                continue  # what somebody else has made, and was gone on with here, nobody can make again
+            found = run.experiment
+            if found in names and not found.startswith(LOCAL) and found not in moved:
+                moved[found] = LOCAL + uuid.uuid4().hex
+                self.journal.add("", "experiment", {"local": moved[found], "name": names[found]})
+            self.journal.add_run(replace(run, remote="", experiment=moved.get(found, found)))
 
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
         """Send what can be sent, and leave the rest for the next kernel.

@@ -12,6 +12,9 @@ from .masking import one_line
 from .uris import Target, short_path
 from .waiting import within
 
+NEWER = ("it was made by a newer MLflow", "pip install --upgrade mlflow, then restart the kernel")
+"""What was seen, and the mend, of a schema that this MLflow does not know."""
+
 
 def reach_file(target: Target, path: Path) -> str:
     """See whether an SQLite store can be written; its folder is made if only that is missing.
@@ -55,7 +58,6 @@ def reach_file(target: Target, path: Path) -> str:
             if "alembic_version" not in tables:
                 return ""
             row = database.execute("SELECT version_num FROM alembic_version").fetchone()
-            return str(row[0]) if row else ""
         finally:
             database.close()
     except sqlite3.Error as error:
@@ -63,6 +65,19 @@ def reach_file(target: Target, path: Path) -> str:
         raise ReachError(
             "version", target.where, f"not usable as an SQLite database: {one_line(str(error))}", mend
         ) from error
+    revision = str(row[0]) if row else ""
+    if revision and not is_known(revision):
+        # Left alone: MLflow would first add the tables that it misses.
+        raise ReachError("version", target.where, "its schema is not that of this MLflow", ": ".join(NEWER))
+    return revision
+
+
+def is_known(revision: str) -> bool:
+    """Tell whether a schema is this MLflow's, or older: one that it has a migration for."""
+    import mlflow.store.db_migrations as migrations
+
+    folder = Path(next(iter(migrations.__path__))) / "versions"
+    return any(path.name.startswith(f"{revision}_") for path in folder.glob("*.py"))
 
 
 def _ensure_folder(folder: Path, where: str) -> None:

@@ -1,4 +1,4 @@
-"""What dead kernels have left behind: sent, and their open runs closed as KILLED.
+"""What dead kernels have left behind: sent, and their open runs closed, as KILLED if nothing better is known.
 
 ``python -m mlflow_magics.tracking.recovery`` does it in a process of its own: importing MLflow in a thread meets the
 user's own import of it half-way, and Python then breaks one of the two off as a deadlock.
@@ -13,11 +13,11 @@ from mlflow.entities import RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.tracking._tracking_service.utils import _get_store
 
-from . import journal, keptback, older_models, patience
+from . import journal, keptback, localstore, older_models, patience, silence, storefile
 from .azure import entering
 from .delivery import ORIGIN_TAG, Delivery
 from .guards import reason
-from .journal import Journal, JournalError, RunEntry
+from .journal import ENDS, Journal, JournalError, RunEntry
 from .masking import mask
 from .points import PointLog
 from .verdicts import UnavailableError, verdict
@@ -38,6 +38,7 @@ def recover(tracking_uri: str = "", address: str = "") -> list[str]:
     """
     said = []
     patience.install()
+    silence.install()
     for folder in journal.left_behind():
         try:
             found = journal.take_over(folder)
@@ -74,9 +75,16 @@ def _bring(found: Journal, tracking_uri: str, address: str) -> tuple[list[str], 
     if uri != address and "***" in uri:  # without the credentials it would only be refused
         return [f"{left}; %mlflow_connect to it sends them"], False
     uri = tracking_uri if uri == address else uri
-    trouble, killed = "", []
+    path = storefile.path_of(uri)
+    if path is not None and not path.is_file():  # it would be made anew, in a folder that somebody has deleted
+        mend = f"%mlflow_connect {mask(uri)} makes it anew and sends them, or delete {found.folder}"
+        return [f"{left}, whose file was deleted; {mend}"], False
+    trouble = ""
+    closed: list[tuple[str, str]] = []
     try:
         entering.enter_later(uri)
+        if path is not None:
+            localstore.place({uri: str(path.parent / "mlartifacts")})
         delivery = Delivery(found, points, older_models.over(_get_store(uri), uri), uri)
         delivery.spilled += [*points.held(), *keptback.left(found.folder)]
         while delivery.round(settled=True):
@@ -84,17 +92,20 @@ def _bring(found: Journal, tracking_uri: str, address: str) -> tuple[list[str], 
         if delivery.stage_aside():
             while delivery.round(settled=True):
                 pass
-        killed = [_kill(delivery, run) for run in found.runs() if run.open]
+        ends = json.loads(found.fact(ENDS) or "{}")
+        still_open = [run for run in found.runs() if run.open]
+        closed = [(_close(delivery, run, end), end) for run in still_open if (end := ends.get(run.id, "KILLED"))]
         trouble = delivery.files_trouble if found.rows() else ""
     except Exception as error:  # noqa: BLE001
         # The store is unavailable, mostly. Whatever else a store raises, what is left stays for the next kernel.
         trouble = reason(error)
     finally:
+        localstore.place({})
         points.close()
     if trouble:
         return [f"{left}, which cannot be sent now: {trouble}"], False
     said = [f"sent {_writes(delivery.sent)} that an earlier kernel left"] if delivery.sent else []
-    said += [f"run {name} was open when its kernel died: closed as KILLED" for name in killed if name]
+    said += [f"run {name} was open when its kernel died: closed as {end}" for name, end in closed if name]
     refused = [what for found_of_run in delivery.refused.values() for what, _ in found_of_run]
     if refused:
         said.append(f"{mask(uri)} refused {len(refused)} of them ({', '.join(refused[:3])}); the runs' tags tell why")
@@ -105,7 +116,7 @@ def _writes(many: int) -> str:
     return f"{many} write{'s' * (many != 1)}"
 
 
-def _kill(delivery: Delivery, entry: RunEntry) -> str:
+def _close(delivery: Delivery, entry: RunEntry, end: str) -> str:
     """Close a run with the time of its last write; return its name, or nothing where there is none to close."""
     with patience.patience():
         if entry.creation.get("asked"):
@@ -118,7 +129,7 @@ def _kill(delivery: Delivery, entry: RunEntry) -> str:
         try:
             run = delivery.store.get_run(remote)
             if run.info.status == "RUNNING" and run.info.lifecycle_stage == "active":
-                delivery.store.update_run_info(remote, RunStatus.from_string("KILLED"), entry.written, None)
+                delivery.store.update_run_info(remote, RunStatus.from_string(end), entry.written, None)
                 return str(run.info.run_name)
         except MlflowException as error:
             if verdict(error) != "refused":

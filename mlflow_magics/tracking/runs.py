@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from ..errors import MlflowMagicsError, TrackingError, UnknownNameError
 from ..records import Logged, Metric, Param, Status, Waiting
 from . import replay, store
 from .guards import as_tracking_error, reason
+from .journal import ENDS
 from .names import mend_metrics, mend_params, mend_tags
 from .outbox import Outbox, SeriesSink
 
@@ -526,6 +528,19 @@ def told(run_ids: Iterable[str]) -> list[tuple[str, str, str]]:
     return [
         (one.name, ids.get(one.run_id, one.run_id), ids.get(one.experiment_id, one.experiment_id)) for one in accounts
     ]
+
+
+def note_ends(ends: Mapping[str, Status]) -> None:
+    """Keep beside what is waiting what runs end as, should nobody live to end them.
+
+    Parameters
+    ----------
+    ends : mapping of str to {"FINISHED", "FAILED", "KILLED"}
+        By the run's id.
+    """
+    outbox = store.current()
+    if outbox is not None:
+        outbox.journal.note(ENDS, json.dumps(dict(ends)))
 
 
 def previous(experiment_id: str, tag: str, value: str, not_run: str) -> tuple[dict[str, str], dict[str, float]] | None:

@@ -9,11 +9,13 @@ for evaluation, scorers) passes through.
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from mlflow.entities import Experiment, ExperimentTag, Metric, Param, Run, RunInfo, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 from mlflow.store.entities import PagedList
 from mlflow.tracking import fluent
 from mlflow.tracking._tracking_service import utils
@@ -21,7 +23,7 @@ from mlflow.tracking._tracking_service.utils import _tracking_store_registry as 
 from mlflow.utils.async_logging.run_operations import RunOperations
 from mlflow.utils.uri import get_uri_scheme
 
-from . import artifacts, children, logged_models, older_models, patience, registering, replay
+from . import artifacts, children, logged_models, older_models, patience, registering, replay, silence
 from .ledger import LOCAL, Account
 from .outbox import CREATE_SECONDS, Outbox
 from .verdicts import explain, verdict
@@ -80,6 +82,7 @@ class OutboxStore(logged_models.ModelWrites):
 
         @functools.wraps(found)
         def after_all(*args: Any, **kwargs: Any) -> Any:
+            self._expect_file()
             self._outbox.flush(_READ_SECONDS)
             ids = self._outbox.ids
             return found(*(_known(each, ids) for each in args), **{k: _known(v, ids) for k, v in kwargs.items()})
@@ -244,9 +247,11 @@ class OutboxStore(logged_models.ModelWrites):
         remote = self._outbox.ids.get(experiment_id, experiment_id)
         if remote.startswith(LOCAL):
             return _experiment(remote, name)
-        return self._ask(  # type: ignore[no-any-return]
+        found = self._ask(
             lambda: self._wrapped.get_experiment(remote), (lambda: _experiment(experiment_id, name)) if name else None
         )
+        self._outbox.know_experiment(str(found.experiment_id), str(found.name))
+        return found  # type: ignore[no-any-return]
 
     def create_experiment(self, name: str, artifact_location: str | None = None, tags: Any = None) -> str:
         """Create an experiment: in the store if it answers, else when it does."""
@@ -261,17 +266,26 @@ class OutboxStore(logged_models.ModelWrites):
         """Set a tag of an experiment; where the store cannot be reached, MLflow's own error says so."""
         self._wrapped.set_experiment_tag(self._outbox.ids.get(experiment_id, experiment_id), tag)
 
+    def _expect_file(self) -> None:
+        """Raise MLflow's own error where the store's file is gone: SQLite would make an empty one to read from."""
+        if gone := self._outbox.delivery.file.gone():
+            raise MlflowException(gone, error_code=TEMPORARILY_UNAVAILABLE)
+
     def _ask(self, question: Callable[[], Any], known: Callable[[], Any] | None, *, read: bool = False) -> Any:
         """Ask the store, but no longer than a cell may wait; in an outage answer from what is known.
 
         What is known is less than the store has: reads ask it with ``--offline`` too, and as soon as all is sent.
         """
-        if self._outbox.foreign or known is None:
+        if self._outbox.foreign:
+            return question()
+        if known is None:
+            self._expect_file()
             return question()
         sender = self._outbox.sender
         if sender.state == "sending" or (read and (sender.state == "offline" or not self._outbox.waiting().total)):
 
             def asked() -> Any:
+                self._expect_file()
                 with patience.patience(CREATE_SECONDS):
                     return question()
 
@@ -284,15 +298,39 @@ class OutboxStore(logged_models.ModelWrites):
         return known()
 
 
+_asking = threading.local()
 _placed: tuple[str, Callable[..., Any], Callable[..., Any]] | None = None
 _outbox: Outbox | None = None
 
 
-def install(tracking_uri: str, address: str, *, offline: bool = False) -> Outbox:
-    """Put an outbox before a store, for all who ask MLflow for its tracking URI.
+def plain(tracking_uri: str) -> Any:
+    """Open a store as MLflow itself does, without an outbox before it, and without MLflow's memory of an earlier one.
 
     Parameters
     ----------
+    tracking_uri : str
+        Any tracking URI.
+
+    Returns
+    -------
+    mlflow.store.tracking.AbstractStore
+        New, but for what MLflow keeps of a database's connections.
+    """
+    builder = registry.get_store_builder(tracking_uri)
+    _asking.plain = True
+    try:
+        return builder(store_uri=tracking_uri, artifact_uri=None)
+    finally:
+        _asking.plain = False
+
+
+def prepare(store: Any, tracking_uri: str, address: str, *, offline: bool = False) -> Outbox:
+    """Make an outbox for a store, which nobody is given yet.
+
+    Parameters
+    ----------
+    store : mlflow.store.tracking.AbstractStore
+        As :func:`plain` returned it.
     tracking_uri : str
         As MLflow has it.
     address : str
@@ -303,21 +341,36 @@ def install(tracking_uri: str, address: str, *, offline: bool = False) -> Outbox
     Returns
     -------
     Outbox
-        To be taken out with :func:`remove`.
+        For :func:`put`; to be closed where it comes to nothing.
+    """
+    return Outbox(older_models.over(store, tracking_uri), tracking_uri, address, offline=offline)
+
+
+def put(outbox: Outbox) -> Outbox | None:
+    """Put an outbox before its store, for all who ask MLflow for its tracking URI.
+
+    Parameters
+    ----------
+    outbox : Outbox
+        As :func:`prepare` returned it.
+
+    Returns
+    -------
+    Outbox or None
+        The one that was in its place: to be closed.
     """
     global _placed, _outbox
-    remove()
+    before = _take_out()
     patience.install()
-    store = older_models.over(registry.get_store(tracking_uri), tracking_uri)
-    outbox = Outbox(store, tracking_uri, address, offline=offline)
-    front = OutboxStore(store, outbox)
-    scheme = _registered(tracking_uri)
+    silence.install()
+    front = OutboxStore(outbox.store, outbox)
+    tracking_uri, scheme = outbox.tracking_uri, _registered(outbox.tracking_uri)
     previous = registry._registry[scheme]
 
     # wraps: MLflow reads the builder's module to tell its own stores from foreign ones.
     @functools.wraps(previous)
     def build(store_uri: str, artifact_uri: str | None = None, **rest: Any) -> Any:
-        if store_uri == tracking_uri and _outbox is outbox:
+        if store_uri == tracking_uri and _outbox is outbox and not getattr(_asking, "plain", False):
             return front
         return previous(store_uri=store_uri, artifact_uri=artifact_uri, **rest)
 
@@ -327,16 +380,49 @@ def install(tracking_uri: str, address: str, *, offline: bool = False) -> Outbox
     logged_models.install(outbox)
     registering.install(outbox)
     _forget_caches()
+    return before
+
+
+def install(tracking_uri: str, address: str, *, offline: bool = False) -> Outbox:
+    """Put an outbox before a store, and close the one that is in its place.
+
+    Parameters
+    ----------
+    tracking_uri, address, offline
+        As for :func:`prepare`.
+
+    Returns
+    -------
+    Outbox
+        To be taken out with :func:`remove`.
+    """
+    remove()
+    outbox = prepare(plain(tracking_uri), tracking_uri, address, offline=offline)
+    put(outbox)
     return outbox
 
 
 def remove() -> None:
     """Take the outbox out: what can be sent is sent, what cannot stays for the next kernel. Harmless without one."""
+    if _outbox is not None:
+        close(_outbox)
+        _take_out()
+
+
+def close(outbox: Outbox) -> None:
+    """Send what an outbox has waiting, and close it; a Ctrl-C only cuts the waiting short."""
+    try:
+        outbox.close()
+    except KeyboardInterrupt:
+        outbox.close(0.0)
+
+
+def _take_out() -> Outbox | None:
+    """Give everybody MLflow's own store again; return the outbox that was before it, which is not closed."""
     global _placed, _outbox
     if _outbox is None or _placed is None:
-        return
+        return None
     outbox, (scheme, ours, previous) = _outbox, _placed
-    outbox.close()
     _outbox = _placed = None
     registering.remove()
     logged_models.remove()
@@ -345,7 +431,9 @@ def remove() -> None:
     if registry._registry.get(scheme) is ours:
         registry.register(scheme, previous)
     _forget_caches()
+    silence.remove()
     patience.remove()
+    return outbox
 
 
 def current() -> Outbox | None:

@@ -40,6 +40,11 @@ SIGN_IN = "sign-in expired: az login, then %mlflow_sync"
 
 _NOT_VALID = re.compile(r"""["']Code["']\s*:\s*["']ValidationError["']""")
 _AZURES_WORDS = re.compile(r"""Response: \{'error': \{.*?'message': (['"])(.+?)\1""")
+# What SQLite says of its whole file, never of one write; MLflow calls some of it a bad request.
+_FILE = re.compile(
+    r"sqlite3\.\w+\) (?:file is not a database|database disk image is malformed|database or disk is full|disk I/O error"
+    r"|unable to open database file|attempt to write a readonly database|database (?:table |schema )?is locked)"
+)
 _LIMIT = re.compile(r"FieldName=(?P<field>\w+),\s*Limit=(?P<most>\d+)")
 
 
@@ -81,6 +86,8 @@ def verdict(error: BaseException) -> Verdict:
     """
     if _without_sign_in(error):
         return "unauthorized"
+    if isinstance(error, UnavailableError) or _FILE.search(str(error)):
+        return "unavailable"
     if isinstance(error, MlflowException):
         if error.error_code in _UNAUTHORIZED or getattr(error, "http_status", None) in (401, 403):
             return "unauthorized"
@@ -186,6 +193,7 @@ def unavailable(error: BaseException, after: float | None) -> UnavailableError:
     waited = timed_out(error)
     code = getattr(error, "error_code", "")
     passing = waited or after is not None or code in _PASSING or verdict(error) == "unauthorized"
+    passing = passing or _FILE.search(str(error)) is not None
     return UnavailableError(explain(error), after, timed_out=waited, passing=passing)
 
 
@@ -216,6 +224,12 @@ def explain(error: BaseException) -> str:
 
 # What requests, urllib3 and MLflow wrap into three sentences, in one.
 _WORDS = (
+    (re.compile(r"file is not a database|disk image is malformed"), "its file is no SQLite database any more"),
+    (re.compile(r"database or disk is full"), "the disk is full"),
+    (re.compile(r"disk I/O error|unable to open database file"), "its file cannot be opened"),
+    (re.compile(r"attempt to write a readonly database"), "its file may not be written to"),
+    (re.compile(r"database (?:table |schema )?is locked"), "another process holds its file"),
+    (re.compile(r"sqlite3\.\w+\) no such table"), "its file has no tables; %mlflow_connect makes them"),
     (re.compile(r"Connection refused|actively refused"), "nothing listens there"),
     (re.compile(r"NameResolutionError|getaddrinfo|Name or service not known|resolve"), "its name cannot be resolved"),
     (re.compile(r"tim(?:ed?|e-?) ?out|no end within", re.IGNORECASE), "it does not answer in time"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import threading
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -48,3 +50,26 @@ def within(seconds: float, job: Callable[[], T]) -> T:
     if not results:
         raise TimeoutError(f"no end within {seconds:g} s")
     return results[0]
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Hold a Ctrl-C back until the block is over: what it does is quick, and must not be done by half.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        At the end of the block, if one came.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    came: list[tuple[int, Any]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: came.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if came:
+            before(*came[0])

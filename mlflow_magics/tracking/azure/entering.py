@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -124,6 +124,25 @@ def leave(target: Target) -> None:
     if target.workspace is not None and target.workspace.host:
         injection.take_back(target.workspace)
         links.know_tenant(target.uri, "")
+
+
+def remember() -> Callable[[], None]:
+    """Remember who is signed in, and where.
+
+    Returns
+    -------
+    callable
+        Puts it all back, whatever :func:`enter` has placed since.
+    """
+    sign_ins, tenants = injection.remember(), links.tenants()
+
+    def put_back() -> None:
+        sign_ins()
+        links.forget_tenants()
+        for uri, tenant in tenants.items():
+            links.know_tenant(uri, tenant)
+
+    return put_back
 
 
 def enter_later(uri: str) -> None:

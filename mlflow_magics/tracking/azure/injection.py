@@ -9,9 +9,12 @@ touches stores that exist already. So we fill the table: contexts that are there
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from .addresses import Workspace
+
+_LOADER = "azureml.mlflow._internal.service_context_loader"
 
 # Tracking URI -> its context, and the credential that the plugin had made for it (None: the context is ours).
 _placed: dict[str, tuple[Any, Any]] = {}
@@ -51,6 +54,35 @@ def place(workspace: Workspace, credential: Any) -> None:
             _placed[uri] = made, None
 
 
+def remember() -> Callable[[], None]:
+    """Remember whose credentials the plugin uses.
+
+    Returns
+    -------
+    callable
+        Makes it use them again.
+    """
+    from .. import patience
+
+    placed, forgetting = dict(_placed), list(patience.on_unauthorized)
+    loaded = sys.modules.get(_LOADER)
+    known = dict(loaded._AzureMLServiceContextLoader._tracking_uri_to_service_context) if loaded is not None else {}
+    credentials = [(context, context._auth) for context in known.values()]
+
+    def put_back() -> None:
+        patience.on_unauthorized[:] = forgetting
+        _placed.clear()
+        _placed.update(placed)
+        for context, credential in credentials:
+            context._auth = credential
+        if (loader := sys.modules.get(_LOADER)) is not None:
+            table = loader._AzureMLServiceContextLoader._tracking_uri_to_service_context
+            table.clear()
+            table.update(known)
+
+    return put_back
+
+
 def has_jobs_token(workspace: Workspace) -> bool:
     """Tell whether the plugin tracks to a workspace with the token of the job that this process is.
 
@@ -64,7 +96,7 @@ def has_jobs_token(workspace: Workspace) -> bool:
     bool
         Whether: also once ``mlflow.start_run`` has taken ``MLFLOW_RUN_ID``, by which the plugin told, away.
     """
-    found = sys.modules.get("azureml.mlflow._internal.service_context_loader")
+    found = sys.modules.get(_LOADER)
     if found is None or not workspace.host:
         return False
     loader = found._AzureMLServiceContextLoader
