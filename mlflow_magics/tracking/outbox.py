@@ -7,6 +7,7 @@ sender brings it to the store; what it knows of the runs (:mod:`.ledger`) answer
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import random
 import shutil
@@ -25,15 +26,15 @@ from mlflow.utils import validation
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
 from ..records import Sync, Waiting
-from . import allowances, artifacts, journal, overflow, replay
-from .delivery import ORIGIN_TAG, Delivery
+from . import allowances, artifacts, copying, journal, overflow, replay
+from .delivery import ORIGIN_TAG, Attempt, Delivery
 from .journal import Key, RunEntry
 from .ledger import LOCAL, Account, account_of, new_account
 from .patience import patience
 from .points import Append, Point, PointLog
 from .sender import Sender
 from .verdicts import explain, verdict
-from .waiting import within
+from .waiting import CutShortError, within
 
 CREATE_SECONDS = 2.5
 """How long a cell waits for its run to be created, before it goes on with a local id."""
@@ -128,8 +129,16 @@ class Outbox:
             # First: a kernel that is killed between the store's doing and its answer has still left a trace.
             asked = {"name": name, "started": started, "user": user, "tags": given, "asked": True}
             self.journal.add_run(RunEntry(run_id, "", experiment, asked, True, started))
+            attempt = Attempt()
+
+            def create() -> Run:
+                with attempt:
+                    run = self._create(experiment, user, started, given, name)
+                    attempt.remote = run.info.run_id
+                return run
+
             try:
-                run = within(CREATE_SECONDS, lambda: self._create(experiment, user, started, given, name))
+                run = within(CREATE_SECONDS, create)
                 account = account_of(run)
                 account.tags.update(given)
                 self._open(account, run.info.run_id, given)
@@ -141,7 +150,10 @@ class Outbox:
                 if verdict(error) == "refused" and not isinstance(error, TimeoutError):
                     self.journal.drop_run(run_id)
                     raise
-                self.sender.unreachable(explain(error))
+                if not isinstance(error, CutShortError):
+                    self.sender.unreachable(explain(error))
+                # It goes on behind our back: the sender waits for what it comes to, and creates no second run.
+                self.delivery.attempts[run_id] = attempt
         account = new_account(run_id, experiment_id, user, started, given, name, artifacts.uri(run_id))
         self._open(account, "", given, doubtful=reachable)
         self.journal.add(run_id, "create", {})
@@ -356,21 +368,26 @@ class Outbox:
         -------
         bool
             False if it should go to the store at once: too large, or no room for it here.
+
+        Raises
+        ------
+        OSError, mlflow.exceptions.MlflowException
+            Something of it cannot be read, or is no file.
         """
-        size = _size(source)
-        if self.journal.trouble or size > STRAIGHT_BYTES or size + _size(self.journal.folder) > journal.LIMIT_BYTES:
+        room = min(STRAIGHT_BYTES, journal.LIMIT_BYTES - self.journal.held())
+        if self.journal.trouble or room <= 0:
             return False
-        staged: Path | None = None
         try:
             staged = self.journal.staged()
-            if source.is_dir():
-                shutil.copytree(source, staged, dirs_exist_ok=True)
-            else:
-                shutil.copy2(source, staged / source.name)
-        except (OSError, shutil.Error):
-            if staged is not None:
-                shutil.rmtree(staged, ignore_errors=True)
+        except OSError:
             return False
+        try:
+            self.journal.hold(staged, copying.copy(source, staged, room))
+        except BaseException as error:
+            shutil.rmtree(staged, ignore_errors=True)
+            if isinstance(error, copying.NoRoomError):
+                return False
+            raise
         data = {"uri": uri, "path": path, "staged": str(staged), "folder": source.is_dir()}
         self.journal.add(run_id or self._model_at(uri), "artifact", data)
         if run_id and run_id not in self.models:
@@ -410,9 +427,7 @@ class Outbox:
         """Remember which files a run got."""
         prefix = f"{path.strip('/')}/" if path else ""
         names = (
-            [file.relative_to(source).as_posix() for file in sorted(source.rglob("*")) if file.is_file()]
-            if source.is_dir()
-            else [source.name]
+            [Path(name).as_posix() for name in sorted(copying.walk(str(source)))] if source.is_dir() else [source.name]
         )
         self.account(run_id).artifacts.extend(prefix + name for name in names)
 
@@ -476,15 +491,13 @@ class Outbox:
 
         return sent
 
-    def sync(self, progress: Callable[[int, int], None], seconds: float = 3600.0) -> Sync:
+    def sync(self, progress: Callable[[int, int], None]) -> Sync:
         """Send all that is waiting, however long it takes, for as long as the store takes it.
 
         Parameters
         ----------
         progress : callable
             Called with how many writes were sent, and how many are left.
-        seconds : float
-            How long to go on at most.
 
         Returns
         -------
@@ -495,19 +508,32 @@ class Outbox:
         is_sent = self._all_sent()
 
         def done() -> bool:
-            progress(self.delivery.sent - before, self.waiting().total)
+            progress(self.delivery.sent - before, max(0, self.backlog().total - self.delivery.ahead))
             return is_sent()
 
-        begun = time.monotonic()
-        for _ in range(2):
+        in_vain, first = 0, True
+        while in_vain < 2:
+            begun, taken = time.monotonic(), self.delivery.taken
             self.delivery.retry_files()
-            self.sender.flush(done, seconds, patient=True)
-            # A connection that was kept open since before an outage fails once; a store that is gone fails again.
-            if not self.waiting().total or time.monotonic() - begun > CLOSE_SECONDS:
+            # Only the first try comes before the time that the store asked for: more of them would hammer it.
+            self.sender.flush(done, math.inf, patient=True, urgent=first)
+            first = False
+            if is_sent() and not self.delivery.files_trouble:
                 break
+            if self.delivery.taken > taken:
+                in_vain = 0
+                continue
+            # A connection that was kept open since before an outage fails once; a store that is gone fails again.
+            if time.monotonic() + self.sender.rests() - begun > CLOSE_SECONDS:
+                break
+            in_vain += 1
+        done()
         created = {local: remote for local, remote in self.ids.items() if local not in known}
         runs = {local: remote for local, remote in created.items() if local in self.accounts}
-        return Sync(self.delivery.sent - before, runs, self.waiting())
+        left = self.waiting()
+        if left.total and not left.why:
+            left = replace(left, state="waiting", why="nothing was heard of it for a while")
+        return Sync(self.delivery.sent - before, runs, left)
 
     def waiting(self) -> Waiting:
         """Count what the store has not taken yet."""
@@ -602,6 +628,9 @@ class Outbox:
         if self._forked:
             return
         sent = self.flush(seconds)
+        if sent:
+            with self.sender.busy:
+                self.delivery.close_twins()
         # Runs that nobody has ended: what they had no room for is complete now.
         if sent and self.delivery.stage_aside():
             sent = self.flush(seconds)
@@ -681,17 +710,6 @@ def _made_up_name() -> str:
     own = random.Random()
     words = own.choice(name_utils._GENERATOR_PREDICATES), own.choice(name_utils._GENERATOR_NOUNS)
     return "-".join((*map(str.lower, words), str(own.randint(0, 999))))
-
-
-def _size(path: Path) -> int:
-    if path.is_file():
-        return path.stat().st_size
-    total = 0
-    for folder, _, files in os.walk(path):
-        for name in files:
-            with contextlib.suppress(OSError):
-                total += os.stat(os.path.join(folder, name)).st_size
-    return total
 
 
 _living: weakref.WeakSet[Outbox] = weakref.WeakSet()

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from .guards import interrupted
+
 T = TypeVar("T")
+
+_LOOK_SECONDS = 0.1
+"""How often a Ctrl-C that was put off is looked for."""
+
+
+class CutShortError(TimeoutError):
+    """The user has interrupted the wait; it says nothing of what was waited for."""
 
 
 def within(seconds: float, job: Callable[[], T]) -> T:
@@ -29,7 +39,7 @@ def within(seconds: float, job: Callable[[], T]) -> T:
     Raises
     ------
     TimeoutError
-        If it was not done in time. What the job itself raises is raised too.
+        If it was not done in time, or was interrupted. What the job itself raises is raised too.
     """
     results: list[T] = []
     errors: list[BaseException] = []
@@ -42,9 +52,13 @@ def within(seconds: float, job: Callable[[], T]) -> T:
 
     thread = threading.Thread(target=work, name="mlflow_magics wait", daemon=True)
     thread.start()
-    thread.join(seconds)
+    deadline = time.monotonic() + seconds
+    while thread.is_alive() and not interrupted() and (left := deadline - time.monotonic()) > 0:
+        thread.join(min(left, _LOOK_SECONDS))
     if errors:
         raise errors[0]
+    if not results and interrupted():
+        raise CutShortError("interrupted")
     if not results:
         raise TimeoutError(f"no end within {seconds:g} s")
     return results[0]
