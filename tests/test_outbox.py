@@ -382,6 +382,7 @@ def test_the_background_thread_leaves_random_numbers_alone(run, served, proxy):
 # -- %mlflow_sync, while others fail --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_what_other_servers_have_waiting_costs_a_sync_little_and_is_named(run, victim, proxy, database, state):
     """One server takes the connection and never answers, one is gone: `%mlflow_sync` here is not their affair."""
     gone = f"http://127.0.0.1:{refused_port()}"
@@ -392,7 +393,7 @@ def test_what_other_servers_have_waiting_costs_a_sync_little_and_is_named(run, v
     run("%unload_ext mlflow_magics")
     run("%load_ext mlflow_magics")
     run("%mlflow_connect local -e home")
-    eventually(lambda: [each.status for each in stored.runs(database, "home")] == ["FINISHED"])
+    eventually(lambda: [each.status for each in stored.runs(database, "home")] == ["FINISHED"], 120)
     begun = time.monotonic()
     shown = run("%mlflow_sync")
     assert time.monotonic() - begun < 5 + 4

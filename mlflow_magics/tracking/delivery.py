@@ -179,7 +179,7 @@ class Delivery:
         rows = [] if full_batches_only else self.journal.rows()
         if time.monotonic() < self._files_again:
             rows = replay.before_files(rows)
-        most = self._window
+        most = min(self._window, WINDOW)
         if full_batches_only:
             most = min(most, self.points.count(self.position) // self._most * self._most)
         points, end = self.points.read(self.position, most, settled=settled)

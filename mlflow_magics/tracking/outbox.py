@@ -28,6 +28,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 from ..records import Sync, Waiting
 from . import allowances, artifacts, copying, journal, overflow, replay
 from .delivery import ORIGIN_TAG, Attempt, Delivery
+from .guards import uninterrupted
 from .journal import Key, RunEntry
 from .ledger import LOCAL, Account, account_of, new_account
 from .patience import patience
@@ -113,6 +114,18 @@ class Outbox:
         mlflow.exceptions.MlflowException
             The store refuses it.
         """
+        run = None
+        try:
+            with uninterrupted():
+                run = self._create_run(experiment_id, user, started, tags, name)
+        except KeyboardInterrupt:
+            if run is not None:  # nobody gets it: it would stay open for ever
+                self.update(run.info.run_id, RunStatus.KILLED, int(time.time() * 1000), None)
+            raise
+        return run
+
+    def _create_run(self, experiment_id: str, user: str, started: int, tags: Sequence[RunTag], name: str | None) -> Run:
+        """Create a run in the store, or here. A Ctrl-C only cuts the waiting short: the request is on its way."""
         origin = uuid.uuid4().hex
         given = {tag.key: tag.value for tag in tags} | {ORIGIN_TAG: origin}
         name = name or given.get(MLFLOW_RUN_NAME) or _made_up_name()
@@ -628,9 +641,11 @@ class Outbox:
         if self._forked:
             return
         sent = self.flush(seconds)
-        if sent:
-            with self.sender.busy:
+        if sent and self.sender.busy.acquire(timeout=1.0):
+            try:
                 self.delivery.close_twins()
+            finally:
+                self.sender.busy.release()
         # Runs that nobody has ended: what they had no room for is complete now.
         if sent and self.delivery.stage_aside():
             sent = self.flush(seconds)
