@@ -14,6 +14,7 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.inputtransformer2 import cell_magic, leading_empty_lines, leading_indent
@@ -172,7 +173,9 @@ class CellRuns:
         frame.shown_error, frame.own_error = _last_shown_error(), None
         frame.figures = frozenset(id(figure) for figure in _pyplot_figures())
         plan = frame.plans.get(_line_being_run(self.shell.user_ns) or 0)
-        frame.opened = self.session.open(options, source, plan)
+        with self.session.uninterrupted():
+            # Or a Ctrl-C while the run is created would leave it to nobody. This way the cell ends with it.
+            frame.opened = self.session.open(options, source, plan)
 
     def _follow(self, tree: ast.Module) -> None:
         """Have recorded what a run assigns, in the tree of a cell or of the body of ``%%time`` and its like."""
@@ -200,10 +203,11 @@ class CellRuns:
     def _after_code(self, *_: Any) -> None:
         """End a silent cell: for it IPython has neither a result nor another event."""
         if self._frames and self._frames[-1].info is None:
-            frame = self._frames.pop()
-            status, error = _status(_newly_shown_error(frame))
-            self._finish(frame, status, error)
-            self._end_nested(by_run=_is_under_run())
+            with self._closing():
+                frame = self._frames.pop()
+                status, error = _status(_newly_shown_error(frame))
+                self._finish(frame, status, error)
+                self._end_nested(by_run=_is_under_run())
 
     def kernel_ends(self) -> None:
         """End the runs that are open, with the kernel: as KILLED if a cell is busy, else as the last one ended."""
@@ -217,6 +221,17 @@ class CellRuns:
             self._frames.append(_Frame(info))
 
     def _after_cell(self, result: Any = None, *_: Any) -> None:
+        with self._closing():
+            self._end_cell(result)
+
+    def _closing(self) -> AbstractContextManager[None]:
+        """Put a Ctrl-C off while a run is closed: the cell is over, and the run must not stay open."""
+        if any(frame.opened is not None for frame in (self._unframed, *self._frames)):
+            return self.session.uninterrupted(forget=True)
+        return nullcontext()
+
+    def _end_cell(self, result: Any) -> None:
+        """Close the run of a cell that is over, and of those below it that were torn down."""
         info = getattr(result, "info", None)
         if result is None:
             # ipykernel: an `await` cell was interrupted before it had a result.

@@ -177,7 +177,7 @@ class MlflowMagics(Magics):
         from .display import tables
 
         with arguments.one_line(self.session.redact):
-            opened = self.session.open(_run_options(arguments.parse(self.mlflow_start, line)))
+            opened = self.session.open_spanning(_run_options(arguments.parse(self.mlflow_start, line)))
             lines = [f"run {opened.name} is open; %mlflow_end closes it"] if opened.run else []
             display(tables.notes(map(self.session.redact, [*lines, *opened.notes])))
             opened.notes.clear()

@@ -75,6 +75,7 @@ def begin(session: Session, opened: OpenRun) -> None:
         run = None
     else:
         run = opening.open()
+    opened.run = run
     outbox = store.current()
     assert outbox is not None
     reserve = functools.partial(outbox.reserve, opened.experiment_id, opening.started, opening.tags, name)
@@ -106,13 +107,29 @@ def begin(session: Session, opened: OpenRun) -> None:
         session.fluent.enter(entry, nested=options.nested or is_resumed)
     except BaseException:
         # An interrupt too: nobody else knows of the run yet, and it would stay open for ever.
-        session.fluent.leave(entry, "KILLED")
-        if run is not None and not opened.of_job:
-            with contextlib.suppress(TrackingError):
-                runs.close_run(run, "KILLED")
+        abandon(session, opened)
         raise
     if options.system_metrics or runs.samples_system_metrics():
         _sample(opened)
+
+
+def abandon(session: Session, opened: OpenRun) -> None:
+    """End a run that could not be begun whole.
+
+    Parameters
+    ----------
+    session : Session
+        Connected.
+    opened : OpenRun
+        Its run, if it has one, is its own no longer.
+    """
+    entry, opened.cell_run = opened.cell_run, None
+    run, opened.run = opened.run, None
+    if entry is not None:
+        session.fluent.leave(entry, "KILLED")
+    if run is not None and not opened.of_job:
+        with contextlib.suppress(TrackingError):
+            runs.close_run(run, "KILLED")
 
 
 def record(
@@ -161,22 +178,24 @@ def record(
                 opened.notes += written.notes
                 facts |= {"params": written.params, "metrics": written.metrics}
                 facts |= {"auto_params": _shown(opened, written.auto_params), "auto_metrics": written.auto_metrics}
-            data = _log_data(session, opened)
-            facts["data"] = tuple(words for _, words in data)
-            tell = functools.partial(_tell_surroundings, session, opened)
-            _attempt(opened, "packages and hidden state were not recorded", tell)
-            own = _attempt(
-                opened, "artifacts were not logged", lambda: _log_artifacts(session, opened, captured, error)
-            )
-            facts["artifacts"] = own or ()
-            logged = _log_models(session, opened)
-            facts["models"] = tuple(name for _, name in logged)
-            # Capture had no role for them, and yet they are in the run.
-            taken = {variable for variable, _ in (*data, *logged)}
-            facts["skipped"] = tuple(each for each in captured.skipped if each.name not in taken)
-            if facts.get("auto_params") or facts.get("auto_metrics"):
-                others = _attempt(opened, "artifacts were not listed", lambda: _others_artifacts(opened, own or ()))
-                facts["artifacts"] += others or ()
+            # What may take long ends with a Ctrl-C; the rest of this does not.
+            with guards.interruptible():
+                data = _log_data(session, opened)
+                facts["data"] = tuple(words for _, words in data)
+                tell = functools.partial(_tell_surroundings, session, opened)
+                _attempt(opened, "packages and hidden state were not recorded", tell)
+                own = _attempt(
+                    opened, "artifacts were not logged", lambda: _log_artifacts(session, opened, captured, error)
+                )
+                facts["artifacts"] = own or ()
+                logged = _log_models(session, opened)
+                facts["models"] = tuple(name for _, name in logged)
+                # Capture had no role for them, and yet they are in the run.
+                taken = {variable for variable, _ in (*data, *logged)}
+                facts["skipped"] = tuple(each for each in captured.skipped if each.name not in taken)
+                if facts.get("auto_params") or facts.get("auto_metrics"):
+                    others = _attempt(opened, "artifacts were not listed", lambda: _others_artifacts(opened, own or ()))
+                    facts["artifacts"] += others or ()
         except KeyboardInterrupt:
             # The cell is over: the user means the sending, and gets what is known instead of a traceback of ours.
             opened.notes.append("interrupted while it was being sent: not all of this is in the run")
@@ -189,6 +208,8 @@ def record(
             # The author's only run, which is the cell's too, ends as he says, and when.
             is_authors = entry.whose == "author" and (status == "FINISHED" or entry.is_over())
             if not opened.of_job and not is_authors:
+                # Also where a store was waited for in vain: this goes to the outbox, and waits for nobody.
+                opened.gave_up = False
                 _attempt(opened, f"the run was not closed as {final}", lambda: runs.close_run(run, final))
         try:
             facts |= _settle(session, opened, captured, facts)

@@ -10,6 +10,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from .errors import ConnectionFailedError, ExperimentError, MlflowMagicsError, TrackingError, UnknownNameError
@@ -368,10 +369,37 @@ class Session:
         _expect_assignments(opened)
         if not options.dry_run:
             self._begin(opened)
-        self._follow(opened, plan)
         self.open_runs.append(opened)
+        try:
+            self._follow(opened, plan)
+        except Exception as trouble:  # noqa: BLE001
+            # A mistake of ours must not fail the cell, nor leave the run to nobody.
+            opened.notes.append(f"the cell's assignments were not followed ({trouble!r}); please report this")
         self._tell()
         opened.began = time.perf_counter()
+        return opened
+
+    def open_spanning(self, options: RunOptions) -> OpenRun:
+        """Open a run that spans cells; a Ctrl-C meanwhile ends it as KILLED.
+
+        Parameters
+        ----------
+        options : RunOptions
+            What is asked of it.
+
+        Returns
+        -------
+        OpenRun
+            As of :meth:`open`, whose errors are raised here too.
+        """
+        opened = None
+        try:
+            with self.uninterrupted():
+                opened = self.open(options)
+        except KeyboardInterrupt:
+            if opened is not None and opened in self.open_runs:
+                self.close(opened, "KILLED")
+            raise
         return opened
 
     def close(self, opened: OpenRun, status: Status, error: BaseException | None = None) -> Outcome:
@@ -391,6 +419,10 @@ class Session:
         Outcome
             All there is to show.
         """
+        with self.uninterrupted():
+            return self._close(opened, status, error)
+
+    def _close(self, opened: OpenRun, status: Status, error: BaseException | None) -> Outcome:
         duration = time.perf_counter() - opened.began
         from .capture import failure, secrets
         from .records import Outcome
@@ -427,6 +459,19 @@ class Session:
             self.last = opened, outcome
         self._tell()
         return outcome
+
+    @staticmethod
+    def uninterrupted(*, forget: bool = False) -> AbstractContextManager[None]:
+        """Have a Ctrl-C come when the block is over, so that no run is opened, or closed, by half.
+
+        Parameters
+        ----------
+        forget : bool, optional
+            Whether it has had its effect then, and does not come.
+        """
+        from .tracking.guards import uninterrupted
+
+        return uninterrupted(forget=forget)
 
     def redact(self, text: str) -> str:
         """Return `text` without secrets: those the namespace holds, and those recognised by their form.
@@ -556,6 +601,8 @@ class Session:
             except Exception as error:
                 # An unreachable store, and whatever a plugin or a strange machine comes up with, must not stop the
                 # cell. A mistake in what was typed on the magic's line must, before the cell runs for hours.
+                if opened.is_tracked:
+                    recording.abandon(self, opened)
                 mistake = isinstance(error, MlflowMagicsError) and not isinstance(
                     error, (TrackingError, ConnectionFailedError)
                 )

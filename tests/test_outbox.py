@@ -15,6 +15,7 @@ import time
 import numpy as np
 import pytest
 
+from mlflow_magics.tracking import store
 from tests.rig import stored
 from tests.rig.children import clean_environment
 from tests.rig.faulty import Fault, FaultyProxy
@@ -376,3 +377,76 @@ def test_the_background_thread_leaves_random_numbers_alone(run, served, proxy):
         time.sleep(1.5)
     assert random.getstate() == state
     assert all(np.array_equal(a, b) for a, b in zip(np.random.get_state(), numpy_state, strict=True))
+
+
+# -- %mlflow_sync, while others fail --------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_what_other_servers_have_waiting_costs_a_sync_little_and_is_named(run, victim, proxy, database, state):
+    """One server takes the connection and never answers, one is gone: `%mlflow_sync` here is not their affair."""
+    gone = f"http://127.0.0.1:{refused_port()}"
+    for uri in (proxy.url, gone):
+        victim(f"%mlflow_connect {uri} -e 'dead kernel' --offline", CELL.format(name="left"))
+    victim("%mlflow_connect local -e home --offline", CELL.format(name="mine"))
+    proxy.add(Fault("silent"))
+    run("%unload_ext mlflow_magics")
+    run("%load_ext mlflow_magics")
+    run("%mlflow_connect local -e home")
+    eventually(lambda: [each.status for each in stored.runs(database, "home")] == ["FINISHED"], 120)
+    begun = time.monotonic()
+    shown = run("%mlflow_sync")
+    assert time.monotonic() - begun < 5 + 4
+    for uri in (proxy.url, gone):
+        assert re.search(rf"an earlier kernel left \d+ writes for {uri}", shown + run("%mlflow_status")), shown
+    proxy.heal()
+
+
+def test_sync_goes_on_as_long_as_the_server_takes_writes_and_tells_each(run, served, proxy, mlflow_server):
+    """It takes one request of points, and sends the next one away for a moment, over and over."""
+    run("import mlflow")
+    run(f"%mlflow_connect {proxy.url} -e '{served}' --offline")
+    run("%%mlflow_run many\nfor step in range(6000):\n    mlflow.log_metric('m', step, step=step)")
+    told = []
+
+    def progress(sent, left):
+        if told and sent > max(told)[0]:
+            proxy.add(Fault("answer", "log-batch", times=1, status=503, headers=(("Retry-After", "0.1"),)))
+        told.append((sent, left))
+
+    outbox = store.current()
+    total = outbox.waiting().total
+    done = outbox.sync(progress)
+    assert done.waiting.total == 0
+    assert done.sent >= total
+    answered = [each for each in proxy.matching("log-batch") if each.done == "forwarded"]
+    assert len(answered) >= 6
+    assert len({sent for sent, _ in told}) >= 6
+    assert told[-1][1] == 0
+    (found,) = stored.runs(mlflow_server.folder / "server.db", served)
+    assert len(stored.points(mlflow_server.folder / "server.db", found.run_id, "m")) == 6000
+
+
+def test_the_last_line_of_a_sync_says_why_something_waits(run, served, proxy):
+    run(f"%mlflow_connect {proxy.url} -e '{served}' --offline")
+    run("%%mlflow_run r\nx = 1")
+    proxy.refuse()
+    assert "nothing listens there" in run("%mlflow_sync")
+
+
+@pytest.mark.parametrize("asked", ["86400", "1e10", "inf", "-5", "nan", "0", "soon", "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_a_store_that_asks_to_wait_is_waited_for_a_minute_at_the_most_and_sync_tries_now(run, served, proxy, asked):
+    proxy.add(Fault("answer", status=503, headers=(("Retry-After", asked),)))
+    run("%%mlflow_run r\nx = 1")
+    sender = store.current().sender
+    eventually(lambda: sender.trouble)
+    assert sender._resumes - time.monotonic() <= 60
+    tried = len(proxy.passed)
+    time.sleep(0.5)
+    assert len(proxy.passed) - tried < 20  # nor does it hammer
+    proxy.heal()
+    begun = time.monotonic()
+    shown = run("%mlflow_sync")
+    assert "✗" not in shown
+    assert time.monotonic() - begun < 20
+    assert store.current().waiting().total == 0

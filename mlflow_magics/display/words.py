@@ -199,7 +199,7 @@ def waiting(what: Waiting) -> str:
     many = " and ".join(parts) or "nothing"
     waits = "waits" if what.total <= 1 else "wait"
     if what.state == "offline":
-        return f"{many} {waits}, offline; %mlflow_sync sends"
+        return f"{many} {waits}, offline{': ' + what.why if what.why else ''}; %mlflow_sync sends"
     if what.state == "waiting":
         return f"{many} {waits}, and {'is' if what.total <= 1 else 'are'} sent when the store answers: {what.why}"
     return f"{many} {waits}: being sent"

@@ -7,14 +7,19 @@ store are written straight: they are where they belong at once.
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repo import verify_artifact_path
 from mlflow.store.artifact.artifact_repository_registry import _artifact_repository_registry as registry
+from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
 from mlflow.utils.async_logging.run_operations import RunOperations
+
+from . import copying
 
 if TYPE_CHECKING:
     from .outbox import Outbox
@@ -69,11 +74,21 @@ class OutboxRepository:
 
     def log_artifact(self, local_file: str, artifact_path: str | None = None) -> None:
         """Take in a file."""
+        self._expect(artifact_path)
         self._stage(local_file, artifact_path, lambda: self._wrapped.log_artifact(local_file, artifact_path))
 
     def log_artifacts(self, local_dir: str, artifact_path: str | None = None) -> None:
         """Take in all that is in a folder."""
+        if not os.path.isdir(local_dir):
+            self._wrapped.log_artifacts(local_dir, artifact_path)  # says so, or does nothing
+            return
+        self._expect(artifact_path)
         self._stage(local_dir, artifact_path, lambda: self._wrapped.log_artifacts(local_dir, artifact_path))
+
+    def _expect(self, path: str | None) -> None:
+        """Raise what MLflow's own repository raises for a path that leaves the run's folder, before it is staged."""
+        if isinstance(self._wrapped, HttpArtifactRepository):
+            verify_artifact_path(path)
 
     def _log_artifact_async(self, filename: str, artifact_path: str | None = None, artifact: Any = None) -> Any:
         """Take in an image that is still in memory (``mlflow.log_image`` at a step)."""
@@ -83,6 +98,7 @@ class OutboxRepository:
         self._outbox.delivery.repositories[self._uri] = self._wrapped
         run_id = _run_of(self._uri, self._outbox)
         if self._outbox.foreign or not self._outbox.stage(run_id, self._uri, Path(source), path):
+            copying.check_all(Path(source))
             straight()
             if run_id:
                 self._outbox.note_files(run_id, Path(source), path)
@@ -102,6 +118,7 @@ class WaitingRepository:
 
     def log_artifacts(self, local_dir: str, artifact_path: str | None = None) -> None:
         """Take in all that is in a folder."""
+        os.listdir(local_dir)  # raises for what is no folder, as the bare call does
         self._stage(local_dir, artifact_path)
 
     def _log_artifact_async(self, filename: str, artifact_path: str | None = None, artifact: Any = None) -> Any:
@@ -109,6 +126,7 @@ class WaitingRepository:
         return _log_image(self, filename, artifact_path, artifact)
 
     def _stage(self, source: str, path: str | None) -> None:
+        verify_artifact_path(path)  # as the repositories of a server and of a local store do
         if not self._outbox.stage(self._run_id, "", Path(source), path):
             raise MlflowException(
                 f"{Path(source).name} was not logged: the run waits for its store, and the outbox has no room for it"

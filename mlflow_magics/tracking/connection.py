@@ -23,11 +23,12 @@ from .azure import entering
 from .diagnosis import ReachError
 from .experiments import Experiment, find_or_create, opened, unasked
 from .footprint import Footprint, State
+from .guards import uninterrupted
 from .links import experiment_url, run_url
 from .masking import mask, mask_text
 from .outbox import Outbox
 from .uris import Target
-from .waiting import undisturbed, within
+from .waiting import within
 
 __all__ = [
     "chosen_experiment",
@@ -147,14 +148,14 @@ def connect(
         notes += [f"{trouble}: what is logged is kept, and sent when it answers"] if trouble else []
         notes = [_OFFLINE] if offline else notes
         made = _record(choice, found, tuple(notes), entered.user if entered else "")
-        with undisturbed():
+        with uninterrupted():
             old = store.put(outbox)
             discover.repair()
             _held = _Held(target, Footprint(before, ours), choice.origin)
             then(made)
     except BaseException:
         # An interrupt too: half a connection would send the user's next run to a place nobody chose.
-        with undisturbed():
+        with uninterrupted():
             if _held is earlier:
                 localstore.place(placed)
                 footprint.put(here)

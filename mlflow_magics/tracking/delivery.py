@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Metric, Param, Run, RunStatus, RunTag
 from mlflow.utils import validation
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
@@ -48,6 +49,31 @@ _TRIES = 6
 _FILES_SECONDS = 60.0
 
 
+class Attempt:
+    """A creation on its way in a thread of its own, which nobody waits for any more.
+
+    Attributes
+    ----------
+    remote : str
+        The run's id in the store, once it is known.
+    """
+
+    def __init__(self) -> None:
+        self.remote = ""
+        self._over = threading.Event()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+
+    def wait(self) -> str:
+        """Wait until it is over, and return what it has created; empty if it is not known."""
+        self._over.wait(SECONDS)
+        return self.remote
+
+
 class Delivery:
     """The way from one journal to one store. One thread at a time.
 
@@ -70,6 +96,8 @@ class Delivery:
     ----------
     sent : int
         Writes that the store has taken.
+    taken : int
+        The same, with the points that are sent again after a failure counted again.
     tries : int
         How often in a row it failed over one write, and answered otherwise.
     files_trouble : str
@@ -82,12 +110,16 @@ class Delivery:
         Logged models (MLflow 3), by the kernel's id and by the store's: the run that each comes from, or nothing.
     overflow : Overflow
         What runs have no room for.
-    taken : set of int
-        Keys of which the store has taken points.
+    begun : set of int
+        Keys of which points went to the store.
     withdrawn : set of int
         Keys whose points are not sent any more: the author logs the same.
     file : Watch
         The file of the store, where it is one.
+    heard : callable
+        Called after each request that the store has answered.
+    sends_file : bool
+        Whether a file is on its way, which may take longer than other requests.
     """
 
     def __init__(
@@ -113,7 +145,12 @@ class Delivery:
         for run in journal.runs():
             self.note_model(run)
         self.renamed = journal.renamed()
-        self.sent = 0
+        self.sent = self.taken = 0
+        self.heard: Callable[[], None] = lambda: None
+        self.sends_file = False
+        # Of `sent`: what the journal still holds, since its window or its run is not through yet.
+        self._sent_points = self._sent_rows = 0
+        self._window = WINDOW
         self.refused: dict[str, list[tuple[str, str]]] = defaultdict(list)
         # Made by those who write: to make one imports modules, and two threads must not import MLflow's at a time.
         self.repositories: dict[str, Any] = {}
@@ -123,10 +160,11 @@ class Delivery:
         self._files_tries = 0
         self._begun: dict[str, dict[str, Any]] = defaultdict(dict)
         self._keys: dict[int, Key] = {}
-        self.taken: set[int] = set()
+        self.begun: set[int] = set()
         known = journal.keys()
         self.withdrawn = {number for number in known if journal.fact(WITHDRAWN_FACT.format(number))}
         # A kernel that died may have died between the store's doing and the note of it.
+        self.attempts: dict[str, Attempt] = {}
         self._doubtful = {run.id for run in journal.runs() if not run.remote}
         self._broken: set[str] = set()
         self._told: Counter[str] = Counter()
@@ -155,9 +193,9 @@ class Delivery:
         rows = [] if full_batches_only else self.journal.rows()
         if time.monotonic() < self._files_again:
             rows = replay.before_files(rows)
-        most = WINDOW
+        most = min(self._window, WINDOW)
         if full_batches_only:
-            most = min(WINDOW, self.points.count(self.position) // self._most * self._most)
+            most = min(most, self.points.count(self.position) // self._most * self._most)
         points, end = self.points.read(self.position, most, settled=settled)
         self.spilled += self.points.late(self.position)
         extra = self.spilled[:]
@@ -177,16 +215,35 @@ class Delivery:
             points_of[key.run].append(_metric(key, point))
             written[key.run] = max(written[key.run], round(point.when * 1000))
         more = self.points.count(end) > 0
-        for run in dict.fromkeys((*rows_of, *points_of)):
-            done = self._deliver(run, rows_of[run], points_of[run], more)
-            self.journal.done(done, None, {run: written[run]})
-        self.taken |= {point.key for point in (*points, *extra)}
+        self.begun |= {point.key for point in (*points, *extra)}
+        try:
+            for run in dict.fromkeys((*rows_of, *points_of)):
+                done: list[int] = []
+                try:
+                    self._deliver(run, rows_of[run], points_of[run], more, done)
+                finally:
+                    # What the store has taken before it failed is not sent again.
+                    self.journal.done(done, None, {run: written[run]} if done or points_of[run] else {})
+                    self._sent_rows = 0
+        except BaseException:
+            # The points are: a smaller window at a time then, or a store that fails often would never get them all.
+            self.sent -= self._sent_points
+            self._sent_points = 0
+            self._window = min(self._window, self._most)
+            raise
         self._go_on(end)
+        self._sent_points = 0
+        self._window = min(2 * self._window, WINDOW)
         del self.spilled[: len(extra)]
         self.tries = 0
         if len(points) >= self._most:
             self._most = min(2 * self._most, validation.MAX_METRICS_PER_BATCH)
         return True
+
+    @property
+    def ahead(self) -> int:
+        """How many writes the store has taken that the journal still counts as waiting."""
+        return self._sent_points + self._sent_rows
 
     def _go_on(self, end: int) -> None:
         """Forget the points up to a position."""
@@ -277,16 +334,16 @@ class Delivery:
 
     # -- one run ----------------------------------------------------------------------------------------------
 
-    def _deliver(self, run: str, rows: Sequence[Row], metrics: list[Metric], more: bool) -> list[int]:
-        """Send what one run has waiting; return the numbers of the rows that are done."""
+    def _deliver(self, run: str, rows: Sequence[Row], metrics: list[Metric], more: bool, done: list[int]) -> None:
+        """Send what one run has waiting; `done` gets the numbers of the rows that are."""
         try:
             with self._asking():
                 remote = self.remote(run) if run else ""
         except _RefusedError as error:
             self._refuse(run, "the model" if run in self.models else "the run", error.why)
-            return [row.id for row in rows]
+            done.extend(row.id for row in rows)
+            return
         metrics = self._of_models(metrics)
-        done: list[int] = []
         batch: list[int] = []
         params: dict[str, str] = {}
         tags: dict[str, str] = {}
@@ -295,8 +352,9 @@ class Delivery:
             entries = [*self._fitting(run, params, tags), *metrics]
             for part in batches(entries, self._most, self.allowance.rows_of_one_metric):
                 self._send(run, remote, part)
-            self.sent += len(metrics) + len(batch)
+                self._count(points=sum(isinstance(entry, Metric) for entry in part))
             done.extend(batch)
+            self._count(rows=len(batch))
             for used in (params, tags, metrics, batch):
                 used.clear()
 
@@ -310,7 +368,7 @@ class Delivery:
                 continue
             if row.op == "create":
                 done.append(row.id)  # the lookup of `remote` has done it
-                self.sent += 1
+                self._count(rows=1)
                 continue
             flush()
             if more and replay.ends_run(row.op, row.data):
@@ -319,7 +377,9 @@ class Delivery:
                 self._send_aside(run, remote, done)
             if self._do(run, remote, row):
                 done.append(row.id)
-                self.sent += 1
+                self._count(rows=1)
+                if replay.ends_run(row.op, row.data):
+                    self.close_twins(run)
             elif run in self.models:
                 break  # it is not ready before its files have arrived
         else:
@@ -328,7 +388,14 @@ class Delivery:
         if len(self.refused[owner]) > self._told[owner]:
             self._tell(owner)
             self._told[owner] = len(self.refused[owner])
-        return done
+
+    def _count(self, *, points: int = 0, rows: int = 0) -> None:
+        """Count what the store has taken, and say so: whoever shows the progress sees each request."""
+        self.sent += points + rows
+        self.taken += points + rows
+        self._sent_points += points
+        self._sent_rows += rows
+        self.heard()
 
     def _fitting(self, run: str, params: Mapping[str, str], tags: Mapping[str, str]) -> list[Any]:
         """Return what a run has room for of what is to be sent; set the rest aside."""
@@ -380,9 +447,12 @@ class Delivery:
 
     def _do(self, run: str, remote: str, row: Row) -> bool:
         """Do one write; return whether it is done with."""
+        if row.op == "artifact" and time.monotonic() < self._files_again:
+            return False  # the files' store has not taken the one before: each more may take as long to fail
         try:
             # A server may hand a large file on to somebody else before it answers: MLflow's own patience.
-            with self._asking(None if row.op == "artifact" else SECONDS):
+            self.sends_file = row.op == "artifact"
+            with self._asking(None if self.sends_file else SECONDS):
                 if row.op == "experiment":
                     self._experiment(row.data)
                 else:
@@ -394,13 +464,15 @@ class Delivery:
                 self._files_again = time.monotonic() + max(
                     error.after or 0.0, min(2.0**self._files_tries, _FILES_SECONDS)
                 )
-                self.files_trouble = f"files: {error.why}"
+                self.files_trouble = f"files ({self._named_files(row)}): {error.why}"
                 return False
             if not self._hopeless(remote, error):
                 raise
             self._refuse(run, row.op, error.why)
         except _RefusedError as error:
             self._refuse(run, f"{row.op} {_called(row)}".strip(), error.why)
+        finally:
+            self.sends_file = False
         if row.op == "untag":
             self.overflow.forget(run, row.data["key"])
         if row.op == "artifact":
@@ -408,6 +480,11 @@ class Delivery:
             self._begun.pop(row.data["staged"], None)
             self.files_trouble, self._files_tries = "", 0
         return True
+
+    def _named_files(self, row: Row) -> str:
+        """Name the files that wait: the one that was not taken, and how many others."""
+        others = sum(each.op == "artifact" for each in self.journal.rows()) - 1
+        return _called(row) + (f" and {others} more" if others > 0 else "")
 
     def _context(self, run: str) -> dict[str, Any]:
         known = {"tracking_uri": self.tracking_uri, "repositories": self.repositories, "begun": self._begun}
@@ -541,6 +618,9 @@ class Delivery:
         if parent is not None:
             tags[MLFLOW_PARENT_RUN_ID] = self.remote(parent)
         if creation.get("doubtful") or entry.id in self._doubtful:
+            attempt = self.attempts.pop(entry.id, None)
+            if attempt is not None and (made := attempt.wait()):
+                return made
             found = self.find(experiment, tags[ORIGIN_TAG])
             if found:
                 return found
@@ -552,6 +632,33 @@ class Delivery:
         if moved:
             self._refuse(entry.id, "its experiment", moved)
         return str(run.info.run_id)
+
+    def close_twins(self, of: str = "") -> None:
+        """Close what an earlier try has created beside a run: nobody heard of it, and it arrived after the second try.
+
+        Parameters
+        ----------
+        of : str, optional
+            The run; all that were tried twice if it is not given.
+        """
+        doubtful = [run for run in self.journal.runs() if run.creation.get("doubtful") and "model" not in run.creation]
+        for run in doubtful:
+            if (of and run.id != of) or not (remote := self.remotes.get(run.id, run.remote)):
+                continue
+            try:
+                with self._asking():
+                    for twin in self._of_origin(self.renamed.get(run.experiment, run.experiment), run.creation):
+                        if twin.info.run_id != remote and twin.info.status == "RUNNING":
+                            self.store.update_run_info(twin.info.run_id, RunStatus.KILLED, run.written, None)
+                            self.store.delete_run(twin.info.run_id)  # it holds nothing
+            except (UnavailableError, _RefusedError):
+                continue  # looked for again when the outbox is closed
+
+    def _of_origin(self, experiment: str, creation: Mapping[str, Any]) -> list[Run]:
+        from mlflow.entities import ViewType
+
+        query = f"tags.`{ORIGIN_TAG}` = '{creation['tags'][ORIGIN_TAG]}'"
+        return list(self.store.search_runs([experiment], query, ViewType.ACTIVE_ONLY, 10, None, None))
 
     def _create_model(self, entry: RunEntry, experiment: str) -> str:
         run = entry.creation["run"] and self.remote(entry.creation["run"])
@@ -600,6 +707,7 @@ class Delivery:
         try:
             with patience(seconds):
                 yield
+            self.heard()
         except (UnavailableError, _RefusedError):
             raise
         except Exception as error:

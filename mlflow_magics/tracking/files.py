@@ -11,8 +11,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mlflow.exceptions import MlflowException
+
 from ..errors import NotLoggableError
 from ..records import Figure
+from . import copying
 from .guards import reason
 from .names import mend_key
 
@@ -153,7 +156,7 @@ def stage_paths(patterns: Sequence[str], folder: Path) -> list[str]:
     notes: list[str] = []
     for pattern in patterns:
         expanded = os.path.expanduser(pattern)
-        found = [expanded] if os.path.exists(expanded) else sorted(glob.glob(expanded, recursive=True))
+        found = [expanded] if os.path.lexists(expanded) else sorted(glob.glob(expanded, recursive=True))
         if not found:
             notes.append(f"artifact {pattern!r} was not logged: no such file")
         for name in found:
@@ -161,13 +164,22 @@ def stage_paths(patterns: Sequence[str], folder: Path) -> list[str]:
             target = _free(folder / path.name)
             if target.name != path.name:
                 notes.append(f"artifact {name!r} is logged as {target.name!r}: there is another {path.name!r}")
-            try:
-                if path.is_dir():
-                    shutil.copytree(path, target, copy_function=_link)
-                else:
-                    _link(path, target)
-            except (OSError, shutil.Error) as error:
-                notes.append(f"artifact {name!r} was not logged whole: {reason(error)}")
+            notes += _stage_path(name, path, target)
+    return notes
+
+
+def _stage_path(name: str, path: Path, target: Path) -> list[str]:
+    """Stage a file, or those of a folder; return a note for each that cannot be taken."""
+    parts = {path / part: target / part for part in copying.walk(str(path))} if path.is_dir() else {path: target}
+    notes = []
+    for source, place in parts.items():
+        try:
+            copying.check(str(source))
+            place.parent.mkdir(parents=True, exist_ok=True)
+            _link(source, place)
+        except (OSError, MlflowException) as error:
+            whole = "" if source == path else " whole"
+            notes.append(f"artifact {name!r} was not logged{whole}: {reason(error)}")
     return notes
 
 

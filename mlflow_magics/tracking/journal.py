@@ -149,6 +149,8 @@ class Journal:
         self.trouble = trouble
         self._lock = lock
         self._mutex = threading.RLock()
+        self._held: dict[str, int] = {}
+        self._held_bytes = 0
         try:
             if trouble:
                 self._db = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
@@ -368,8 +370,23 @@ class Journal:
         place.mkdir(parents=True)
         return place
 
+    def hold(self, staged: Path, size: int) -> None:
+        """Note how many bytes lie in a place that :meth:`staged` has returned."""
+        with self._mutex:
+            self._held[staged.name] = size
+            self._held_bytes += size
+
+    def held(self) -> int:
+        """Return how many bytes the journal holds: a matter of microseconds, however many files are staged."""
+        own = 0
+        with contextlib.suppress(OSError), os.scandir(self.folder) as entries:
+            own = sum(entry.stat().st_size for entry in entries if entry.is_file())
+        return own + self._held_bytes
+
     def unstage(self, path: str) -> None:
         """Delete a staged file or folder."""
+        with self._mutex:
+            self._held_bytes -= self._held.pop(Path(path).name, 0)
         shutil.rmtree(path, ignore_errors=True)
 
     # -- its end ----------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ sender brings it to the store; what it knows of the runs (:mod:`.ledger`) answer
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import random
 import shutil
@@ -25,9 +26,10 @@ from mlflow.utils import validation
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
 from ..records import Sync, Waiting
-from . import allowances, artifacts, journal, overflow, replay
+from . import allowances, artifacts, copying, journal, overflow, replay
 from .authored import Authored
-from .delivery import ORIGIN_TAG, Delivery
+from .delivery import ORIGIN_TAG, Attempt, Delivery
+from .guards import uninterrupted
 from .journal import Key, RunEntry
 from .keptback import KeptBack
 from .ledger import LOCAL, Account, account_of, new_account
@@ -35,7 +37,7 @@ from .patience import patience
 from .points import Append, Point, PointLog
 from .sender import Sender
 from .verdicts import explain, verdict
-from .waiting import within
+from .waiting import CutShortError, within
 
 CREATE_SECONDS = 2.5
 """How long a cell waits for its run to be created, before it goes on with a local id."""
@@ -125,6 +127,18 @@ class Outbox:
         mlflow.exceptions.MlflowException
             The store refuses it.
         """
+        run = None
+        try:
+            with uninterrupted():
+                run = self._create_run(experiment_id, user, started, tags, name)
+        except KeyboardInterrupt:
+            if run is not None:  # nobody gets it: it would stay open for ever
+                self.update(run.info.run_id, RunStatus.KILLED, int(time.time() * 1000), None)
+            raise
+        return run
+
+    def _create_run(self, experiment_id: str, user: str, started: int, tags: Sequence[RunTag], name: str | None) -> Run:
+        """Create a run in the store, or here. A Ctrl-C only cuts the waiting short: the request is on its way."""
         origin = uuid.uuid4().hex
         given = {tag.key: tag.value for tag in tags} | {ORIGIN_TAG: origin}
         name = name or given.get(MLFLOW_RUN_NAME) or made_up_name()
@@ -141,13 +155,13 @@ class Outbox:
             # First: a kernel that is killed between the store's doing and its answer has still left a trace.
             asked = {"name": name, "started": started, "user": user, "tags": given, "asked": True}
             self.journal.add_run(RunEntry(run_id, "", experiment, asked, True, started))
-            given_up = threading.Event()
+            attempt = Attempt()
 
             def create() -> Run:
-                made = self._create(experiment, user, started, given, name)
-                if given_up.is_set():
-                    self._made_late(run_id, made.info.run_id)
-                return made
+                with attempt:
+                    run = self._create(experiment, user, started, given, name)
+                    attempt.remote = run.info.run_id
+                return run
 
             try:
                 run = within(CREATE_SECONDS, create)
@@ -158,12 +172,14 @@ class Outbox:
                 self._add_rest(run.info.run_id, rest, cuts)
                 return run
             except Exception as error:
-                given_up.set()
                 # Whatever a store raises: only what it will never take is the caller's business.
                 if verdict(error) == "refused" and not isinstance(error, TimeoutError):
                     self.journal.drop_run(run_id)
                     raise
-                self.sender.unreachable(explain(error))
+                if not isinstance(error, CutShortError):
+                    self.sender.unreachable(explain(error))
+                # It goes on behind our back: the sender waits for what it comes to, and creates no second run.
+                self.delivery.attempts[run_id] = attempt
         account = new_account(run_id, experiment_id, user, started, given, name, artifacts.uri(run_id))
         self._open(account, "", given, doubtful=reachable)
         self.journal.add(run_id, "create", {})
@@ -256,15 +272,6 @@ class Outbox:
         if self.opening is None or getattr(self._ours, "open", False):
             return make(())
         return self.opening(experiment_id, tags, name, make)
-
-    def _made_late(self, run_id: str, remote: str) -> None:
-        """Take a run away that the store made after all, where the sender had looked for it in vain and made another.
-
-        A file that another process holds, or a server that was only slow, does so.
-        """
-        with self.sender.busy:  # not between its looking and its making
-            if self.delivery.remotes.get(run_id, remote) != remote:
-                self.store.delete_run(remote)
 
     def _add_rest(self, run_id: str, tags: Mapping[str, str], cuts: list[str]) -> None:
         """Take in the tags that a run could not be created with."""
@@ -434,7 +441,7 @@ class Outbox:
         for number in numbers:
             self.delivery.withdraw(number)
             self.kept_back.withdraw(run_id, number)
-            if number in self.delivery.taken:
+            if number in self.delivery.begun:
                 self.late.add((run_id, name))
 
     def kept_values(self, run_id: str, name: str) -> list[float]:
@@ -506,21 +513,26 @@ class Outbox:
         -------
         bool
             False if it should go to the store at once: too large, or no room for it here.
+
+        Raises
+        ------
+        OSError, mlflow.exceptions.MlflowException
+            Something of it cannot be read, or is no file.
         """
-        size = _size(source)
-        if self.journal.trouble or size > STRAIGHT_BYTES or size + _size(self.journal.folder) > journal.LIMIT_BYTES:
+        room = min(STRAIGHT_BYTES, journal.LIMIT_BYTES - self.journal.held())
+        if self.journal.trouble or room <= 0:
             return False
-        staged: Path | None = None
         try:
             staged = self.journal.staged()
-            if source.is_dir():
-                shutil.copytree(source, staged, dirs_exist_ok=True)
-            else:
-                shutil.copy2(source, staged / source.name)
-        except (OSError, shutil.Error):
-            if staged is not None:
-                shutil.rmtree(staged, ignore_errors=True)
+        except OSError:
             return False
+        try:
+            self.journal.hold(staged, copying.copy(source, staged, room))
+        except BaseException as error:
+            shutil.rmtree(staged, ignore_errors=True)
+            if isinstance(error, copying.NoRoomError):
+                return False
+            raise
         data = {"uri": uri, "path": path, "staged": str(staged), "folder": source.is_dir()}
         self.journal.add(run_id or self._model_at(uri), "artifact", data)
         if run_id and run_id not in self.models:
@@ -560,9 +572,7 @@ class Outbox:
         """Remember which files a run got."""
         prefix = f"{path.strip('/')}/" if path else ""
         names = (
-            [file.relative_to(source).as_posix() for file in sorted(source.rglob("*")) if file.is_file()]
-            if source.is_dir()
-            else [source.name]
+            [Path(name).as_posix() for name in sorted(copying.walk(str(source)))] if source.is_dir() else [source.name]
         )
         self.account(run_id).artifacts.extend(prefix + name for name in names)
         for name in names:
@@ -628,15 +638,13 @@ class Outbox:
 
         return sent
 
-    def sync(self, progress: Callable[[int, int], None], seconds: float = 3600.0) -> Sync:
+    def sync(self, progress: Callable[[int, int], None]) -> Sync:
         """Send all that is waiting, however long it takes, for as long as the store takes it.
 
         Parameters
         ----------
         progress : callable
             Called with how many writes were sent, and how many are left.
-        seconds : float
-            How long to go on at most.
 
         Returns
         -------
@@ -647,19 +655,32 @@ class Outbox:
         is_sent = self._all_sent()
 
         def done() -> bool:
-            progress(self.delivery.sent - before, self.waiting().total)
+            progress(self.delivery.sent - before, max(0, self.backlog().total - self.delivery.ahead))
             return is_sent()
 
-        begun = time.monotonic()
-        for _ in range(2):
+        in_vain, first = 0, True
+        while in_vain < 2:
+            begun, taken = time.monotonic(), self.delivery.taken
             self.delivery.retry_files()
-            self.sender.flush(done, seconds, patient=True)
-            # A connection that was kept open since before an outage fails once; a store that is gone fails again.
-            if not self.waiting().total or time.monotonic() - begun > CLOSE_SECONDS:
+            # Only the first try comes before the time that the store asked for: more of them would hammer it.
+            self.sender.flush(done, math.inf, patient=True, urgent=first)
+            first = False
+            if is_sent() and not self.delivery.files_trouble:
                 break
+            if self.delivery.taken > taken:
+                in_vain = 0
+                continue
+            # A connection that was kept open since before an outage fails once; a store that is gone fails again.
+            if time.monotonic() + self.sender.rests() - begun > CLOSE_SECONDS:
+                break
+            in_vain += 1
+        done()
         created = {local: remote for local, remote in self.ids.items() if local not in known}
         runs = {local: remote for local, remote in created.items() if local in self.accounts}
-        return Sync(self.delivery.sent - before, runs, self.waiting())
+        left = self.waiting()
+        if left.total and not left.why:
+            left = replace(left, state="waiting", why="nothing was heard of it for a while")
+        return Sync(self.delivery.sent - before, runs, left)
 
     def waiting(self) -> Waiting:
         """Count what the store has not taken yet."""
@@ -775,6 +796,11 @@ class Outbox:
             return
         self.kept_back.end("")
         sent = self.flush(seconds)
+        if sent and self.sender.busy.acquire(timeout=1.0):
+            try:
+                self.delivery.close_twins()
+            finally:
+                self.sender.busy.release()
         # Runs that nobody has ended: what they had no room for is complete now.
         if sent and self.delivery.stage_aside():
             sent = self.flush(seconds)
@@ -859,17 +885,6 @@ def made_up_name() -> str:
     own = random.Random()
     words = own.choice(name_utils._GENERATOR_PREDICATES), own.choice(name_utils._GENERATOR_NOUNS)
     return "-".join((*map(str.lower, words), str(own.randint(0, 999))))
-
-
-def _size(path: Path) -> int:
-    if path.is_file():
-        return path.stat().st_size
-    total = 0
-    for folder, _, files in os.walk(path):
-        for name in files:
-            with contextlib.suppress(OSError):
-                total += os.stat(os.path.join(folder, name)).st_size
-    return total
 
 
 _living: weakref.WeakSet[Outbox] = weakref.WeakSet()

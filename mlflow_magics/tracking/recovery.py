@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from mlflow.entities import RunStatus
 from mlflow.exceptions import MlflowException
@@ -23,13 +25,72 @@ from .points import PointLog
 from .verdicts import UnavailableError, verdict
 
 
-def recover(tracking_uri: str = "", address: str = "") -> list[str]:
+@dataclass(frozen=True)
+class Left:
+    """A journal that no living kernel owns.
+
+    Attributes
+    ----------
+    folder : str
+        Its name.
+    is_own : bool
+        Whether it is for the connected store.
+    words : str
+        What lies in it.
+    """
+
+    folder: str
+    is_own: bool
+    words: str
+
+
+def left(address: str) -> list[Left]:
+    """Tell what lies in the journals that no living kernel owns, and send nothing of it.
+
+    Parameters
+    ----------
+    address : str
+        The connected store, without credentials.
+
+    Returns
+    -------
+    list of Left
+        Those of the connected store first.
+    """
+    known = []
+    for folder in journal.left_behind():
+        try:
+            found = journal.take_over(folder)
+        except JournalError:
+            continue  # told when it is to be sent
+        if found is None:
+            continue
+        try:
+            uri = found.fact("uri")
+            points = PointLog(found.folder, 0, lambda *_: None)
+            waiting = _waiting(found, points)
+            points.close()
+            known.append(
+                Left(folder.name, uri == address, f"an earlier kernel left {_writes(waiting)} for {mask(uri)}")
+            )
+        except Exception:  # noqa: BLE001
+            known.append(Left(folder.name, False, f"an earlier kernel left the outbox {folder}"))
+        finally:
+            found.close(remove=False)
+    return sorted(known, key=lambda one: not one.is_own)
+
+
+def recover(
+    tracking_uri: str = "", address: str = "", tell: Callable[[str, str, list[str]], None] = lambda *_: None
+) -> list[str]:
     """Send what lies in the journals that no living kernel owns.
 
     Parameters
     ----------
     tracking_uri, address : str, optional
-        The connected store and its address without credentials: journals for it are sent with these credentials.
+        The connected store and its address without credentials: journals for it are sent first, with these credentials.
+    tell : callable, optional
+        Called with a journal's name, "left" and what lies in it, then, as soon as it is through, "done" and its lines.
 
     Returns
     -------
@@ -39,14 +100,18 @@ def recover(tracking_uri: str = "", address: str = "") -> list[str]:
     said = []
     patience.install()
     silence.install()
-    for folder in journal.left_behind():
+    lying = left(address)
+    for one in lying:
+        tell(one.folder, "left", [one.words])
+    first = {one.folder for one in lying if one.is_own}
+    for folder in sorted(journal.left_behind(), key=lambda folder: folder.name not in first):
         try:
             found = journal.take_over(folder)
+            lines = _recover(found, tracking_uri, address) if found is not None else []
         except JournalError as error:
-            said.append(str(error))
-            continue
-        if found is not None:
-            said += _recover(found, tracking_uri, address)
+            lines = [str(error)]
+        said += lines
+        tell(folder.name, "done", lines)
     return said
 
 
@@ -67,8 +132,7 @@ def _bring(found: Journal, tracking_uri: str, address: str) -> tuple[list[str], 
     uri = found.fact("uri")
     points = PointLog(found.folder, 0, lambda *_: None)
     runs = [run for run in found.runs() if run.open]
-    waiting = len(found.rows()) + len(found.runs_aside()) + points.count(int(found.fact("position") or 0))
-    waiting += sum(1 for _ in keptback.left(found.folder))
+    waiting = _waiting(found, points)
     if not (waiting or runs):
         return [], True
     left = f"an earlier kernel left {_writes(waiting)} for {mask(uri)}"
@@ -92,6 +156,7 @@ def _bring(found: Journal, tracking_uri: str, address: str) -> tuple[list[str], 
         if delivery.stage_aside():
             while delivery.round(settled=True):
                 pass
+        delivery.close_twins()
         ends = json.loads(found.fact(ENDS) or "{}")
         still_open = [run for run in found.runs() if run.open]
         closed = [(_close(delivery, run, end), end) for run in still_open if (end := ends.get(run.id, "KILLED"))]
@@ -110,6 +175,13 @@ def _bring(found: Journal, tracking_uri: str, address: str) -> tuple[list[str], 
     if refused:
         said.append(f"{mask(uri)} refused {len(refused)} of them ({', '.join(refused[:3])}); the runs' tags tell why")
     return said, not found.rows()
+
+
+def _waiting(found: Journal, points: PointLog) -> int:
+    """Count what lies in a journal."""
+    sent = int(found.fact("position") or 0)
+    kept_back = sum(1 for _ in keptback.left(found.folder))
+    return len(found.rows()) + len(found.runs_aside()) + points.count(sent) + kept_back
 
 
 def _writes(many: int) -> str:
@@ -138,6 +210,12 @@ def _close(delivery: Delivery, entry: RunEntry, end: str) -> str:
     return ""
 
 
+def _say(folder: str, what: str, lines: list[str]) -> None:
+    """Print one journal's news as a line of JSON, for the kernel that started us."""
+    sys.stdout.write(json.dumps((folder, what, lines)) + "\n")
+    sys.stdout.flush()
+
+
 if __name__ == "__main__":
     # Through a pipe, because it may hold credentials: a command line is seen by everybody.
-    sys.stdout.write(json.dumps(recover(**json.load(sys.stdin))) + "\n")
+    recover(**json.load(sys.stdin), tell=_say)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
+from . import guards
 from .delivery import SECONDS, Delivery
 from .verdicts import UnavailableError
 
@@ -22,6 +23,9 @@ FIRST_SECONDS, LAST_SECONDS = 0.5, 30.0
 
 STALL_SECONDS = 2.5
 """How long :meth:`Sender.flush` waits for a store of which nothing is heard."""
+
+FILE_SECONDS = 150.0
+"""How long :meth:`Sender.flush` waits for a file to arrive: MLflow's own limit for one request, and some more."""
 
 FULL_BATCH = 1000
 
@@ -49,6 +53,8 @@ class Sender:
         self._before = before
         self._changed = threading.Condition()
         self._asked = False
+        self._urgent = False
+        self._resumes = 0.0
         self._tries = 0
         self._stopped = False
         self._begun = 0
@@ -56,6 +62,7 @@ class Sender:
         self._seen = 0.0
         # Its own generator: the user's seeded one must not feel us.
         self._random = random.Random()
+        delivery.heard = self._heard
         self._thread = threading.Thread(target=self._work, name="mlflow_magics outbox", daemon=True)
         self._thread.start()
 
@@ -73,12 +80,16 @@ class Sender:
             self._tries = max(self._tries, 1)
 
     def nudge(self) -> None:
-        """Try at once, without waiting for the outcome."""
+        """Try at once, without waiting for the outcome; where the store was down a moment ago, when its turn comes."""
+        if self.offline or self.trouble:
+            return
         with self._changed:
-            self._asked = not self.offline
+            self._asked = True
             self._changed.notify_all()
 
-    def flush(self, is_done: Callable[[], bool], seconds: float, *, patient: bool = False) -> bool:
+    def flush(
+        self, is_done: Callable[[], bool], seconds: float, *, patient: bool = False, urgent: bool = False
+    ) -> bool:
         """Send now, and wait for it.
 
         Parameters
@@ -89,6 +100,8 @@ class Sender:
             How long to wait at most.
         patient : bool
             Whether to wait for a try of its own, although the store was unreachable a moment ago.
+        urgent : bool
+            Whether to try at once, also where the store asked to wait.
 
         Returns
         -------
@@ -107,6 +120,7 @@ class Sender:
             # One that asks wants a try of its own: that which is on its way may have begun before the store came back.
             begun = self._begun if patient else self._failed_try
             self._asked = True
+            self._urgent = urgent
             self._seen = time.monotonic()
             self._changed.notify_all()
             while not is_done():
@@ -114,12 +128,23 @@ class Sender:
                     return False
                 if self.trouble and self._failed_try > begun:
                     return False
-                stall = SECONDS if patient else STALL_SECONDS
-                left = min(deadline, self._seen + stall) - time.monotonic()
-                if left <= 0:
+                left = min(deadline, self._gives_up(patient)) - time.monotonic()
+                if left <= 0 or guards.interrupted():
                     return False
                 self._changed.wait(min(left, POLL_SECONDS))
         return True
+
+    def _gives_up(self, patient: bool) -> float:
+        """Return when a store of which nothing is heard is waited for no longer."""
+        if not patient:
+            return self._seen + STALL_SECONDS
+        # It may have asked to wait before the next try; and a large file is one request, however long it takes.
+        stall = FILE_SECONDS if self.delivery.sends_file else SECONDS
+        return max(self._seen, self._resumes) + stall
+
+    def rests(self) -> float:
+        """Return how many seconds are left of the time that the store has asked to wait."""
+        return max(0.0, self._resumes - time.monotonic())
 
     def stop(self) -> None:
         """End the thread; what is on its way arrives or stays in the journal."""
@@ -140,6 +165,7 @@ class Sender:
                 if self._stopped:
                     return
                 asked, self._asked = self._asked, False
+                self._urgent = False
             if self.offline and not asked:
                 continue
             pause = self._try(asked or bool(self.trouble))
@@ -152,7 +178,6 @@ class Sender:
             while not self._stopped:
                 self._before()
                 with self.busy:
-                    sent_before = self.delivery.sent
                     due = everything or self._overdue()
                     full = not due and self.delivery.points.count(self.delivery.position) >= FULL_BATCH
                     if not (due or full) or not self.delivery.round(full_batches_only=not due):
@@ -160,14 +185,13 @@ class Sender:
                             self.delivery.ask()  # that nothing is waiting does not mean that the store is back
                         break
                     heard = True
-                    self._heard(self.delivery.sent - sent_before)
         except UnavailableError as error:
             return self._failed(error)
         except Exception as error:  # noqa: BLE001
             # A mistake of ours, a journal closed under our hands: the thread goes on, and the reason is shown.
             return self._failed(UnavailableError(f"{type(error).__name__}: {error}"))
-        self._heard(0)
         with self._changed:
+            self._seen, self._resumes = time.monotonic(), 0.0
             self.trouble, self._tries = "", 0
             self._changed.notify_all()
         return POLL_SECONDS
@@ -183,7 +207,8 @@ class Sender:
         # By the machine's clock, which may jump: then a few requests are less full.
         return bool(points) and abs(time.time() - points[0].when) > AGE_SECONDS
 
-    def _heard(self, count: int) -> None:
+    def _heard(self) -> None:
+        """Note that the store has answered a request."""
         with self._changed:
             self._seen = time.monotonic()
             self._changed.notify_all()
@@ -197,13 +222,14 @@ class Sender:
             longest: float = min(FIRST_SECONDS * 2 ** min(self._tries - 1, 10), LAST_SECONDS)
             pause = longest * self._random.uniform(0.5, 1.0)
         if error.after is not None:
-            # The store said when: an earlier try, also one that the user asks for, would only be refused.
-            self._sleep(error.after)
+            # The store said when: an earlier try would only be refused, but for one that %mlflow_sync asks for.
+            self._sleep(max(error.after, min(pause, FIRST_SECONDS)))
             return 0.0
         return pause
 
     def _sleep(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         with self._changed:
-            while not self._stopped and (left := deadline - time.monotonic()) > 0:
+            self._resumes = deadline
+            while not (self._stopped or self._urgent) and (left := deadline - time.monotonic()) > 0:
                 self._changed.wait(left)

@@ -27,7 +27,7 @@ from . import artifacts, children, logged_models, older_models, patience, regist
 from .ledger import LOCAL, Account
 from .outbox import CREATE_SECONDS, Outbox
 from .verdicts import explain, verdict
-from .waiting import within
+from .waiting import CutShortError, within
 
 # Reads, and writes that make no sense before what is pending has arrived.
 _AFTER_ALL = frozenset(
@@ -294,7 +294,8 @@ class OutboxStore(logged_models.ModelWrites):
             except (MlflowException, OSError) as error:  # TimeoutError is an OSError
                 if verdict(error) == "refused":
                     raise
-                sender.unreachable(explain(error))
+                if not isinstance(error, CutShortError):
+                    sender.unreachable(explain(error))
         return known()
 
 

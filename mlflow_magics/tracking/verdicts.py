@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Literal
 
@@ -46,6 +47,10 @@ _FILE = re.compile(
     r"|unable to open database file|attempt to write a readonly database|database (?:table |schema )?is locked)"
 )
 _LIMIT = re.compile(r"FieldName=(?P<field>\w+),\s*Limit=(?P<most>\d+)")
+
+
+LONGEST_SECONDS = 60.0
+"""How long a store's ``Retry-After`` is waited for at the most, whatever it says."""
 
 
 class UnavailableError(Exception):
@@ -165,13 +170,14 @@ def seconds_of(header: str | None) -> float | None:
     Returns
     -------
     float or None
-        Seconds. None for the other form, a date: that is for a clock that may be wrong on either side, and our own
-        backoff does better.
+        Seconds, a minute at the most. None for the other form, a date: that is for a clock that may be wrong on either
+        side, and our own backoff does better; and for what is no number.
     """
     try:
-        return max(0.0, float(header)) if header else None
+        seconds = float(header) if header else math.nan
     except ValueError:
         return None
+    return None if math.isnan(seconds) else min(max(0.0, seconds), LONGEST_SECONDS)
 
 
 def unavailable(error: BaseException, after: float | None) -> UnavailableError:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from .guards import interrupted
 
 T = TypeVar("T")
+
+_LOOK_SECONDS = 0.1
+"""How often a Ctrl-C that was put off is looked for."""
+
+
+class CutShortError(TimeoutError):
+    """The user has interrupted the wait; it says nothing of what was waited for."""
 
 
 def within(seconds: float, job: Callable[[], T]) -> T:
@@ -31,7 +39,7 @@ def within(seconds: float, job: Callable[[], T]) -> T:
     Raises
     ------
     TimeoutError
-        If it was not done in time. What the job itself raises is raised too.
+        If it was not done in time, or was interrupted. What the job itself raises is raised too.
     """
     results: list[T] = []
     errors: list[BaseException] = []
@@ -44,32 +52,13 @@ def within(seconds: float, job: Callable[[], T]) -> T:
 
     thread = threading.Thread(target=work, name="mlflow_magics wait", daemon=True)
     thread.start()
-    thread.join(seconds)
+    deadline = time.monotonic() + seconds
+    while thread.is_alive() and not interrupted() and (left := deadline - time.monotonic()) > 0:
+        thread.join(min(left, _LOOK_SECONDS))
     if errors:
         raise errors[0]
+    if not results and interrupted():
+        raise CutShortError("interrupted")
     if not results:
         raise TimeoutError(f"no end within {seconds:g} s")
     return results[0]
-
-
-@contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
-    """Hold a Ctrl-C back until the block is over: what it does is quick, and must not be done by half.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        At the end of the block, if one came.
-    """
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
-        yield
-        return
-    came: list[tuple[int, Any]] = []
-    signal.signal(signal.SIGINT, lambda number, frame: came.append((number, frame)))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if came:
-            before(*came[0])

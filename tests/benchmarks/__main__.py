@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.rig.servers import MlflowServer
 
-from . import bench_capture, bench_data, bench_load, bench_panel, bench_texts, ours, peers
+from . import bench_capture, bench_data, bench_files, bench_load, bench_panel, bench_texts, ours, peers
 from .table import Row, render
 
 
@@ -47,7 +47,7 @@ def main() -> int:
     """Print the table; 1 if a row could not be measured."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small numbers, no peers")
-    names = [*(part.__name__ for part in ours.ROWS), "panel", "data", "texts"]
+    names = [*(part.__name__ for part in ours.ROWS), "panel", "data", "texts", "files"]
     parser.add_argument("--only", default="", metavar="NAME", help=f"one part: {', '.join(names)}")
     args = parser.parse_args()
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -66,6 +66,8 @@ def main() -> int:
                 rows += attempt(lambda: bench_data.data(100_000 if args.quick else 1_000_000), "data", broken)
             if args.only in ("", "texts"):
                 rows += attempt(lambda: bench_texts.texts(200_000 if args.quick else 10_000_000), "texts", broken)
+            if args.only in ("", "files"):
+                rows += attempt(lambda: bench_files.files(600 if args.quick else 2_000), "files", broken)
             if not args.only:
                 rows += attempt(lambda: plain_mlflow(server, args.quick), "MLflow", broken)
         if not args.only and not args.quick:

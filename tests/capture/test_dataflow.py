@@ -94,7 +94,10 @@ def test_model_inputs(code: str, inputs: dict[str, tuple[str, str]]) -> None:
     [
         ("with mlflow.start_run():\n    pass", True),
         ("if __name__ == '__main__':\n    with mlflow.start_run() as run:\n        pass", True),
-        ("with mlflow.start_run():\n    for x in xs:\n        with mlflow.start_run(nested=True):\n            pass", True),
+        (
+            "with mlflow.start_run():\n    for x in xs:\n        with mlflow.start_run(nested=True):\n            pass",
+            True,
+        ),
         ("mlflow.start_run()\nfor x in xs:\n    f(x)", True),
         ("x = 1", False),
         ("for lr in lrs:\n    with mlflow.start_run():\n        pass", False),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import socket
+import threading
 import time
 
 import mlflow
@@ -14,7 +16,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
 
-from mlflow_magics.tracking import artifacts, connection, delivery, outbox, sender, store
+from mlflow_magics.tracking import artifacts, connection, copying, delivery, files, journal, outbox, sender, store
 from tests.rig.faulty import Fault, FaultyProxy
 
 
@@ -135,10 +137,10 @@ def test_what_is_too_large_to_be_staged_goes_at_once(connected, folder, monkeypa
 
 def test_where_there_is_no_room_a_file_goes_at_once(connected, monkeypatch, mlflow_server):
     def full(*_args, **_kwargs):
-        raise OSError(28, "No space left on device")
+        raise copying.NoRoomError("No space left on device")
 
     # A full disk that still takes everything else cannot be had without a disk of its own.
-    monkeypatch.setattr(shutil, "copy2", full)
+    monkeypatch.setattr(copying, "_write", full)
     with mlflow.start_run():
         mlflow.log_text("no room here", "direct.txt")
         assert len(stored(mlflow_server, "no room here")) == 1
@@ -186,3 +188,199 @@ def test_a_local_store_offline_gets_its_files_on_sync(mlflow_as_found, local_sto
     with open(place) as file:
         assert file.read() == "here"
     assert [path.read_text() for path in folder.rglob("b.txt")] == ["here"]
+
+
+# -- what is no file, what is too much, what leaves the folder ------------------------------------------------------
+
+
+@pytest.fixture
+def special(folder):
+    """A FIFO, a socket, a device, a loop of links and a link to nothing: each with the words of its refusal."""
+    os.mkfifo(folder / "pipe")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("sock")
+        (folder / "zero").symlink_to("/dev/zero")
+        (folder / "a").symlink_to("b")
+        (folder / "b").symlink_to("a")
+        (folder / "gone").symlink_to("nowhere")
+        yield {
+            "pipe": "is a FIFO",
+            "sock": "is a socket",
+            "zero": "is a device",
+            "a": "symbolic links",
+            "gone": "No such file",
+        }
+
+
+def within_seconds(seconds, job):
+    """Do something that might hang; return what it raised."""
+    raised = []
+
+    def work():
+        try:
+            job()
+        except Exception as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    assert not thread.is_alive(), "it hangs"
+    return raised[0] if raised else None
+
+
+@pytest.mark.parametrize("name", ["pipe", "sock", "zero", "a", "gone"])
+@pytest.mark.parametrize("way", ["online", "waiting", "no room"])
+def test_what_is_no_file_is_refused_by_its_name_at_once(connected, folder, special, monkeypatch, name, way):
+    if way == "waiting":
+        connected.refuse()
+    if way == "no room":
+        monkeypatch.setattr(journal, "LIMIT_BYTES", 0)
+    with mlflow.start_run() as run:
+        tree = folder / "tree"
+        tree.mkdir()
+        (tree / name).symlink_to(folder / name)
+        client = mlflow.MlflowClient()
+        for job in (
+            lambda: client.log_artifact(run.info.run_id, str(folder / name)),
+            lambda: client.log_artifacts(run.info.run_id, str(tree)),
+        ):
+            error = within_seconds(10, job)
+            assert special[name] in str(error), error
+            assert name in str(error)
+    assert list(store.current().journal.folder.glob("files/*")) == []
+
+
+@pytest.mark.parametrize("name", ["pipe", "sock", "zero", "a", "gone"])
+def test_what_is_no_file_is_no_option_either(folder, special, name):
+    """`--artifact` and `%mlflow_log artifact`: the rest of the folder is staged."""
+    tree = folder / "tree"
+    tree.mkdir()
+    (tree / "good.txt").write_text("good")
+    (tree / name).symlink_to(folder / name)
+    place = folder / "staging"
+    place.mkdir()
+    (said,) = files.stage_paths(["tree"], place)
+    assert special[name] in said
+    assert name in said
+    assert files.staged(place) == ("tree/good.txt",)
+    (said,) = files.stage_paths([name], place)
+    assert special[name] in said
+
+
+def test_links_inside_a_folder_are_followed_as_far_as_mlflow_does(connected, folder):
+    """A link to a file is its content; a link to a folder is left out, also one to the folder itself."""
+    tree, outside = folder / "tree", folder / "outside"
+    for place in (tree, outside):
+        place.mkdir()
+        (place / "file.txt").write_text(place.name)
+    (tree / "to_file").symlink_to(outside / "file.txt")
+    (tree / "to_folder").symlink_to(outside)
+    (tree / "to_itself").symlink_to(tree)
+
+    def names(run_id):
+        place = mlflow.artifacts.download_artifacts(run_id=run_id)
+        return {os.path.relpath(os.path.join(at, name), place) for at, _, found in os.walk(place) for name in found}
+
+    with mlflow.start_run() as online:
+        mlflow.log_artifacts(str(tree))
+    sync()
+    connected.refuse()
+    with mlflow.start_run() as waiting:
+        mlflow.log_artifacts(str(tree))
+    connected.accept()
+    sync()
+    place = folder / "staging"
+    place.mkdir()
+    assert files.stage_paths(["tree"], place) == []
+    found = [names(online.info.run_id), names(waiting.info.run_id), set(files.staged(place / "tree"))]
+    connection.disconnect()
+    mlflow.set_tracking_uri(connected.url)
+    with mlflow.start_run() as bare:
+        mlflow.log_artifacts(str(tree))
+    assert found == [names(bare.info.run_id)] * 3 == [{"file.txt", "to_file"}] * 3
+
+
+@pytest.mark.parametrize("path", ["../up", "/etc", "a/../../b", "a//b", "."])
+@pytest.mark.parametrize("way", ["online", "waiting"])
+def test_paths_that_leave_the_folder_are_refused_as_by_the_bare_call(connected, folder, path, way):
+    (folder / "tree").mkdir()
+    (folder / "tree" / "x.txt").write_text("x")
+
+    def told():
+        found = []
+        for log in (mlflow.log_artifact, mlflow.log_artifacts):
+            with pytest.raises(MlflowException) as raised:
+                log(str(folder / "tree" / ("x.txt" if log is mlflow.log_artifact else "")), path)
+            found.append((type(raised.value), str(raised.value), raised.value.error_code))
+        return found
+
+    if way == "waiting":
+        connected.refuse()
+    with mlflow.start_run():
+        ours = told()
+    assert list(store.current().journal.folder.glob("files/*")) == []
+    connected.accept()
+    connection.disconnect()
+    mlflow.set_tracking_uri(connected.url)
+    with mlflow.start_run():
+        assert told() == ours
+
+
+def test_bytes_are_counted_as_they_are_copied(connected, folder, monkeypatch):
+    """A sparse file counts with its length, and one that grows stops at the bound."""
+    monkeypatch.setattr(journal, "LIMIT_BYTES", store.current().journal.held() + 3_000_000)
+    with (folder / "sparse").open("wb") as file:
+        file.truncate(5_000_000)
+    connected.refuse()
+    with mlflow.start_run():
+        with pytest.raises(MlflowException, match="no room"):
+            mlflow.log_artifact(str(folder / "sparse"))
+        growing = folder / "growing"
+        growing.write_bytes(b"x" * 1_000)
+        ends = threading.Event()
+
+        def grow():
+            with growing.open("ab") as file:
+                while not ends.is_set():
+                    file.write(b"x" * 100_000)
+
+        thread = threading.Thread(target=grow)
+        thread.start()
+        with contextlib.suppress(MlflowException):
+            mlflow.log_artifact(str(growing))
+        ends.set()
+        thread.join()
+        held = store.current().journal.folder
+        assert sum(path.stat().st_size for path in held.glob("files/*/*")) <= 3_000_000
+        (folder / "small").write_bytes(b"s" * 100_000)
+        mlflow.log_artifact(str(folder / "small"))
+    connected.accept()
+    sync()
+    assert store.current().journal._held_bytes == 0
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("answer", "PUT", status=403, body="forbidden"),
+        Fault("answer", "PUT", status=507, body="disk full"),
+        Fault("cut before", "PUT"),
+    ],
+    ids=["403", "507", "cut"],
+)
+def test_a_run_whose_files_are_not_taken_is_closed_and_they_are_named(connected, mlflow_server, fault):
+    connected.add(fault)
+    with mlflow.start_run() as run:
+        for k in range(3):
+            mlflow.log_text("wanted", f"wanted-{k}.txt")
+    deadline = time.monotonic() + 15
+    while mlflow.get_run(run.info.run_id).info.status != "FINISHED":
+        assert time.monotonic() < deadline
+    waiting = store.current().waiting()
+    assert waiting.others == 3
+    assert "wanted-0.txt" in waiting.why
+    connected.heal()
+    sync()
+    arrived = [path.name for path in stored(mlflow_server, "wanted") if run.info.run_id in path.parts]
+    assert sorted(arrived) == ["wanted-0.txt", "wanted-1.txt", "wanted-2.txt"]
