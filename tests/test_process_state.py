@@ -97,7 +97,7 @@ def snapshots(folder: Path, cells: list[str]) -> list[dict[str, object]]:
     with KernelProcess(folder / "kernel", folder / "state", PYTHONPATH=os.pathsep.join([ROOT, str(RIG)])) as kernel:
         assert kernel.run("import snapshot as _snapshot").status == "ok"
         for cell in cells:
-            kernel.run(cell)
+            kernel.run(cell, patience=300)  # the imports take long on a busy machine
             assert kernel.run(f"_snapshot.save({str(path)!r})").status == "ok", cell
     for line in path.read_text(encoding="utf-8").splitlines():
         found.append({name: json.loads(text) for name, text in json.loads(line).items()})
