@@ -29,9 +29,9 @@ def forced(name: str, value: object, *, as_metric: bool) -> list[Param | Metric 
     list of Param, Metric or Skipped
         `Skipped` with the reason for what is a secret, no number, or cannot be written.
     """
-    if secret_reason(name, value):
-        return [Skipped(name, "a secret")]
     if kind_of(value) == "config":
+        if secret_reason(name, value):
+            return [Skipped(name, "a secret")]
         leaves = flatten(value).leaves
         return [forced_one(dotted(name, leaf.path), leaf.value, as_metric=as_metric) for leaf in leaves]
     return [forced_one(name, value, as_metric=as_metric)]
