@@ -409,3 +409,99 @@ def test_the_panel_draws_what_waits_and_then_only_what_the_author_logs(author):
     """
     history(author, code, "%%mlflow_run --no-source\n")
     assert drawn == [{"loss": 4}, {"loss": 2}]
+
+
+# -- figures ------------------------------------------------------------------------------------------------------
+
+DRAW = "import matplotlib.pyplot as plt\nfig, ax = plt.subplots()\nax.plot([1, 3, 2]);\n"
+
+FIGURES = {
+    "log_figure": (DRAW + "mlflow.log_figure(fig, 'mine.png')", set()),
+    "log_figure in a folder": (DRAW + "mlflow.log_figure(fig, 'plots/mine.png')", set()),
+    "a function": ("def keep(f, name):\n    mlflow.log_figure(f, name)\n" + DRAW + "keep(fig, 'mine.png')", set()),
+    "saved and logged": (DRAW + "fig.savefig('mine.png', dpi=150)\nmlflow.log_artifact('mine.png')", set()),
+    "saved tightly by a function": (
+        "def keep(f):\n    f.savefig('t.png', bbox_inches='tight')\n    mlflow.log_artifact('t.png')\n"
+        + DRAW
+        + "keep(fig)",
+        set(),
+    ),
+    "pyplot's own": (DRAW + "path = 'own.svg'\nplt.savefig(path)\nmlflow.log_artifact(path)", set()),
+    "closed": (DRAW + "mlflow.log_figure(fig, 'mine.png')\nplt.close(fig)", set()),
+    "only one of two": (
+        DRAW + "mlflow.log_figure(fig, 'mine.png')\nother, ax = plt.subplots()\nax.plot([9, 1])",
+        {"figures/other.png"},
+    ),
+    "drawn on after it was logged": (
+        DRAW + "keep = mlflow.log_figure\nkeep(fig, 'a.png')\nax.plot([5, 5])",
+        {"figures/fig.png"},
+    ),
+    "another file": (DRAW + "mlflow.log_text('x', 'x.txt')\nfig.savefig('no.png')", {"figures/fig.png"}),
+}
+
+
+def files_of(shell, outcome):
+    def walk(path=None):
+        for each in shell.user_ns["MlflowClient"]().list_artifacts(outcome.run_id, path):
+            yield from walk(each.path) if each.is_dir else [each.path]
+
+    return set(walk())
+
+
+@pytest.mark.parametrize("style", FIGURES)
+def test_a_figure_that_the_author_logs_is_there_once(author, style, request):
+    code, extra = FIGURES[style]
+    _, _, outcome = history(author, code, "%%mlflow_run\n")
+    author.user_ns["plt"].close("all")
+    assert {path for path in files_of(author, outcome) if path.startswith("figures/")} == extra
+    assert bool(extra) or any((one.name, one.reason) == ("fig", "logged by the cell itself") for one in outcome.skipped)
+
+
+# -- the block ----------------------------------------------------------------------------------------------------
+
+
+def test_the_block_lists_the_files_that_the_cell_logs(author, tmp_path):
+    (tmp_path / "file.csv").write_text("a")
+    author.user_ns["place"] = str(tmp_path / "file.csv")
+    _, _, outcome = history(
+        author,
+        "mlflow.log_text('x', 'notes.txt')\nmlflow.log_dict({'a': 1}, 'deep/a.json')\nmlflow.log_artifact(place)",
+        "%%mlflow_run\n",
+    )
+    assert {"notes.txt", "deep/", "file.csv"} <= set(outcome.artifacts)
+
+
+def test_the_block_lists_no_metric_that_was_refused(author):
+    _, _, outcome = history(
+        author,
+        "mlflow.log_metric('bad#name', 1.0)\nmlflow.log_metric('good', 1.0)\nmlflow.log_param('bad#param', 1)",
+        "%%mlflow_run\n",
+    )
+    assert dict(outcome.auto_metrics) == {"good": 1.0}
+    assert not outcome.auto_params
+    assert any("metric bad#name was refused" in note for note in outcome.notes)
+
+
+MODEL = """
+from sklearn.linear_model import LogisticRegression
+import mlflow.sklearn
+quick = dict(pip_requirements=["scikit-learn"], serialization_format="cloudpickle")
+clf = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "log",
+    [
+        "mlflow.sklearn.log_model(clf, 'forest', **quick)",
+        "def keep(m):\n    mlflow.sklearn.log_model(m, 'forest', **quick)\nkeep(clf)",
+    ],
+    ids=["shown", "in a function"],
+)
+def test_a_model_that_the_author_logs_is_listed_and_not_advised(author, log):
+    _, _, outcome = history(author, MODEL + log, "%%mlflow_run\n")
+    assert outcome.models == ("forest",)
+    assert not [one for one in outcome.skipped if "--model" in one.option]
+    _, _, outcome = history(author, MODEL, "%%mlflow_run\n")
+    assert [one.option for one in outcome.skipped if one.name == "clf"] == ["--model clf"]
