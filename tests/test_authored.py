@@ -142,10 +142,11 @@ for epoch in range(5):
     loss = value(epoch)
     client.log_batch(run_id(), metrics=[Metric("loss", loss, 1000 + epoch, epoch)])
 # --- threads:
+client, run = MlflowClient(), run_id()
 with ThreadPoolExecutor(2) as pool:
     for epoch in range(5):
         loss = value(epoch)
-        pool.submit(mlflow.log_metrics, {"loss": loss}, step=epoch).result()
+        pool.submit(client.log_metric, run, "loss", loss, step=epoch).result()
 # --- not synchronous:
 for epoch in range(5):
     loss = value(epoch)
@@ -204,7 +205,7 @@ def database(shell) -> Path:
     return Path(shell.user_ns["mlflow"].get_tracking_uri().removeprefix("sqlite:///"))
 
 
-def history(shell, code, magic=""):
+def history(shell, code, magic="", where=None):
     """Run a cell; return the points of each metric, its params, and the cell's outcome."""
     shown = []
     magics = shell.magics_manager.registry["MlflowMagics"]
@@ -215,7 +216,7 @@ def history(shell, code, magic=""):
         mlflow.end_run()
     run_id = shown[0].run_id if shown else mlflow.last_active_run().info.run_id
     shell.run_cell("%mlflow_sync")
-    where = database(shell)
+    where = where or database(shell)
     points = {
         name: [(step, value) for step, _, value in stored.points(where, run_id, name)]
         for name in stored.names(where, run_id)
