@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .capture import authoring, failure, provenance, secrets
 from .errors import MlflowMagicsError, NotLoggableError, TrackingError
 from .openrun import OpenRun
-from .records import Captured, OpenedRun, Status
-from .tracking import cellruns, connection, context, datasets, files, guards, models, names, runs, store
+from .records import Captured, OpenedRun, Skipped, Status
+from .tracking import authored, cellruns, connection, context, datasets, files, guards, models, names, runs, store
 
 if TYPE_CHECKING:
     from .session import Session
@@ -168,7 +169,7 @@ def record(
         facts["run_id"] = run.info.run_id
         try:
             _attempt(opened, "system metrics were not logged", lambda: _end_sampling(opened))
-            captured = _beside_the_author(opened, captured, run_ids)
+            captured = _beside_the_author(session, opened, captured, run_ids)
             facts["series"] = captured.series
             if written := _attempt(
                 opened,
@@ -188,14 +189,16 @@ def record(
                     opened, "artifacts were not logged", lambda: _log_artifacts(session, opened, captured, error)
                 )
                 facts["artifacts"] = own or ()
+                theirs = _attempt(opened, "models were not listed", lambda: runs.models_of(run)) or []
                 logged = _log_models(session, opened)
-                facts["models"] = tuple(name for _, name in logged)
+                facts["models"] = tuple(dict.fromkeys([*(name for _, name in logged), *theirs]))
                 # Capture had no role for them, and yet they are in the run.
                 taken = {variable for variable, _ in (*data, *logged)}
-                facts["skipped"] = tuple(each for each in captured.skipped if each.name not in taken)
-                if facts.get("auto_params") or facts.get("auto_metrics"):
-                    others = _attempt(opened, "artifacts were not listed", lambda: _others_artifacts(opened, own or ()))
-                    facts["artifacts"] += others or ()
+                skipped = [each for each in captured.skipped if each.name not in taken]
+                facts["skipped"] = tuple(authoring.without_advice(skipped, _shown_in(opened), len(theirs)))
+                tops = {path.split("/")[0] for path in (*(own or ()), *facts["models"])}
+                others = _attempt(opened, "artifacts were not listed", lambda: _others_artifacts(opened, tops))
+                facts["artifacts"] += others or ()
         except KeyboardInterrupt:
             # The cell is over: the user means the sending, and gets what is known instead of a traceback of ours.
             opened.notes.append("interrupted while it was being sent: not all of this is in the run")
@@ -346,7 +349,7 @@ def _rename(opened: OpenRun, name: str, tags: Mapping[str, str]) -> None:
 # -- the parts of record --------------------------------------------------------------------------------------
 
 
-def _beside_the_author(opened: OpenRun, captured: Captured, run_ids: Sequence[str]) -> Captured:
+def _beside_the_author(session: Session, opened: OpenRun, captured: Captured, run_ids: Sequence[str]) -> Captured:
     """Leave out what the cell has logged itself, and hand on the points of the other series."""
     followed = [one.name for one in captured.series]
     find = functools.partial(runs.logged, opened.tracked, followed, run_ids)
@@ -355,8 +358,11 @@ def _beside_the_author(opened: OpenRun, captured: Captured, run_ids: Sequence[st
         return captured
     options = opened.options
     asked = {*options.watch, *options.choices.metrics, *options.choices.params}
-    shown = authoring.shown_in(opened.source.code if opened.source is not None else "")
+    shown = _shown_in(opened)
     kept = authoring.beside(captured, logged, shown, asked)
+    if kept.figures:
+        what = "figures are logged as if the cell had not"
+        kept = _attempt(opened, what, lambda: _figures_beside(session, opened, kept, shown)) or kept
     opened.notes += kept.notes[len(captured.notes) :]
     withdrawn = set(followed) - {one.name for one in kept.series}
     _attempt(opened, "points of series were not sent", lambda: runs.end_series(opened.tracked, withdrawn))
@@ -380,6 +386,24 @@ def _shown(opened: OpenRun, params: Mapping[str, str]) -> Mapping[str, str]:
                 f"{kind} {', '.join(keys)} {verb} stored as the cell logged it; if that was not meant, delete the run"
             )
     return {key: "***" if key in doubtful["param"] else value for key, value in params.items()}
+
+
+def _shown_in(opened: OpenRun) -> authoring.Shown:
+    return authoring.shown_in(opened.source.code if opened.source is not None else "")
+
+
+def _figures_beside(session: Session, opened: OpenRun, captured: Captured, shown: authoring.Shown) -> Captured:
+    """Leave out the figures that the cell has logged itself."""
+    paths, pictures = runs.own_files(opened.tracked)
+    if not paths:
+        return captured
+    names = [one.name for one in captured.figures]
+    theirs = authoring.logged_figures(names, shown, paths, session.namespace)
+    drawn = (one for one in captured.figures if one.library == "matplotlib" and one.name not in theirs)
+    theirs |= {one.name for one in drawn if authored.is_drawn(one.figure, pictures)}
+    figures = tuple(one for one in captured.figures if one.name not in theirs)
+    said = (Skipped(name, "logged by the cell itself") for name in names if name in theirs)
+    return replace(captured, figures=figures, skipped=(*said, *captured.skipped))
 
 
 def _log_data(session: Session, opened: OpenRun) -> list[tuple[str, str]]:
@@ -477,9 +501,8 @@ def _log_artifacts(
         return files.staged(folder)
 
 
-def _others_artifacts(opened: OpenRun, own: Sequence[str]) -> tuple[str, ...]:
-    """Return what autolog or the user's own calls put beside our files; asked only where they wrote at all."""
-    tops = {path.split("/")[0] for path in own}
+def _others_artifacts(opened: OpenRun, tops: Collection[str]) -> tuple[str, ...]:
+    """Return what autolog or the user's own calls put beside what is listed already, by the names at the top."""
     return tuple(name for name in runs.artifact_names(opened.tracked) if name.rstrip("/") not in tops)
 
 
@@ -492,9 +515,19 @@ def _settle(session: Session, opened: OpenRun, captured: Captured, facts: Mappin
     opened.experiment_id = settled.experiment_id
     params = tuple(one for one in facts.get("params", ()) if f"param {one.name}" not in settled.refused)
     metrics = tuple(one for one in facts.get("metrics", ()) if f"metric {one.name}" not in settled.refused)
-    final = {metric.name: metric.value for metric in metrics} | {one.name: one.last for one in captured.series}
+    # Of a curve it was only some points.
+    series = tuple(one for one in captured.series if one.kept > 1 or f"metric {one.name}" not in settled.refused)
+    curves = {name for name, values in runs.logged(opened.tracked, ()).metrics.items() if len(values) > 1}
+    auto_params, auto_metrics = (
+        {name: value for name, value in facts.get(f"auto_{kind}s", {}).items() if f"{kind} {name}" not in gone}
+        for kind, gone in (
+            ("param", settled.refused),
+            ("metric", settled.refused - {f"metric {one}" for one in curves}),
+        )
+    )
+    final = {metric.name: metric.value for metric in metrics} | {one.name: one.last for one in series}
     # All that the store has of it, as the next kernel will read it.
-    now = {**facts.get("auto_params", {}), **{param.name: param.value for param in params}}
+    now = {**auto_params, **{param.name: param.value for param in params}}
     # A store that does not answer is not asked for more.
     previous = None
     if not settled.waiting.total:
@@ -504,6 +537,9 @@ def _settle(session: Session, opened: OpenRun, captured: Captured, facts: Mappin
         "run_id": settled.run_id,
         "params": params,
         "metrics": metrics,
+        "series": series,
+        "auto_params": auto_params,
+        "auto_metrics": auto_metrics,
         "waiting": settled.waiting,
         "previous": previous or {},
     }
@@ -519,7 +555,7 @@ def _previous(
     if source.cell_id:
         tag, value = context.CELL_ID, source.cell_id
     elif opened.options.name:
-        tag, value = "mlflow.runName", opened.options.name
+        tag, value = "mlflow.runName", opened.name
     else:
         return {}
     key = f"{opened.experiment_id}/{tag}/{value}"

@@ -142,10 +142,11 @@ for epoch in range(5):
     loss = value(epoch)
     client.log_batch(run_id(), metrics=[Metric("loss", loss, 1000 + epoch, epoch)])
 # --- threads:
+client, run = MlflowClient(), run_id()
 with ThreadPoolExecutor(2) as pool:
     for epoch in range(5):
         loss = value(epoch)
-        pool.submit(mlflow.log_metrics, {"loss": loss}, step=epoch).result()
+        pool.submit(client.log_metric, run, "loss", loss, step=epoch).result()
 # --- not synchronous:
 for epoch in range(5):
     loss = value(epoch)
@@ -204,7 +205,7 @@ def database(shell) -> Path:
     return Path(shell.user_ns["mlflow"].get_tracking_uri().removeprefix("sqlite:///"))
 
 
-def history(shell, code, magic=""):
+def history(shell, code, magic="", where=None):
     """Run a cell; return the points of each metric, its params, and the cell's outcome."""
     shown = []
     magics = shell.magics_manager.registry["MlflowMagics"]
@@ -215,7 +216,7 @@ def history(shell, code, magic=""):
         mlflow.end_run()
     run_id = shown[0].run_id if shown else mlflow.last_active_run().info.run_id
     shell.run_cell("%mlflow_sync")
-    where = database(shell)
+    where = where or database(shell)
     points = {
         name: [(step, value) for step, _, value in stored.points(where, run_id, name)]
         for name in stored.names(where, run_id)
@@ -409,3 +410,99 @@ def test_the_panel_draws_what_waits_and_then_only_what_the_author_logs(author):
     """
     history(author, code, "%%mlflow_run --no-source\n")
     assert drawn == [{"loss": 4}, {"loss": 2}]
+
+
+# -- figures ------------------------------------------------------------------------------------------------------
+
+DRAW = "import matplotlib.pyplot as plt\nfig, ax = plt.subplots()\nax.plot([1, 3, 2]);\n"
+
+FIGURES = {
+    "log_figure": (DRAW + "mlflow.log_figure(fig, 'mine.png')", set()),
+    "log_figure in a folder": (DRAW + "mlflow.log_figure(fig, 'plots/mine.png')", set()),
+    "a function": ("def keep(f, name):\n    mlflow.log_figure(f, name)\n" + DRAW + "keep(fig, 'mine.png')", set()),
+    "saved and logged": (DRAW + "fig.savefig('mine.png', dpi=150)\nmlflow.log_artifact('mine.png')", set()),
+    "saved tightly by a function": (
+        "def keep(f):\n    f.savefig('t.png', bbox_inches='tight')\n    mlflow.log_artifact('t.png')\n"
+        + DRAW
+        + "keep(fig)",
+        set(),
+    ),
+    "pyplot's own": (DRAW + "path = 'own.svg'\nplt.savefig(path)\nmlflow.log_artifact(path)", set()),
+    "closed": (DRAW + "mlflow.log_figure(fig, 'mine.png')\nplt.close(fig)", set()),
+    "only one of two": (
+        DRAW + "mlflow.log_figure(fig, 'mine.png')\nother, ax = plt.subplots()\nax.plot([9, 1])",
+        {"figures/other.png"},
+    ),
+    "drawn on after it was logged": (
+        DRAW + "keep = mlflow.log_figure\nkeep(fig, 'a.png')\nax.plot([5, 5])",
+        {"figures/fig.png"},
+    ),
+    "another file": (DRAW + "mlflow.log_text('x', 'x.txt')\nfig.savefig('no.png')", {"figures/fig.png"}),
+}
+
+
+def files_of(shell, outcome):
+    def walk(path=None):
+        for each in shell.user_ns["MlflowClient"]().list_artifacts(outcome.run_id, path):
+            yield from walk(each.path) if each.is_dir else [each.path]
+
+    return set(walk())
+
+
+@pytest.mark.parametrize("style", FIGURES)
+def test_a_figure_that_the_author_logs_is_there_once(author, style, request):
+    code, extra = FIGURES[style]
+    _, _, outcome = history(author, code, "%%mlflow_run\n")
+    author.user_ns["plt"].close("all")
+    assert {path for path in files_of(author, outcome) if path.startswith("figures/")} == extra
+    assert bool(extra) or any((one.name, one.reason) == ("fig", "logged by the cell itself") for one in outcome.skipped)
+
+
+# -- the block ----------------------------------------------------------------------------------------------------
+
+
+def test_the_block_lists_the_files_that_the_cell_logs(author, tmp_path):
+    (tmp_path / "file.csv").write_text("a")
+    author.user_ns["place"] = str(tmp_path / "file.csv")
+    _, _, outcome = history(
+        author,
+        "mlflow.log_text('x', 'notes.txt')\nmlflow.log_dict({'a': 1}, 'deep/a.json')\nmlflow.log_artifact(place)",
+        "%%mlflow_run\n",
+    )
+    assert {"notes.txt", "deep/", "file.csv"} <= set(outcome.artifacts)
+
+
+def test_the_block_lists_no_metric_that_was_refused(author):
+    _, _, outcome = history(
+        author,
+        "mlflow.log_metric('bad#name', 1.0)\nmlflow.log_metric('good', 1.0)\nmlflow.log_param('bad#param', 1)",
+        "%%mlflow_run\n",
+    )
+    assert dict(outcome.auto_metrics) == {"good": 1.0}
+    assert not outcome.auto_params
+    assert any("metric bad#name was refused" in note for note in outcome.notes)
+
+
+MODEL = """
+from sklearn.linear_model import LogisticRegression
+import mlflow.sklearn
+quick = dict(pip_requirements=["scikit-learn"], serialization_format="cloudpickle")
+clf = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "log",
+    [
+        "mlflow.sklearn.log_model(clf, 'forest', **quick)",
+        "def keep(m):\n    mlflow.sklearn.log_model(m, 'forest', **quick)\nkeep(clf)",
+    ],
+    ids=["shown", "in a function"],
+)
+def test_a_model_that_the_author_logs_is_listed_and_not_advised(author, log):
+    _, _, outcome = history(author, MODEL + log, "%%mlflow_run\n")
+    assert outcome.models == ("forest",)
+    assert not [one for one in outcome.skipped if "--model" in one.option]
+    _, _, outcome = history(author, MODEL, "%%mlflow_run\n")
+    assert [one.option for one in outcome.skipped if one.name == "clf"] == ["--model clf"]

@@ -304,6 +304,42 @@ def test_loading_sends_what_a_dead_kernel_left_and_says_so_once(bare_shell, run,
     assert "not connected" in run("%mlflow_status")
 
 
+OWN_LOOP = """%%mlflow_run own
+import math, mlflow, os
+def report(name, value, step):
+    mlflow.log_metric(name, value, step=step)
+for i in range(20):
+    loss = math.sqrt(i)
+    acc = 1 / (i + 1.5)
+    report("acc", acc, 100 + i)
+    if i == 7:
+        os.kill(os.getpid(), 9)
+"""
+
+
+def test_points_that_were_kept_back_outlive_their_kernel_but_not_those_that_the_author_logs(
+    bare_shell, run, database, victim, state
+):
+    bare_shell.extension_manager.unload_extension("mlflow_magics")
+    victim("%mlflow_connect local -e home", OWN_LOOP)
+    run("%load_ext mlflow_magics")
+    eventually(lambda: not files(state))
+    (found,) = stored.runs(database, "home")
+    assert found.status == "KILLED"
+    assert [step for step, _, _ in stored.points(database, found.run_id, "loss")] == list(range(8))
+    assert [step for step, _, _ in stored.points(database, found.run_id, "acc")] == [100 + i for i in range(8)]
+
+
+def test_points_that_are_kept_back_have_room_on_no_disk_too(run, database, monkeypatch):
+    monkeypatch.setattr("mlflow_magics.tracking.journal.segments_allowed", lambda: 0)
+    run("%mlflow_connect local -e home")
+    run(OWN_LOOP.replace("        os.kill(os.getpid(), 9)", "        pass"))
+    run("%mlflow_sync")
+    (found,) = stored.runs(database, "home")
+    assert [step for step, _, _ in stored.points(database, found.run_id, "loss")] == list(range(20))
+    assert [step for step, _, _ in stored.points(database, found.run_id, "acc")] == [100 + i for i in range(20)]
+
+
 def test_what_waits_for_a_server_is_told_in_the_next_block_and_sent_by_sync(run, victim, proxy, mlflow_server, state):
     victim(f"%mlflow_connect {proxy.url} -e 'dead kernel' --offline", CELL.format(name="left"))
     proxy.refuse()

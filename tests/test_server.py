@@ -10,6 +10,7 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.rig.servers import CountingProxy, MlflowServer, _every_method, _forward
+from tests.test_authored import EARLIER, STYLES, history
 
 pytestmark = pytest.mark.slow
 
@@ -63,6 +64,21 @@ class FailingProxy(CountingProxy):
 
     handler = _every_method(_partly)
     failing = ""
+
+
+@pytest.mark.parametrize(
+    "style", ["a function of an earlier cell", "item by item", "under another name", "after the loop", "threads"]
+)
+def test_a_curve_that_the_author_logs_is_at_the_server_as_the_bare_cell_leaves_it(at_server, mlflow_server, style):
+    extra, code = STYLES[style]
+    shell = at_server(f"authored-{len(style)}")
+    assert shell.run_cell(EARLIER).success
+    where = mlflow_server.folder / "server.db"
+    bare, _, _ = history(shell, code, where=where)
+    points, _, _ = history(shell, code, "%%mlflow_run\n", where=where)
+    assert bare
+    assert {key: points.get(key) for key in bare} == bare
+    assert set(points) == set(bare) | extra
 
 
 class TestARun:

@@ -424,6 +424,34 @@ def logged_figures(
     return found
 
 
+def without_advice(skipped: Iterable[Skipped], shown: Shown, count: int) -> list[Skipped]:
+    """Take back the advice to log a model where the author has logged it.
+
+    Parameters
+    ----------
+    skipped : iterable of Skipped
+        What was not logged.
+    shown : Shown
+        What the cell's text shows.
+    count : int
+        How many models the author has logged.
+
+    Returns
+    -------
+    list of Skipped
+        Those that the text shows are not among them.
+    """
+    kept = [one for one in skipped if not (count and one.name in shown.models and _is_model(one))]
+    others = [one for one in kept if _is_model(one)]
+    # Logged by a function, whoever's: with as many models in the run as there are here, they are these.
+    advised = len(others) > count - sum(1 for one in skipped if _is_model(one)) + len(others)
+    return [one if advised or not _is_model(one) else replace(one, option="") for one in kept]
+
+
+def _is_model(one: Skipped) -> bool:
+    return one.option.startswith("--model")
+
+
 def _file_name(path: ast.expr, namespace: Mapping[str, Any]) -> str:
     """Return the name of a file whose path is written out, or in a variable; empty for any other."""
     import pathlib

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import struct
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 MOST_VALUES = 1000
 """Of a metric, so many values are remembered: enough to tell one curve from another."""
@@ -47,13 +49,19 @@ class Own:
         As logged.
     metrics : dict of str to list of float
         The first values of each metric, in the order of their coming.
+    files : list of str
+        Their paths in the run.
     pictures : list of Picture
-        PNG files.
+        Those of them that are PNG.
+    models : list of str
+        Names of models.
     """
 
     params: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, list[float]] = field(default_factory=dict)
+    files: list[str] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
+    models: list[str] = field(default_factory=list)
 
 
 class Authored:
@@ -93,9 +101,17 @@ class Authored:
         if params and not getattr(self._ours, "depth", 0):
             self._runs[run_id].params.update(params)
 
-    def file(self, run_id: str, path: Path) -> None:
-        """Note a file, if it is a picture."""
-        if not getattr(self._ours, "depth", 0) and (found := picture(path)) is not None:
+    def model(self, run_id: str, name: str) -> None:
+        """Note a model."""
+        if name not in self._runs[run_id].models:
+            self._runs[run_id].models.append(name)
+
+    def file(self, run_id: str, name: str, path: Path) -> None:
+        """Note a file: its name in the run, and what it shows."""
+        if getattr(self._ours, "depth", 0):
+            return
+        self._runs[run_id].files.append(name)
+        if (found := picture(path)) is not None:
             self._runs[run_id].pictures.append(found)
 
 
@@ -115,6 +131,25 @@ def picture(path: Path) -> Picture | None:
 def digest(content: bytes) -> bytes:
     """Return what tells one content from another."""
     return hashlib.sha256(content).digest()
+
+
+def is_drawn(figure: Any, pictures: Sequence[Picture]) -> bool:
+    """Tell whether a matplotlib figure is what one of some files shows: drawn alike, it has the same bytes.
+
+    That is so however the file was saved: by ``log_figure``, or by ``savefig`` in anybody's function. One that was
+    changed since, or saved with other margins or colours, is another picture.
+    """
+    for dpi in {each.dpi for each in pictures if each.dpi}:
+        wanted = {each.digest for each in pictures if each.dpi == dpi}
+        for margins in (None, "tight"):
+            drawn = io.BytesIO()
+            try:
+                figure.savefig(drawn, format="png", dpi=dpi, bbox_inches=margins)
+            except Exception:  # noqa: BLE001
+                return False  # the figure is the user's, and draws itself with the user's data; staging it says why
+            if digest(drawn.getvalue()) in wanted:
+                return True
+    return False
 
 
 def _dpi(content: bytes) -> float:

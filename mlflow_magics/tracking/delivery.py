@@ -17,7 +17,7 @@ from mlflow.entities import Metric, Param, Run, RunStatus, RunTag
 from mlflow.utils import validation
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from . import allowances, replay
+from . import allowances, filters, replay
 from .allowances import Allowance
 from .batches import batches
 from .guards import reason
@@ -673,7 +673,9 @@ class Delivery:
         """Return the id of the run that an earlier try has created; empty if there is none."""
         from mlflow.entities import ViewType
 
-        found = self.store.search_runs([experiment], f"tags.`{ORIGIN_TAG}` = '{origin}'", ViewType.ALL, 1, None, None)
+        found = self.store.search_runs(
+            [experiment], filters.equal(f"tags.`{ORIGIN_TAG}`", origin), ViewType.ALL, 1, None, None
+        )
         return str(found[0].info.run_id) if found else ""
 
     def _experiment_of(self, entry: RunEntry) -> str:

@@ -81,6 +81,7 @@ class ModelWrites:
             "doubtful": bool(doubtful),
         }
         outbox.add_model(model, creation, "" if model.model_id.startswith(LOCAL) else model.model_id)
+        outbox.authored.model(source_run_id or "", model.name)
         return model
 
     def get_logged_model(self, model_id: str, allow_deleted: bool = False) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from ..boards import RunView
 from ..errors import ConnectionFailedError, OptionError, TrackingError, UnknownNameError
-from . import browse, context
+from . import browse, context, filters
 from .ledger import LOCAL
 from .lookup import SAMPLE, pages
 from .outbox import Outbox
@@ -172,9 +172,14 @@ def _matching(
     def opened_here() -> list[RunView]:
         return [run for run in browse.runs(outbox, uri, experiment_id, "", "newest", "", 1).runs if matches(run)]
 
-    quoted = next((f"{mark}{value}{mark}" for mark in "'\"" if mark not in value), "")
+    wanted = filters.equal(key, value)
     try:
-        known = pages(outbox, uri, experiment_id, f"{key} = {quoted}", "newest", most).runs if quoted else []
+        # Most often what the store finds is right; where it is not all right, more is looked at.
+        for count in (most, SAMPLE):
+            known, more, _ = pages(outbox, uri, experiment_id, wanted, "newest", count)
+            known = [run for run in known if matches(run)]
+            if len(known) >= most or not more:
+                break
     except ConnectionFailedError:
         return opened_here()[:most]
     if any(map(outbox.is_local, list(outbox.accounts))):

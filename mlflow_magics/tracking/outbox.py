@@ -576,7 +576,7 @@ class Outbox:
         )
         self.account(run_id).artifacts.extend(prefix + name for name in names)
         for name in names:
-            self.authored.file(run_id, source / name if source.is_dir() else source)
+            self.authored.file(run_id, prefix + name, source / name if source.is_dir() else source)
 
     # -- experiments --------------------------------------------------------------------------------------------
 

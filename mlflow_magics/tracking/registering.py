@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.tracking._model_registry import DEFAULT_AWAIT_MAX_SLEEP_SECONDS, fluent
 
-from . import older_models
+from . import filters, older_models
 
 if TYPE_CHECKING:
     from .outbox import Outbox
@@ -104,7 +104,7 @@ def _take_back(name: str, started: int) -> None:
     client = MlflowClient()
     try:
         made = client.get_registered_model(name)
-        if made.creation_timestamp >= started - 1000 and not client.search_model_versions(f"name='{name}'"):
+        if made.creation_timestamp >= started - 1000 and not client.search_model_versions(filters.equal("name", name)):
             client.delete_registered_model(name)
     except Exception:  # noqa: BLE001, S110
         # It is not there, or the registry cannot be asked: the error that led here is the one to show.

@@ -22,6 +22,7 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_ALREA
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
 
+from . import filters
 from .artifacts import SCHEME, unwrapped
 from .azure import uploads
 from .guards import reason
@@ -230,7 +231,8 @@ def create_model(
     from mlflow.entities import LoggedModelParameter, LoggedModelTag
 
     if origin is not None:
-        found = store.search_logged_models([experiment], f"tags.`{origin[0]}` = '{origin[1]}'", max_results=1)
+        wanted = filters.equal(f"tags.`{origin[0]}`", origin[1])
+        found = store.search_logged_models([experiment], wanted, max_results=1)
         if found:
             _model_params(store, found[0].model_id, creation)  # a long list of them is sent in several requests
             return str(found[0].model_id)

@@ -25,7 +25,7 @@ from mlflow.utils.uri import add_databricks_profile_info_to_artifact_uri
 
 from ..errors import MlflowMagicsError, TrackingError, UnknownNameError
 from ..records import Logged, Metric, Param, Status, Waiting
-from . import replay, store
+from . import authored, filters, replay, store
 from .guards import as_tracking_error, reason
 from .journal import ENDS
 from .names import mend_metrics, mend_params, mend_tags
@@ -33,6 +33,8 @@ from .outbox import Outbox, SeriesSink
 
 NOTE = MLFLOW_RUN_NOTE
 """The tag that holds a run's description."""
+_PAGE = 5
+_MOST_PAGES = 20
 
 
 @dataclass(frozen=True)
@@ -466,7 +468,7 @@ def upload(run: Run, folder: Path) -> None:
     """
     if not any(folder.iterdir()):
         return
-    with as_tracking_error():
+    with as_tracking_error(), _outbox().authored.not_ours():
         _artifacts_of(run).log_artifacts(str(folder))
 
 
@@ -494,6 +496,59 @@ def artifact_names(run: Run) -> list[str]:
             return [file.path + "/" * file.is_dir for file in repository.list_artifacts()]
         paths = _outbox().account(run.info.run_id).artifacts
         return sorted({path.partition("/")[0] + "/" * ("/" in path) for path in paths})
+
+
+def models_of(run: Run) -> list[str]:
+    """Return the names of the models that this kernel logged into a run, ours among them; no request.
+
+    Parameters
+    ----------
+    run : mlflow.entities.Run
+        The run.
+
+    Returns
+    -------
+    list of str
+        In the order of their coming.
+
+    Raises
+    ------
+    TrackingError
+        Not connected.
+    """
+    return list(_outbox().authored.of(run.info.run_id).models)
+
+
+def own_files(run: Run) -> tuple[list[str], list[authored.Picture]]:
+    """Return the paths of the files that a run got since it began, and what its pictures look like; no request.
+
+    Parameters
+    ----------
+    run : mlflow.entities.Run
+        The run, before ours are staged.
+
+    Returns
+    -------
+    tuple of (list of str, list of Picture)
+        As far as this kernel wrote them.
+
+    Raises
+    ------
+    TrackingError
+        The folder of a local store could not be read.
+    """
+    outbox, run_id = _outbox(), run.info.run_id
+    with as_tracking_error():
+        repository = _artifacts_of(run)
+        if not isinstance(repository, LocalArtifactRepository):
+            own = outbox.authored.of(run_id)
+            return list(own.files), list(own.pictures)
+        # Files of a local store are where they belong at once, and pass nobody.
+        folder = Path(repository.artifact_dir)
+        began = (run.info.start_time or 0) / 1000 - 1
+        found = [file for file in folder.rglob("*") if file.is_file() and file.stat().st_mtime >= began]
+        pictures = [one for file in found if (one := authored.picture(file)) is not None]
+        return [file.relative_to(folder).as_posix() for file in found], pictures
 
 
 def close_run(run: Run, status: Status) -> None:
@@ -544,7 +599,7 @@ def note_ends(ends: Mapping[str, Status]) -> None:
 
 
 def previous(experiment_id: str, tag: str, value: str, not_run: str) -> tuple[dict[str, str], dict[str, float]] | None:
-    """Return params and metrics of the latest earlier run that carries a tag; one request.
+    """Return params and metrics of the latest earlier run that carries a tag; one request, mostly.
 
     Parameters
     ----------
@@ -565,16 +620,22 @@ def previous(experiment_id: str, tag: str, value: str, not_run: str) -> tuple[di
     TrackingError
         The store could not be reached.
     """
-    quoted = value.replace("'", "")
+    token: str | None = None
     with as_tracking_error():
-        found = MlflowClient().search_runs(
-            [experiment_id],
-            f"tags.`{tag}` = '{quoted}'",
-            max_results=2,
-            order_by=["attributes.start_time DESC"],
-        )
-    earlier = [r for r in found if r.info.run_id != not_run]
-    return (dict(earlier[0].data.params), dict(earlier[0].data.metrics)) if earlier else None
+        for _ in range(_MOST_PAGES):
+            found = MlflowClient().search_runs(
+                [experiment_id],
+                filters.equal(f"tags.`{tag}`", value),
+                max_results=_PAGE,
+                order_by=["attributes.start_time DESC"],
+                page_token=token,
+            )
+            for run in found:
+                if run.info.run_id != not_run and run.data.tags.get(tag) == value:
+                    return dict(run.data.params), dict(run.data.metrics)
+            if not (token := found.token):
+                break
+    return None
 
 
 def samples_system_metrics() -> bool:

@@ -227,6 +227,7 @@ class OutboxStore(logged_models.ModelWrites):
             self._wrapped.record_logged_model(run_id, mlflow_model)
             return
         self._outbox.write(run_id, "model", {"model": mlflow_model.to_dict()})
+        self._outbox.authored.model(run_id, mlflow_model.artifact_path)
 
     # -- experiments ------------------------------------------------------------------------------------------
 
