@@ -40,11 +40,11 @@ def _tell(session: Session, lines: list[str]) -> None:
 
 def _recovered(session: Session) -> list[str]:
     """Send what dead kernels left, in a process of its own; see :mod:`.tracking.recovery` for why."""
-    from .tracking import journal
+    from .tracking import journal, setaside
     from .tracking.masking import mask
 
     if not journal.left_behind():
-        return []
+        return setaside.tell()
     uri = session.connection.uri if session.connection is not None else ""
     package = str(Path(__file__).parent.parent)
     done = subprocess.run(

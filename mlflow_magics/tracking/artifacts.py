@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repo import verify_artifact_path
 from mlflow.store.artifact.artifact_repository_registry import _artifact_repository_registry as registry
 from mlflow.utils.async_logging.run_operations import RunOperations
 
@@ -80,6 +81,7 @@ class OutboxRepository:
         return _log_image(self, filename, artifact_path, artifact)
 
     def _stage(self, source: str, path: str | None, straight: Callable[[], None]) -> None:
+        verify_artifact_path(path)
         self._outbox.delivery.repositories[self._uri] = self._wrapped
         run_id = _run_of(self._uri, self._outbox)
         if self._outbox.foreign or not self._outbox.stage(run_id, self._uri, Path(source), path):
@@ -109,6 +111,7 @@ class WaitingRepository:
         return _log_image(self, filename, artifact_path, artifact)
 
     def _stage(self, source: str, path: str | None) -> None:
+        verify_artifact_path(path)
         if not self._outbox.stage(self._run_id, "", Path(source), path):
             raise MlflowException(
                 f"{Path(source).name} was not logged: the run waits for its store, and the outbox has no room for it"

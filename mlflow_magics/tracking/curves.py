@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from ..boards import Curve
+from . import forks
 from .outbox import Outbox
-from .points import _MARK, SIZE, Piece
+from .points import SIZE, Piece
 
 BUCKETS = 1000
 """Into how many stretches of arrival a curve is divided at most; of each, two points are drawn."""
@@ -44,6 +45,7 @@ class LiveCurves:
         self._outbox = outbox
         self._reader = outbox.points.reader()
         self._lock = threading.Lock()
+        forks.renew(self, _lock=threading.Lock)
         self._courses: dict[tuple[str, str], _Course] = {}
         self._holes: dict[tuple[int, int], float] = {}
 
@@ -110,10 +112,10 @@ class LiveCurves:
     def _finished(self, piece: Piece) -> tuple[Array, int, bool]:
         """Return a piece's finished records, where they end, and whether what follows may be read now."""
         records: Array = np.frombuffer(piece.map, _RECORD)[piece.start :]
-        if not piece.full and not (records["mark"][:64] == _MARK).any():
+        if not piece.full and not records["mark"][:64].any():
             return records[:0], piece.start, False
         # First the marks, then the rest: what is marked is complete, whatever is written meanwhile.
-        marked = records["mark"] == _MARK
+        marked = records["mark"] != 0
         begun = len(records) if piece.full else len(marked) - int(marked[::-1].argmax())
         end, now = begun, time.monotonic()
         if not marked[:begun].all():

@@ -16,7 +16,7 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.utils import validation
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from . import allowances, replay
+from . import allowances, replay, setaside
 from .allowances import Allowance
 from .batches import batches
 from .guards import reason
@@ -96,7 +96,7 @@ class Delivery:
         self.spilled = spilled if spilled is not None else []
         self.allowance = allowance or allowances.of(tracking_uri)
         self.overflow = Overflow(journal, self.allowance)
-        self.position = int(journal.fact("position") or 0)
+        self.position = journal.position()
         self.remotes = {run.id: run.remote for run in journal.runs() if run.remote}
         self.models: dict[str, str] = {}
         for run in journal.runs():
@@ -153,15 +153,22 @@ class Delivery:
         rows_of: dict[str, list[Row]] = defaultdict(list)
         points_of: dict[str, list[Metric]] = defaultdict(list)
         written: dict[str, int] = defaultdict(int)
+        nobodys: list[Point] = []
         for row in rows:
             rows_of[row.run].append(row)
             written[row.run] = max(written[row.run], row.at)
         for point in (*points, *extra):
             key = self._key(point.key)
             if key is None:
-                continue  # its kernel could not write down whose it is, and said so
+                nobodys.append(point)  # whose it is cannot be read any more
+                continue
+            if not math.isfinite(point.when * 1000):
+                self._refuse(key.run, f"metric {key.name}", "its time is no number")
+                continue
             points_of[key.run].append(_metric(key, point))
             written[key.run] = max(written[key.run], round(point.when * 1000))
+        if nobodys:
+            self._keep("points", nobodys)
         more = self.points.count(end) > 0
         for run in dict.fromkeys((*rows_of, *points_of)):
             done = self._deliver(run, rows_of[run], points_of[run], more)
@@ -246,8 +253,25 @@ class Delivery:
 
     # -- one run ----------------------------------------------------------------------------------------------
 
+    def _keep(self, what: str, items: Sequence[Any]) -> None:
+        """Set aside what cannot be sent, since nobody knows any more where it belongs."""
+        setaside.add(self.journal.folder, f"{what}.jsonl", items)
+        setaside.say(self.journal.folder, what, len(items))
+
+    def _is_lost(self, run: str) -> bool:
+        """Tell whether nothing says any more how to create a run that the store does not know."""
+        known = run in self.remotes or not run.startswith(LOCAL) or run in self.renamed
+        return not known and all(entry.id != run for entry in self.journal.runs())
+
     def _deliver(self, run: str, rows: Sequence[Row], metrics: list[Metric], more: bool) -> list[int]:
         """Send what one run has waiting; return the numbers of the rows that are done."""
+        if self._is_lost(run):
+            if metrics:
+                points = [[run, each.key, each.value, each.timestamp, each.step] for each in metrics]
+                self._keep("points", points)
+            for row in rows:
+                self.journal.set_write_aside(row.id, [row.run, row.op, row.data, row.at])
+            return []
         try:
             with self._asking():
                 remote = self.remote(run) if run else ""
@@ -270,6 +294,9 @@ class Delivery:
                 used.clear()
 
         for row in rows:
+            if not _is_readable(row):
+                self.journal.set_write_aside(row.id, [row.run, row.op, row.data, row.at])
+                continue
             if row.op == "values":
                 if any(params.get(key, value) != value for key, value in row.data["params"].items()):
                     flush()  # a changed param: the store refuses it, and only it
@@ -584,6 +611,16 @@ class _RefusedError(Exception):
         super().__init__(why)
         self.why = why
         self.limit = limit
+
+
+def _is_readable(row: Row) -> bool:
+    """Tell whether a write is one: another version of ours, or a mistake of ours, may have written it."""
+    data = row.data
+    if not isinstance(data, Mapping):
+        return False
+    if row.op == "values":
+        return all(isinstance(data.get(kind), Mapping) for kind in ("params", "tags"))
+    return row.op != "artifact" or {"uri", "path", "staged", "folder"} <= data.keys()
 
 
 def _called(row: Row) -> str:

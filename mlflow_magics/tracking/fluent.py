@@ -26,7 +26,7 @@ from mlflow.tracking import fluent
 from mlflow.tracking._tracking_service.client import TrackingServiceClient
 from mlflow.utils.rest_utils import http_request
 
-from . import workers
+from . import forks, workers
 from .limits import LIMITS
 
 RUN_ID_VARIABLE = "MLFLOW_RUN_ID"
@@ -68,6 +68,7 @@ class FluentRuns:
     def __init__(self) -> None:
         self._open: list[_Open] = []
         self._lock = threading.RLock()
+        forks.renew(self, _lock=threading.RLock)
         self._pid = os.getpid()
         self._own = threading.local()
         self._originals: list[tuple[Any, str, Any]] = []

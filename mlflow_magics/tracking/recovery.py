@@ -13,7 +13,7 @@ from mlflow.entities import RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.tracking._tracking_service.utils import _get_store
 
-from . import journal, older_models, patience
+from . import journal, older_models, patience, setaside
 from .azure import entering
 from .delivery import ORIGIN_TAG, Delivery
 from .guards import reason
@@ -34,7 +34,8 @@ def recover(tracking_uri: str = "", address: str = "") -> list[str]:
     Returns
     -------
     list of str
-        A line for each journal that something was sent of, and for each that must wait.
+        A line for each journal that something was sent of, for each that must wait, and for each of which something
+        was set aside.
     """
     said = []
     patience.install()
@@ -46,7 +47,7 @@ def recover(tracking_uri: str = "", address: str = "") -> list[str]:
             continue
         if found is not None:
             said += _recover(found, tracking_uri, address)
-    return said
+    return said + setaside.tell()
 
 
 def _recover(found: Journal, tracking_uri: str, address: str) -> list[str]:
@@ -55,9 +56,10 @@ def _recover(found: Journal, tracking_uri: str, address: str) -> list[str]:
         said, everything = _bring(found, tracking_uri, address)
     except Exception as error:  # noqa: BLE001
         # A broken disk or database, mostly. Nothing of it may take the other journals with it, or be deleted.
-        said = [f"the outbox {found.folder} cannot be read ({reason(error)}); delete it if it is not needed"]
-    finally:
-        found.close(remove=everything)
+        found.close(remove=False)
+        moved = setaside.move(found.folder, whole=True)
+        return [f"the outbox of an earlier kernel cannot be read ({reason(error)}): kept in {moved or found.folder}"]
+    found.close(remove=everything)
     return said
 
 
@@ -65,10 +67,15 @@ def _bring(found: Journal, tracking_uri: str, address: str) -> tuple[list[str], 
     """Send what is in a journal; return what to tell, and whether nothing is left in it."""
     uri = found.fact("uri")
     points = PointLog(found.folder, 0, lambda *_: None)
+    position = found.position()
+    if lost := points.damage(position, found.noted_end()):
+        setaside.say_once(found.folder, "points", lost)
     runs = [run for run in found.runs() if run.open]
-    waiting = len(found.rows()) + len(found.runs_aside()) + points.count(int(found.fact("position") or 0))
+    waiting = len(found.rows()) + len(found.runs_aside()) + points.count(position)
     if not (waiting or runs):
         return [], True
+    if not uri:
+        raise JournalError("nothing says where it was to be sent")
     left = f"an earlier kernel left {_writes(waiting)} for {mask(uri)}"
     if uri != address and "***" in uri:  # without the credentials it would only be refused
         return [f"{left}; %mlflow_connect to it sends them"], False

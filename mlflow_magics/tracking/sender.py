@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
+from . import forks
 from .delivery import SECONDS, Delivery
 from .verdicts import UnavailableError
 
@@ -48,6 +49,7 @@ class Sender:
         self.busy = threading.RLock()
         self._before = before
         self._changed = threading.Condition()
+        forks.renew(self, busy=threading.RLock, _changed=threading.Condition)
         self._asked = False
         self._tries = 0
         self._stopped = False

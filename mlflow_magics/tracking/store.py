@@ -21,7 +21,8 @@ from mlflow.tracking._tracking_service.utils import _tracking_store_registry as 
 from mlflow.utils.async_logging.run_operations import RunOperations
 from mlflow.utils.uri import get_uri_scheme
 
-from . import artifacts, logged_models, older_models, patience, registering, replay
+from . import artifacts, logged_models, mistakes, older_models, patience, registering, replay
+from .journal import ClosedError
 from .ledger import LOCAL, Account
 from .outbox import CREATE_SECONDS, Outbox
 from .verdicts import explain, verdict
@@ -159,6 +160,7 @@ class OutboxStore(logged_models.ModelWrites):
         if self._outbox.foreign:
             self._wrapped.delete_tag(run_id, key)
             return
+        mistakes.check_texts(run_id, key)
         self._outbox.account(run_id).tags.pop(key, None)
         self._outbox.write(run_id, "untag", {"key": key})
 
@@ -169,9 +171,14 @@ class OutboxStore(logged_models.ModelWrites):
         if self._outbox.foreign:
             self._wrapped.log_batch(run_id, list(metrics), list(params), list(tags))
             return
+        mistakes.check_values(params, tags)
+        mistakes.check_texts(run_id)
         for metric in metrics:
             self._outbox.metric(run_id, metric)
-        self._outbox.values(run_id, {p.key: str(p.value) for p in params}, {t.key: str(t.value) for t in tags})
+        try:
+            self._outbox.values(run_id, {p.key: str(p.value) for p in params}, {t.key: str(t.value) for t in tags})
+        except ClosedError:  # by another thread, since we looked
+            self._wrapped.log_batch(run_id, [], list(params), list(tags))
 
     # What is in the journal needs no second queue, one that forgets.
 
