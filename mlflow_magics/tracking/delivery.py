@@ -263,21 +263,26 @@ class Delivery:
         known = run in self.remotes or not run.startswith(LOCAL) or run in self.renamed
         return not known and all(entry.id != run for entry in self.journal.runs())
 
+    def _set_aside(self, run: str, rows: Sequence[Row], metrics: Sequence[Metric]) -> list[int]:
+        """Set aside all that waits for a run that cannot be created."""
+        if metrics:
+            self._keep("points", [[run, each.key, each.value, each.timestamp, each.step] for each in metrics])
+        for row in rows:
+            self.journal.set_write_aside(row.id, [row.run, row.op, row.data, row.at])
+        return []
+
     def _deliver(self, run: str, rows: Sequence[Row], metrics: list[Metric], more: bool) -> list[int]:
         """Send what one run has waiting; return the numbers of the rows that are done."""
         if self._is_lost(run):
-            if metrics:
-                points = [[run, each.key, each.value, each.timestamp, each.step] for each in metrics]
-                self._keep("points", points)
-            for row in rows:
-                self.journal.set_write_aside(row.id, [row.run, row.op, row.data, row.at])
-            return []
+            return self._set_aside(run, rows, metrics)
         try:
             with self._asking():
                 remote = self.remote(run) if run else ""
-        except _RefusedError as error:
+        except (_RefusedError, UnavailableError) as error:
+            if isinstance(error, UnavailableError) and not self._hopeless("", error):
+                raise
             self._refuse(run, "the model" if run in self.models else "the run", error.why)
-            return [row.id for row in rows]
+            return self._set_aside(run, rows, metrics)
         metrics = self._of_models(metrics)
         done: list[int] = []
         batch: list[int] = []

@@ -9,7 +9,7 @@ from typing import Any
 from mlflow.entities import Param, RunTag
 from mlflow.environment_variables import MLFLOW_TRUNCATE_LONG_VALUES
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST
 from mlflow.utils import validation
 
 _LONG = 1 << 63
@@ -39,7 +39,7 @@ def _cut(text: Any, most: int) -> Any:
 
 
 def check_texts(*texts: object) -> None:
-    """Check that texts can be written: half of a surrogate pair is no character.
+    """Check that texts, numbers or None can be written as text: half of a surrogate pair is no character.
 
     Raises
     ------
@@ -47,11 +47,19 @@ def check_texts(*texts: object) -> None:
         One of them cannot.
     """
     for text in texts:
+        if not isinstance(text, (str, int, float, type(None))):
+            raise mistake(f"{ascii(text)[:100]} is no text")
         if isinstance(text, str) and not text.isascii():
             try:
                 text.encode()
             except UnicodeEncodeError as error:
                 raise mistake(f"{text[:100]!a} cannot be stored: {error.reason}") from error
+
+
+def check_run(run_id: object) -> None:
+    """Check that a run's id may be one."""
+    if not isinstance(run_id, str) or not validation._RUN_ID_REGEX.match(run_id):
+        raise MlflowException(f"Run with id={run_id} not found", error_code=RESOURCE_DOES_NOT_EXIST)
 
 
 def check_time(*times: object) -> None:

@@ -123,6 +123,8 @@ class Outbox:
         """
         mistakes.check_texts(experiment_id, user, name, *(text for tag in tags for text in (tag.key, tag.value)))
         mistakes.check_time(started)
+        if any(not isinstance(tag.key, str) for tag in tags):
+            raise mistakes.mistake("the name of a tag must be a text")
         origin = uuid.uuid4().hex
         given = {tag.key: tag.value for tag in tags} | {ORIGIN_TAG: origin}
         name = name or given.get(MLFLOW_RUN_NAME) or _made_up_name()
@@ -220,7 +222,8 @@ class Outbox:
         mlflow.entities.RunInfo
             As it will be.
         """
-        mistakes.check_texts(run_id, name)
+        mistakes.check_run(run_id)
+        mistakes.check_texts(name)
         mistakes.check_time(ended)
         account = self.account(run_id)
         word = RunStatus.to_string(status) if status is not None else None
@@ -260,13 +263,14 @@ class Outbox:
         fields = _fields(metric)
         if append is None:
             # Before the first point is kept: whoever brings a wrong one is told so where he is.
-            validation._validate_run_id(run_id)
+            mistakes.check_run(run_id)
             mistakes.check_keys([metric.key])
             append = self.appender(run_id, metric.key, rest)
         if fields is None:
             # MLflow's own stores keep it all the same: a time between two milliseconds, a step that is no integer.
-            odd = {"key": metric.key, "value": float(metric.value), "rest": rest}
-            self.journal.add(run_id, "metric", odd | {"timestamp": metric.timestamp, "step": metric.step})
+            step, timestamp = _bare(metric.step), _bare(metric.timestamp)
+            odd = {"key": metric.key, "value": float(metric.value), "timestamp": timestamp, "step": step}
+            self.journal.add(run_id, "metric", odd | {"rest": rest})
         else:
             append(*fields)
         self.account(run_id).metrics[metric.key] = float(metric.value)
@@ -617,7 +621,7 @@ class Outbox:
             How long to wait at most.
         """
         _living.discard(self)
-        if self._forked:
+        if self._forked or self._closed:
             return
         # Read here also while nothing is sent: a value on a device is gone with its kernel.
         self._read_devices()
@@ -692,6 +696,11 @@ class SeriesSink:
         self.read_later(self.append, step, when, read)
 
 
+def _bare(number: Any) -> Any:
+    """Return a number of numpy's as Python's own; any other as it is."""
+    return number.item() if hasattr(number, "item") else number
+
+
 def _fields(metric: Metric) -> tuple[int, float, float] | None:
     """Return a point as a record keeps it; None where a record cannot.
 
@@ -703,8 +712,9 @@ def _fields(metric: Metric) -> tuple[int, float, float] | None:
     step, timestamp, value = metric.step, metric.timestamp, metric.value
     if not (type(step) is int and type(timestamp) is int and type(value) is float and 0 <= timestamp < _EXACT):
         validation._validate_metric("metric", value, timestamp, step)
-        if isinstance(value, complex) or isinstance(timestamp, complex) or isinstance(step, complex):
-            raise mistakes.mistake(f"metric {metric.key}: step, time and value are real numbers")
+        step, timestamp = _bare(step), _bare(timestamp)
+        if isinstance(value, complex) or not (isinstance(step, (int, float)) and isinstance(timestamp, (int, float))):
+            raise mistakes.mistake(f"metric {metric.key}: step {step!r} and time {timestamp!r} must be int")
         try:
             value = float(value)
         except OverflowError as error:

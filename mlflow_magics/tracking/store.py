@@ -153,6 +153,8 @@ class OutboxStore(logged_models.ModelWrites):
 
     def set_tag(self, run_id: str, tag: RunTag) -> None:
         """Take in a tag."""
+        if not isinstance(tag.key, (str, type(None))):
+            raise mistakes.mistake(f"expected string or bytes-like object, got {type(tag.key).__name__!r}")
         self.log_batch(run_id, (), (), (tag,))
 
     def delete_tag(self, run_id: str, key: str) -> None:
@@ -160,7 +162,8 @@ class OutboxStore(logged_models.ModelWrites):
         if self._outbox.foreign:
             self._wrapped.delete_tag(run_id, key)
             return
-        mistakes.check_texts(run_id, key)
+        mistakes.check_run(run_id)
+        mistakes.check_texts(key)
         self._outbox.account(run_id).tags.pop(key, None)
         self._outbox.write(run_id, "untag", {"key": key})
 
@@ -171,8 +174,8 @@ class OutboxStore(logged_models.ModelWrites):
         if self._outbox.foreign:
             self._wrapped.log_batch(run_id, list(metrics), list(params), list(tags))
             return
+        mistakes.check_run(run_id)
         mistakes.check_values(params, tags)
-        mistakes.check_texts(run_id)
         for metric in metrics:
             self._outbox.metric(run_id, metric)
         try:
