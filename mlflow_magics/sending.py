@@ -36,12 +36,14 @@ def recover(session: Session) -> None:
 
 
 def _recover(session: Session) -> None:
-    from .tracking import journal
+    from .tracking import journal, setaside
 
     if journal.left_behind():
         recovery = _Recovery(session)
         recovery.wait(None)
         _tell(session, recovery.news())
+    else:
+        _tell(session, setaside.tell())
 
 
 def _tell(session: Session, lines: list[str]) -> None:

@@ -95,6 +95,7 @@ class OutboxRepository:
         return _log_image(self, filename, artifact_path, artifact)
 
     def _stage(self, source: str, path: str | None, straight: Callable[[], None]) -> None:
+        verify_artifact_path(path)
         self._outbox.delivery.repositories[self._uri] = self._wrapped
         run_id = _run_of(self._uri, self._outbox)
         if self._outbox.foreign or not self._outbox.stage(run_id, self._uri, Path(source), path):

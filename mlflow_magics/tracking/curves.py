@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from ..boards import Curve
+from . import forks
 from .outbox import Outbox
-from .points import _MARK, SIZE, Piece, Reader
+from .points import SIZE, Piece, Reader
 
 BUCKETS = 1000
 """Into how many stretches of arrival a curve is divided at most; of each, two points are drawn."""
@@ -44,6 +45,7 @@ class LiveCurves:
         self._outbox = outbox
         self._reader = outbox.points.reader()
         self._lock = threading.Lock()
+        forks.renew(self, _lock=threading.Lock)
         # Points that are kept back lie in a log of their own, which comes and goes; they are drawn as long as they do.
         self._waiting: Reader | None = None
         # By run, metric, and the number of the key while its points are kept back; 0 for all others.
@@ -125,10 +127,10 @@ class LiveCurves:
     def _finished(self, piece: Piece, reader: int) -> tuple[Array, int, bool]:
         """Return a piece's finished records, where they end, and whether what follows may be read now."""
         records: Array = np.frombuffer(piece.map, _RECORD)[piece.start :]
-        if not piece.full and not (records["mark"][:64] == _MARK).any():
+        if not piece.full and not records["mark"][:64].any():
             return records[:0], piece.start, False
         # First the marks, then the rest: what is marked is complete, whatever is written meanwhile.
-        marked = records["mark"] == _MARK
+        marked = records["mark"] != 0
         begun = len(records) if piece.full else len(marked) - int(marked[::-1].argmax())
         end, now = begun, time.monotonic()
         if not marked[:begun].all():

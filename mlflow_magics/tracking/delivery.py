@@ -17,7 +17,7 @@ from mlflow.entities import Metric, Param, Run, RunStatus, RunTag
 from mlflow.utils import validation
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from . import allowances, filters, replay
+from . import allowances, filters, replay, setaside
 from .allowances import Allowance
 from .batches import batches
 from .guards import reason
@@ -139,7 +139,7 @@ class Delivery:
         self.allowance = allowance or allowances.of(tracking_uri)
         self.file = Watch(tracking_uri)
         self.overflow = Overflow(journal, self.allowance)
-        self.position = int(journal.fact("position") or 0)
+        self.position = journal.position()
         self.remotes = {run.id: run.remote for run in journal.runs() if run.remote}
         self.models: dict[str, str] = {}
         for run in journal.runs():
@@ -205,15 +205,23 @@ class Delivery:
         rows_of: dict[str, list[Row]] = defaultdict(list)
         points_of: dict[str, list[Metric]] = defaultdict(list)
         written: dict[str, int] = defaultdict(int)
+        nobodys: list[Point] = []
         for row in rows:
             rows_of[row.run].append(row)
             written[row.run] = max(written[row.run], row.at)
         for point in (*points, *extra):
             key = self._key(point.key)
             if key is None:
-                continue  # withdrawn; or its kernel could not write down whose it is, and said so
+                if point.key not in self.withdrawn:
+                    nobodys.append(point)  # whose it is cannot be read any more
+                continue
+            if not math.isfinite(point.when * 1000):
+                self._refuse(key.run, f"metric {key.name}", "its time is no number")
+                continue
             points_of[key.run].append(_metric(key, point))
             written[key.run] = max(written[key.run], round(point.when * 1000))
+        if nobodys:
+            self._keep("points", nobodys)
         more = self.points.count(end) > 0
         self.begun |= {point.key for point in (*points, *extra)}
         try:
@@ -334,14 +342,36 @@ class Delivery:
 
     # -- one run ----------------------------------------------------------------------------------------------
 
+    def _keep(self, what: str, items: Sequence[Any]) -> None:
+        """Set aside what cannot be sent, since nobody knows any more where it belongs."""
+        setaside.add(self.journal.folder, f"{what}.jsonl", items)
+        setaside.say(self.journal.folder, what, len(items))
+
+    def _is_lost(self, run: str) -> bool:
+        """Tell whether nothing says any more how to create a run that the store does not know."""
+        known = run in self.remotes or not run.startswith(LOCAL) or run in self.renamed
+        return not known and all(entry.id != run for entry in self.journal.runs())
+
+    def _set_aside(self, run: str, rows: Sequence[Row], metrics: Sequence[Metric]) -> None:
+        """Set aside all that waits for a run that cannot be created."""
+        if metrics:
+            self._keep("points", [[run, each.key, each.value, each.timestamp, each.step] for each in metrics])
+        for row in rows:
+            self.journal.set_write_aside(row.id, [row.run, row.op, row.data, row.at])
+
     def _deliver(self, run: str, rows: Sequence[Row], metrics: list[Metric], more: bool, done: list[int]) -> None:
         """Send what one run has waiting; `done` gets the numbers of the rows that are."""
+        if self._is_lost(run):
+            self._set_aside(run, rows, metrics)
+            return
         try:
             with self._asking():
                 remote = self.remote(run) if run else ""
-        except _RefusedError as error:
+        except (_RefusedError, UnavailableError) as error:
+            if isinstance(error, UnavailableError) and not self._hopeless("", error):
+                raise
             self._refuse(run, "the model" if run in self.models else "the run", error.why)
-            done.extend(row.id for row in rows)
+            self._set_aside(run, rows, metrics)
             return
         metrics = self._of_models(metrics)
         batch: list[int] = []
@@ -359,6 +389,9 @@ class Delivery:
                 used.clear()
 
         for row in rows:
+            if not _is_readable(row):
+                self.journal.set_write_aside(row.id, [row.run, row.op, row.data, row.at])
+                continue
             if row.op == "values":
                 if any(params.get(key, value) != value for key, value in row.data["params"].items()):
                     flush()  # a changed param: the store refuses it, and only it
@@ -726,6 +759,16 @@ class _RefusedError(Exception):
         super().__init__(why)
         self.why = why
         self.limit = limit
+
+
+def _is_readable(row: Row) -> bool:
+    """Tell whether a write is one: another version of ours, or a mistake of ours, may have written it."""
+    data = row.data
+    if not isinstance(data, Mapping):
+        return False
+    if row.op == "values":
+        return all(isinstance(data.get(kind), Mapping) for kind in ("params", "tags"))
+    return row.op != "artifact" or {"uri", "path", "staged", "folder"} <= data.keys()
 
 
 def _called(row: Row) -> str:

@@ -26,9 +26,10 @@ from mlflow.utils import validation
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
 from ..records import Sync, Waiting
-from . import allowances, artifacts, copying, journal, overflow, replay
+from . import allowances, artifacts, copying, forks, journal, mistakes, overflow, replay
 from .authored import Authored
 from .delivery import ORIGIN_TAG, Attempt, Delivery
+from .flusher import Flusher
 from .guards import uninterrupted
 from .journal import Key, RunEntry
 from .keptback import KeptBack
@@ -47,6 +48,9 @@ CLOSE_SECONDS = 5.0
 
 STRAIGHT_BYTES = 1 << 30
 """Files larger than this are not staged, but go to the store at once."""
+
+_EXACT = 1 << 50
+"""Milliseconds that a record keeps exactly."""
 
 _SPILL = 200_000
 _LATER = 1000
@@ -74,6 +78,7 @@ class Outbox:
     def __init__(self, store: Any, tracking_uri: str, address: str, *, offline: bool = False) -> None:
         self.store = store
         self.tracking_uri = tracking_uri
+        self.is_remote = tracking_uri.startswith(("http:", "https:", "databricks", "azureml:"))
         self.journal = journal.create(address)
         self.lost = 0
         self._spilled: list[Point] = []
@@ -92,6 +97,7 @@ class Outbox:
         self._experiments: dict[str, str] = {}
         self._releases: dict[str, list[Callable[[], None]]] = defaultdict(list)
         self._lock = threading.RLock()
+        forks.renew(self, _lock=threading.RLock)
         self._warned = False
         self._told: Counter[str] = Counter()
         self._cuts: dict[str, list[str]] = defaultdict(list)
@@ -101,7 +107,10 @@ class Outbox:
         self.opening: Opening | None = None
         self._ours = threading.local()
         self._reserved: set[str] = set()
+        self.unread = 0
+        self.points.begun = self.journal.note_end
         self.sender = Sender(self.delivery, offline=offline, before=self._before_round)
+        self._flusher = Flusher(self.journal, self.points)
         _living.add(self)
 
     def _segments(self) -> int:
@@ -127,6 +136,10 @@ class Outbox:
         mlflow.exceptions.MlflowException
             The store refuses it.
         """
+        mistakes.check_texts(experiment_id, user, name, *(text for tag in tags for text in (tag.key, tag.value)))
+        mistakes.check_time(started)
+        if any(not isinstance(tag.key, str) for tag in tags):
+            raise mistakes.mistake("the name of a tag must be a text")
         run = None
         try:
             with uninterrupted():
@@ -335,6 +348,9 @@ class Outbox:
         mlflow.entities.RunInfo
             As it will be.
         """
+        mistakes.check_run(run_id)
+        mistakes.check_texts(name)
+        mistakes.check_time(ended)
         account = self.account(run_id)
         word = RunStatus.to_string(status) if status is not None else None
         account.status = word or account.status
@@ -370,19 +386,21 @@ class Outbox:
         """
         rest = _rest(metric)
         append = self._appends.get((run_id, metric.key)) if not rest else None
+        fields = _fields(metric)
         if append is None:
+            # Before the first point is kept: whoever brings a wrong one is told so where he is.
+            mistakes.check_run(run_id)
+            mistakes.check_keys([metric.key])
             append = self.appender(run_id, metric.key, rest)
-        try:
-            step, when, value = int(metric.step), metric.timestamp / 1000, float(metric.value)
-            fits = -(1 << 63) <= step < 1 << 63
-        except (TypeError, ValueError, OverflowError):
-            fits = False
-        if not fits:
-            validation._validate_metric(metric.key, metric.value, metric.timestamp, metric.step)
-            raise TypeError(f"metric {metric.key} cannot be kept: step {metric.step!r}, value {metric.value!r}")
-        append(step, when, value)
-        self.account(run_id).metrics[metric.key] = value
-        if self.authored.metric(run_id, metric.key, value):
+        if fields is None:
+            # MLflow's own stores keep it all the same: a time between two milliseconds, a step that is no integer.
+            step, timestamp = _bare(metric.step), _bare(metric.timestamp)
+            odd = {"key": metric.key, "value": float(metric.value), "timestamp": timestamp, "step": step}
+            self.journal.add(run_id, "metric", odd | {"rest": rest})
+        else:
+            append(*fields)
+        self.account(run_id).metrics[metric.key] = float(metric.value)
+        if self.authored.metric(run_id, metric.key, float(metric.value)):
             self.kept_back.wait_for_end(run_id)
             self.withdraw(run_id, metric.key)
 
@@ -690,7 +708,8 @@ class Outbox:
         whole = self.backlog(sum(runs.values()))
         keys = self.journal.keys() if whole.points else {}
         for number, count in self.points.tally(self.delivery.position).items() if whole.points else ():
-            runs[keys[number].run] += count
+            if number in keys:
+                runs[keys[number].run] += count
         return replace(whole, runs=tuple((self._called(run), count) for run, count in runs.items() if run))
 
     def _called(self, run_id: str) -> str:
@@ -758,6 +777,9 @@ class Outbox:
         if trouble and not self._warned:
             self._warned = True
             said.append(f"what does not fit is kept in memory only, and would not survive the kernel: {trouble}")
+        unread, self.unread = self.unread, 0
+        if unread:
+            said.append(f"{unread} points could not be read from their device")
         lost, self.lost = self.lost, 0
         if lost:
             said.append(f"{lost} points were lost: the outbox is full, and the store takes nothing")
@@ -792,8 +814,10 @@ class Outbox:
             How long to wait at most.
         """
         _living.discard(self)
-        if self._forked:
+        if self._forked or self._closed:
             return
+        # Read here also while nothing is sent: a value on a device is gone with its kernel.
+        self._read_devices()
         self.kept_back.end("")
         sent = self.flush(seconds)
         if sent and self.sender.busy.acquire(timeout=1.0):
@@ -804,14 +828,17 @@ class Outbox:
         # Runs that nobody has ended: what they had no room for is complete now.
         if sent and self.delivery.stage_aside():
             sent = self.flush(seconds)
-        sent = sent and not self.waiting().total
         self._closed = True
         self.sender.stop()
+        self._read_devices()
         self.points.close()
+        self._flusher.stop()
         for run in self.journal.runs():
             # Whatever is still open is somebody's who goes on with it: MLflow's own functions, another client.
             self.journal.set_open(run.id, False)
-        self.journal.close(remove=sent)
+        with self.journal.alone():
+            # Another thread may have written since.
+            self.journal.close(remove=sent and not self.waiting().total)
 
     def leave_to_parent(self) -> None:
         """Let go of everything in a forked child: journal, sender and lock are the parent's."""
@@ -847,7 +874,11 @@ class Outbox:
         for _ in range(most if most is not None else len(self._later)):
             with contextlib.suppress(IndexError):  # another thread was faster
                 append, step, when, read = self._later.popleft()
-                append(step, when, read())
+                try:
+                    append(step, when, read())
+                except Exception:  # noqa: BLE001
+                    # A device that fails raises what it likes; one value must not keep the others here.
+                    self.unread += 1
 
 
 @dataclass(frozen=True)
@@ -867,6 +898,39 @@ class SeriesSink:
     def later(self, step: int, when: float, read: Callable[[], float]) -> None:
         """Append a point whose value `read` returns, in the sender's thread."""
         self.read_later(self.append, step, when, read)
+
+
+def _bare(number: Any) -> Any:
+    """Return a number of numpy's as Python's own; any other as it is."""
+    return number.item() if hasattr(number, "item") else number
+
+
+def _fields(metric: Metric) -> tuple[int, float, float] | None:
+    """Return a point as a record keeps it; None where a record cannot.
+
+    Raises
+    ------
+    mlflow.exceptions.MlflowException
+        No store can: MLflow's own words where it has some.
+    """
+    step, timestamp, value = metric.step, metric.timestamp, metric.value
+    if not (type(step) is int and type(timestamp) is int and type(value) is float and 0 <= timestamp < _EXACT):
+        validation._validate_metric("metric", value, timestamp, step)
+        step, timestamp = _bare(step), _bare(timestamp)
+        if isinstance(value, complex) or not (isinstance(step, (int, float)) and isinstance(timestamp, (int, float))):
+            raise mistakes.mistake(f"metric {metric.key}: step {step!r} and time {timestamp!r} must be int")
+        try:
+            value = float(value)
+        except OverflowError as error:
+            raise mistakes.mistake(f"metric {metric.key}: the value {value!r} is no 64-bit number") from error
+        if not (mistakes.is_long(step) and mistakes.is_long(timestamp)):
+            raise mistakes.mistake(f"metric {metric.key}: step {step!r} or time {timestamp!r} is no 64-bit number")
+        if not (step == step // 1 and timestamp == timestamp // 1 < _EXACT):
+            return None
+        step, timestamp = int(step), int(timestamp)
+    if not -(1 << 63) <= step < 1 << 63:
+        raise mistakes.mistake(f"metric {metric.key}: the step {step!r} is no 64-bit integer")
+    return step, timestamp / 1000, value
 
 
 def _rest(metric: Metric) -> dict[str, str]:
@@ -893,7 +957,8 @@ _living: weakref.WeakSet[Outbox] = weakref.WeakSet()
 def _before_fork() -> None:
     for outbox in list(_living):
         # A child must not inherit a request on its way; a store that does not answer must not stop the fork either.
-        outbox.sender.busy.acquire(timeout=1.0)
+        # A request over the network is nothing that a child could break off: it opens connections of its own.
+        outbox.sender.busy.acquire(timeout=0.0 if outbox.is_remote else 0.2)
 
 
 def _after_fork_in_parent() -> None:

@@ -1,8 +1,9 @@
 """The journal's fast lane: points as fixed binary records in memory-mapped segments.
 
 A record is written in one call, its mark last, into pages that belong to the file: what is marked survives ``kill
--9``, and costs a fifth of an unbuffered ``write`` (measured: 0.19 against 1.0 us). Each segment is allocated before it
-is used, so that a full disk is an error at that moment and not a crash later.
+-9``, and costs less than half of an unbuffered ``write``. The mark is a checksum of the rest, so that a damaged disk
+costs points but never makes one up (measured: 0.19 us without it, 0.35 with it, 1.0 a ``write``). Each segment is
+allocated before it is used, so that a full disk is an error at that moment and not a crash later.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
-import sys
 import threading
 import time
 from collections import Counter
@@ -19,14 +19,24 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from struct import Struct
+from sys import byteorder
 from typing import NamedTuple
+from zlib import crc32
+
+from . import forks, setaside
+from .notes import sync_path
 
 RECORD = Struct("@qddII")
 """step, seconds since 1970, value, key, mark. The mark is written last: a record without it was never finished."""
 
+BODY = Struct("@qddI")
+"""What the mark is a checksum of."""
+
 SIZE = RECORD.size
-_MARK = 0x4D4C464D
-_MARK_BYTES = _MARK.to_bytes(4, sys.byteorder)
+FIRST_MARK = 0x4D4C464D
+"""The mark of every record in a journal of the first format, which had no checksums."""
+
+_UNMARKED = bytes(4)
 _MARK_AT = SIZE - 4
 _KEY_AT = SIZE - 8
 SEGMENT = 1 << 17
@@ -36,15 +46,24 @@ _PLACES = 3
 _SLOT = _PLACES * 2 * SIZE
 _SLOTS = 512
 _HOLE_SECONDS = 1.0
+_FINISH_SECONDS = 0.05
 
 _READER_SECONDS = 10.0
 """For how long what is sent is kept for a reader of whom nothing is heard: a mapped file holds its room on disk."""
+
+_THREADS = 16
+"""How many of a killed kernel's last records may be unfinished."""
 
 _RETRY_SECONDS = 2.0
 """How long to wait before asking a full disk for room again: a refusal takes as long as a thousand points."""
 
 Append = Callable[[int, float, float], None]
 """step, seconds since 1970, value."""
+
+
+def mark_of(body: bytes | memoryview) -> int:
+    """Return the mark of a record: the checksum of what stands before it, and never 0."""
+    return crc32(body) or 1
 
 
 class Point(NamedTuple):
@@ -80,9 +99,10 @@ class _Writing:
 class _Segment:
     """A file of :data:`SEGMENT` records, mapped while it is read."""
 
-    def __init__(self, path: Path, number: int) -> None:
+    def __init__(self, path: Path, number: int, first_format: bool = False) -> None:
         self.path = path
         self.number = number
+        self.first_format = first_format
         self.length = path.stat().st_size // SIZE
         self._map: mmap.mmap | None = None
 
@@ -92,6 +112,10 @@ class _Segment:
             with self.path.open("r+b") as file:
                 self._map = mmap.mmap(file.fileno(), self.length * SIZE)
         return self._map
+
+    def share(self, map: mmap.mmap) -> None:
+        """Read what its writer has mapped: also when the file was deleted."""
+        self._map = map
 
     def unmap(self) -> None:
         self._map = None
@@ -105,7 +129,13 @@ class _Segment:
 
     def marked(self, index: int) -> bool:
         at = index * SIZE + _MARK_AT
-        return self.map[at : at + 4] == _MARK_BYTES
+        return self.map[at : at + 4] != _UNMARKED
+
+    def sound(self, index: int) -> bool:
+        """Tell whether a record holds what was written."""
+        at = index * SIZE
+        mark = int.from_bytes(self.map[at + _MARK_AT : at + SIZE], byteorder)
+        return mark == (FIRST_MARK if self.first_format else mark_of(self.map[at : at + _MARK_AT]))
 
     def point(self, index: int) -> Point:
         return Point(*RECORD.unpack_from(self.map, index * SIZE)[:4])
@@ -200,6 +230,8 @@ class PointLog:
     ----------
     trouble : str
         Why points overflowed; empty if none ever did.
+    begun : callable
+        Called with the first position behind which a new segment's points lie.
     """
 
     def __init__(self, folder: Path, limit: int, overflow: Callable[[int, int, float, float], None]) -> None:
@@ -209,10 +241,16 @@ class PointLog:
         # Reentrant: a finalizer that runs while it is held may append, too.
         self._lock = threading.RLock()
         self._segments: dict[int, _Segment] = {}
+        self._first_format = setaside.is_first_format(folder)
         for path in sorted(folder.glob("points-*.bin")):
             name = path.stem.partition("-")[2]
-            if name.isdecimal() and path.stat().st_size >= SIZE:  # a smaller one was cut off before its first record
-                self._segments[int(name)] = _Segment(path, int(name))
+            # A smaller one was cut off before its first record.
+            if name.isdecimal() and setaside.is_ours(path) and path.stat().st_size >= SIZE:
+                self._segments[int(name)] = _Segment(path, int(name), self._first_format)
+        self._damaged: set[int] = set()
+        self.begun: Callable[[int], None] = lambda position: None
+        self._synced = 0
+        forks.renew(self, _lock=threading.RLock)
         self._current: _Writing | None = None
         self._readers: list[Reader] = []
         self._unread: dict[int, mmap.mmap] = {}
@@ -238,12 +276,13 @@ class PointLog:
         callable
             Takes step, seconds since 1970, and value.
         """
-        pack_into, size = RECORD.pack_into, SEGMENT * SIZE
+        pack, checksum, pack_into, size = BODY.pack, crc32, RECORD.pack_into, SEGMENT * SIZE
 
         def append(step: int, when: float, value: float) -> None:
+            mark = checksum(pack(step, when, value, key)) or 1
             segment = self._current
             if segment is not None and (offset := next(segment.offsets)) < size:
-                pack_into(segment.map, offset, step, when, value, key, _MARK)
+                pack_into(segment.map, offset, step, when, value, key, mark)
                 return
             self._append_to_next(segment, key, step, when, value)
 
@@ -275,7 +314,9 @@ class PointLog:
         except OSError:
             self._full_until = time.monotonic() + _RETRY_SECONDS
             raise
-        self._segments[number] = _Segment(path, number)
+        segment = self._segments[number] = _Segment(path, number)
+        segment.share(writing.map)
+        self.begun(number * SEGMENT + 1)
         return writing
 
     def holder(self, key: int) -> tuple[Callable[[int, int, float, float], None], Callable[[], None]]:
@@ -302,7 +343,8 @@ class PointLog:
                 return  # a forked child, or a function that is still called after its cell
             # Two copies in turn: a kill while one is written leaves the other.
             turn[place] ^= SIZE
-            pack_into(held, base + place * 2 * SIZE + turn[place], step, when, value, key, _MARK)
+            mark = mark_of(BODY.pack(step, when, value, key))
+            pack_into(held, base + place * 2 * SIZE + turn[place], step, when, value, key, mark)
 
         def release() -> None:
             nonlocal ours
@@ -345,7 +387,7 @@ class PointLog:
         Returns
         -------
         tuple of (list of Point, int)
-            The points, and the position behind them.
+            The points, and the position behind them. A damaged record is none: see :meth:`damage`.
         """
         with self._lock:
             return self._read(position, most, settled)
@@ -359,13 +401,22 @@ class PointLog:
             number, index = divmod(position, SEGMENT)
             segment = self._segments.get(number)
             if segment is None:
-                break
+                later = [each for each in self._segments if each > number]
+                if not later:
+                    break
+                position = min(later) * SEGMENT  # its file is gone
+                continue
             begun = self._end_of(segment, index)
             end = min(begun, index + most - len(points))
-            records = RECORD.iter_unpack(memoryview(segment.map)[index * SIZE : end * SIZE])
-            for at, (*fields, mark) in enumerate(records, index):
-                if mark == _MARK:
-                    points.append(Point(*fields))
+            content = memoryview(segment.map)
+            for at, (*fields, mark) in enumerate(RECORD.iter_unpack(content[index * SIZE : end * SIZE]), index):
+                if mark:
+                    if mark == (
+                        FIRST_MARK if segment.first_format else mark_of(content[at * SIZE : at * SIZE + _MARK_AT])
+                    ):
+                        points.append(Point(*fields))
+                    else:
+                        self._damaged.add(number)
                     if self._holes:
                         self._holes.pop((number, at), None)
                 elif not settled and not self._given_up(number, at):
@@ -409,7 +460,8 @@ class PointLog:
                 segment = self._segments.get(number)
                 if segment is not None and number * SEGMENT + index < position and segment.marked(index):
                     del self._holes[number, index]
-                    found.append(segment.point(index))
+                    if segment.sound(index):
+                        found.append(segment.point(index))
         return found
 
     def count(self, position: int) -> int:
@@ -509,13 +561,16 @@ class PointLog:
         """Return the points in the durable places, each place's newest."""
         path = self.folder / "held.bin"
         try:
-            content = path.read_bytes()
+            content = path.read_bytes() if setaside.is_ours(path) else b""
         except OSError:
             return []
         found = []
         for base in range(0, len(content) - 2 * SIZE + 1, 2 * SIZE):
-            both = [RECORD.unpack_from(content, base), RECORD.unpack_from(content, base + SIZE)]
-            whole = [Point(*fields[:4]) for fields in both if fields[4] == _MARK]
+            whole = []
+            for at in (base, base + SIZE):
+                *fields, mark = RECORD.unpack_from(content, at)
+                if mark == (FIRST_MARK if self._first_format else mark_of(content[at : at + _MARK_AT])):
+                    whole.append(Point(*fields))
             if whole:
                 found.append(max(whole))
         return found
@@ -529,23 +584,89 @@ class PointLog:
                     continue  # a thread may still finish its record there
                 self._keep_unread(number)
                 segment = self._segments.pop(number)
+                if number in self._damaged:
+                    setaside.keep(self.folder, segment.path)
+                    continue
                 with contextlib.suppress(OSError):
                     segment.path.unlink()
+
+    def damage(self, position: int, end: int) -> int:
+        """Look for points that a dead kernel has written and that cannot be read.
+
+        Parameters
+        ----------
+        position : int
+            The points before it were sent.
+        end : int
+            Up to here points were noted as written, at the least; 0 if that is not known.
+
+        Returns
+        -------
+        int
+            How many records are damaged or gone, at the least. Their segments are kept when they are dropped.
+        """
+        lost = 0
+        with self._lock:
+            last = max((*self._segments, (end - 1) // SEGMENT), default=-1)
+            for number in range(position // SEGMENT, last + 1):
+                start, least = max(0, position - number * SEGMENT), min(max(0, end - number * SEGMENT), SEGMENT)
+                segment = self._segments.get(number)
+                broken = least - start if segment is None else _broken(segment, start, least, number < last)
+                if broken > 0:
+                    lost += broken
+                    self._damaged.add(number)
+            for path in self.folder.glob("points-*.bin"):
+                known = any(path == segment.path for segment in self._segments.values())
+                if not known and setaside.is_ours(path):  # of less than one record
+                    lost = lost or 1
+                    setaside.keep(self.folder, path)
+        return lost
+
+    def sync(self) -> None:
+        """Bring the points that were written since the last call to the disk itself."""
+        with self._lock:
+            end, paths = self.end(), [each.path for each in self._segments.values() if each.number >= self._synced]
+            held, is_new = self._holds is not None, end > self._synced * SEGMENT
+        for path in paths if is_new else ():
+            sync_path(path)
+        if held:
+            sync_path(self.folder / "held.bin")
+        self._synced = end // SEGMENT
+
+    def leave_disk(self, why: str) -> None:
+        """Take no more points here: the folder was deleted. What is mapped is read as ever."""
+        with self._lock:
+            self.limit, self._current, self.trouble = 0, None, why
+            for segment in self._segments.values():
+                with contextlib.suppress(OSError, ValueError):
+                    segment.share(segment.map)
 
     def close(self) -> None:
         """Take no more points here: writers that are still held hand theirs to `overflow`."""
         with self._lock:
             self._closed = True
+            if self._current is not None:
+                self._wait_for(self._segments.get(self._current.number), next(self._current.offsets) // SIZE)
             self._current = None
             self._forget_read()
             for number in self._segments:
                 # Whoever closes a journal may delete it, too.
                 self._keep_unread(number)
 
+    def _wait_for(self, segment: _Segment | None, begun: int) -> None:
+        """Wait a moment for threads that are between a record's number and its bytes."""
+        deadline = time.monotonic() + _FINISH_SECONDS
+        with contextlib.suppress(OSError, ValueError):
+            while segment is not None and 0 < begun <= segment.length and not segment.marked(begun - 1):
+                if time.monotonic() > deadline:
+                    return
+                time.sleep(0.001)
+
     def leave_to_parent(self) -> None:
         """Take no more points in a forked child, where another thread of the parent may have held the lock."""
         self._lock = threading.RLock()
         self._readers.clear()
+        self._current = None  # its records are the parent's
         self.close()
 
     def __iter__(self) -> Iterator[Point]:
@@ -556,6 +677,40 @@ class PointLog:
             if not points:
                 return
             yield from points
+
+
+def _broken(segment: _Segment, start: int, least: int, full: bool) -> int:
+    """Count the records of a dead kernel's segment that were written and cannot be read.
+
+    Parameters
+    ----------
+    segment : _Segment
+        Which.
+    start : int
+        Where to begin.
+    least : int
+        Up to here all were written, by what was noted.
+    full : bool
+        Whether a later segment was begun, so that all of this one's records were.
+    """
+    content = bytes(segment.map)
+    begun = -(-len(content.rstrip(b"\0")) // SIZE)
+    end = SEGMENT if full else max(least, begun)
+    # A kill leaves the records unfinished that threads were writing: the last ones. Nobody was told that they are kept.
+    sure = SEGMENT if full else max(least, begun - _THREADS)
+    broken = blank = 0
+    for index in range(start, end):
+        record = content[index * SIZE : (index + 1) * SIZE]
+        if len(record) == SIZE and segment.sound(index):
+            # One blank record is what an interrupt leaves, between its number and its bytes. More are not.
+            broken, blank = broken + blank * (blank > 1), 0
+        elif len(record) == SIZE and not any(record):
+            blank += index < sure
+        else:
+            broken += index < sure or len(record) < SIZE or record[_MARK_AT:] != _UNMARKED
+    broken += blank * (blank > 1)
+    cut = not full and len(content) < SEGMENT * SIZE and begun * SIZE > len(content) - SIZE
+    return broken or int(cut)
 
 
 def _allocate(handle: int, size: int) -> None:

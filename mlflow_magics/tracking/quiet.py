@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import warnings
 from collections import Counter
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 
 from mlflow.utils.logging_utils import MLFLOW_LOGGING_STREAM
 
+from . import forks
 from .guards import unseeded
 
 _PROGRESS_BAR = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
@@ -29,6 +31,7 @@ _NOISE = (
 )
 
 _lock = threading.Lock()
+forks.renew(sys.modules[__name__], _lock=threading.Lock)
 _muted: Counter[int] = Counter()
 _progress_bar_was: str | None = None
 

@@ -15,7 +15,7 @@ from mlflow.entities import RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.tracking._tracking_service.utils import _get_store
 
-from . import journal, keptback, localstore, older_models, patience, silence, storefile
+from . import journal, keptback, localstore, older_models, patience, setaside, silence, storefile
 from .azure import entering
 from .delivery import ORIGIN_TAG, Delivery
 from .guards import reason
@@ -95,7 +95,8 @@ def recover(
     Returns
     -------
     list of str
-        A line for each journal that something was sent of, and for each that must wait.
+        A line for each journal that something was sent of, for each that must wait, and for each of which something
+        was set aside.
     """
     said = []
     patience.install()
@@ -112,6 +113,9 @@ def recover(
             lines = [str(error)]
         said += lines
         tell(folder.name, "done", lines)
+    if kept := setaside.tell():
+        said += kept
+        tell("", "done", kept)
     return said
 
 
@@ -121,9 +125,10 @@ def _recover(found: Journal, tracking_uri: str, address: str) -> list[str]:
         said, everything = _bring(found, tracking_uri, address)
     except Exception as error:  # noqa: BLE001
         # A broken disk or database, mostly. Nothing of it may take the other journals with it, or be deleted.
-        said = [f"the outbox {found.folder} cannot be read ({reason(error)}); delete it if it is not needed"]
-    finally:
-        found.close(remove=everything)
+        found.close(remove=False)
+        moved = setaside.move(found.folder, whole=True)
+        return [f"the outbox of an earlier kernel cannot be read ({reason(error)}): kept in {moved or found.folder}"]
+    found.close(remove=everything)
     return said
 
 
@@ -131,10 +136,15 @@ def _bring(found: Journal, tracking_uri: str, address: str) -> tuple[list[str], 
     """Send what is in a journal; return what to tell, and whether nothing is left in it."""
     uri = found.fact("uri")
     points = PointLog(found.folder, 0, lambda *_: None)
+    position = found.position()
+    if lost := points.damage(position, found.noted_end()):
+        setaside.say_once(found.folder, "points", lost)
     runs = [run for run in found.runs() if run.open]
     waiting = _waiting(found, points)
     if not (waiting or runs):
         return [], True
+    if not uri:
+        raise JournalError("nothing says where it was to be sent")
     left = f"an earlier kernel left {_writes(waiting)} for {mask(uri)}"
     if uri != address and "***" in uri:  # without the credentials it would only be refused
         return [f"{left}; %mlflow_connect to it sends them"], False
@@ -179,7 +189,7 @@ def _bring(found: Journal, tracking_uri: str, address: str) -> tuple[list[str], 
 
 def _waiting(found: Journal, points: PointLog) -> int:
     """Count what lies in a journal."""
-    sent = int(found.fact("position") or 0)
+    sent = found.position()
     kept_back = sum(1 for _ in keptback.left(found.folder))
     return len(found.rows()) + len(found.runs_aside()) + points.count(sent) + kept_back
 

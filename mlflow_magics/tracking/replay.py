@@ -15,14 +15,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import DatasetInput, Experiment, Run, RunStatus
+from mlflow.entities import DatasetInput, Experiment, Metric, Run, RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.protos import service_pb2
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_ALREADY_EXISTS
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
 
-from . import filters
+from . import filters, setaside
 from .artifacts import SCHEME, unwrapped
 from .azure import uploads
 from .guards import reason
@@ -116,7 +116,9 @@ def _model(store: Any, run_id: str, data: Data) -> None:
 def _artifact(store: Any, run_id: str, data: Data) -> None:
     staged = Path(data["staged"])
     if not staged.exists():
-        return  # an earlier try has sent it
+        if setaside.sent_mark(staged).exists():
+            return  # an earlier try has sent it
+        raise MlflowException("its file is gone from the outbox", error_code=RESOURCE_DOES_NOT_EXIST)
     _name_model(staged, data)
     uri = data["uri"] or data["place"](run_id)
     repository = data["repositories"].get(uri) or repository_at(uri, data["tracking_uri"])
@@ -303,8 +305,16 @@ def repository_at(uri: str, tracking_uri: str) -> Any:
     return unwrapped(get_artifact_repository(uri))
 
 
+def _metric(store: Any, run_id: str, data: Data) -> None:
+    rest = {**data["rest"]}
+    if "model_id" in rest:
+        rest["model_id"] = data["remote"](rest["model_id"])
+    store.log_batch(run_id, [Metric(data["key"], data["value"], data["timestamp"], data["step"], **rest)], [], [])
+
+
 _OPS: Mapping[str, Callable[[Any, str, Data], None]] = {
     "update": _update,
+    "metric": _metric,
     "untag": _untag,
     "inputs": _inputs,
     "outputs": _outputs,

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
-from . import guards
+from . import forks, guards
 from .delivery import SECONDS, Delivery
 from .verdicts import UnavailableError
 
@@ -52,6 +52,7 @@ class Sender:
         self.busy = threading.RLock()
         self._before = before
         self._changed = threading.Condition()
+        forks.renew(self, busy=threading.RLock, _changed=threading.Condition)
         self._asked = False
         self._urgent = False
         self._resumes = 0.0

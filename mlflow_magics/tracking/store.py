@@ -23,7 +23,8 @@ from mlflow.tracking._tracking_service.utils import _tracking_store_registry as 
 from mlflow.utils.async_logging.run_operations import RunOperations
 from mlflow.utils.uri import get_uri_scheme
 
-from . import artifacts, children, logged_models, older_models, patience, registering, replay, silence
+from . import artifacts, children, logged_models, mistakes, older_models, patience, registering, replay, silence
+from .journal import ClosedError
 from .ledger import LOCAL, Account
 from .outbox import CREATE_SECONDS, Outbox
 from .verdicts import explain, verdict
@@ -157,6 +158,8 @@ class OutboxStore(logged_models.ModelWrites):
 
     def set_tag(self, run_id: str, tag: RunTag) -> None:
         """Take in a tag."""
+        if not isinstance(tag.key, (str, type(None))):
+            raise mistakes.mistake(f"expected string or bytes-like object, got {type(tag.key).__name__!r}")
         self.log_batch(run_id, (), (), (tag,))
 
     def delete_tag(self, run_id: str, key: str) -> None:
@@ -164,6 +167,8 @@ class OutboxStore(logged_models.ModelWrites):
         if self._outbox.foreign:
             self._wrapped.delete_tag(run_id, key)
             return
+        mistakes.check_run(run_id)
+        mistakes.check_texts(key)
         self._outbox.account(run_id).tags.pop(key, None)
         self._outbox.write(run_id, "untag", {"key": key})
 
@@ -174,9 +179,14 @@ class OutboxStore(logged_models.ModelWrites):
         if self._outbox.foreign:
             self._wrapped.log_batch(run_id, list(metrics), list(params), list(tags))
             return
+        mistakes.check_run(run_id)
+        mistakes.check_values(params, tags)
         for metric in metrics:
             self._outbox.metric(run_id, metric)
-        self._outbox.values(run_id, {p.key: str(p.value) for p in params}, {t.key: str(t.value) for t in tags})
+        try:
+            self._outbox.values(run_id, {p.key: str(p.value) for p in params}, {t.key: str(t.value) for t in tags})
+        except ClosedError:  # by another thread, since we looked
+            self._wrapped.log_batch(run_id, [], list(params), list(tags))
 
     # What is in the journal needs no second queue, one that forgets.
 

@@ -110,7 +110,11 @@ def verdict(error: BaseException) -> Verdict:
     if uploads.is_taken(error):
         return "refused"
     # What a library says of its arguments stays true however often it is asked.
-    return "refused" if isinstance(error, (TypeError, ValueError, KeyError, AttributeError)) else "unavailable"
+    return (
+        "refused"
+        if isinstance(error, (TypeError, ValueError, LookupError, AttributeError, ArithmeticError))
+        else "unavailable"
+    )
 
 
 def limit_of(error: BaseException) -> tuple[str, int] | None:

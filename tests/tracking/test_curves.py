@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import sys
 import tempfile
 import threading
 import time
@@ -192,6 +193,11 @@ def test_a_thread_that_appends_while_another_refreshes(small, monkeypatch):
         assert live.missed == 0
 
 
+def record(*facts):
+    body = points.BODY.pack(*facts)
+    return body + points.mark_of(body).to_bytes(4, sys.byteorder)
+
+
 def unfinished(log, before, after, key=1):
     """Append points with one between them that was begun only, as an interrupt in the wrong place leaves it."""
     append = log.appender(key)
@@ -201,7 +207,7 @@ def unfinished(log, before, after, key=1):
     for step in range(before + 1, before + 1 + after):
         append(step, float(step), 1.0)
     segment = log._current.map
-    return lambda: RECORD.pack_into(segment, place, before, float(before), 9.0, key, points._MARK)
+    return lambda: segment.__setitem__(slice(place, place + SIZE), record(before, float(before), 9.0, key))
 
 
 def test_an_unfinished_point_is_waited_for(small):
@@ -327,8 +333,8 @@ def test_a_forked_child_holds_on_to_nothing(small):
 
 def test_the_record_is_the_logs():
     assert curves._RECORD.itemsize == SIZE
-    whole = np.frombuffer(RECORD.pack(-3, 1.5, 2.5, 7, points._MARK), curves._RECORD)[0]
-    assert tuple(whole) == (-3, 1.5, 2.5, 7, points._MARK)
+    whole = np.frombuffer(RECORD.pack(-3, 1.5, 2.5, 7, 99), curves._RECORD)[0]
+    assert tuple(whole) == (-3, 1.5, 2.5, 7, 99)
 
 
 def test_curves_stay_when_the_outbox_is_closed(mlflow_as_found, folder):

@@ -18,7 +18,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
-from mlflow_magics.tracking import journal
+from mlflow_magics.tracking import journal, setaside
 from mlflow_magics.tracking.journal import Journal, JournalError, Key, RunEntry
 
 URI = "http://tracking.example:5000"
@@ -299,7 +299,7 @@ def left(**files):
 
 
 def test_one_of_a_newer_format_is_left_alone(state):
-    folder = left(format=b"2")
+    folder = left(format=b"3")
     before = (folder / "journal.db").read_bytes()
     with pytest.raises(JournalError, match=r"newer mlflow_magics; pip install --upgrade mlflow_magics"):
         journal.take_over(folder)
@@ -308,30 +308,122 @@ def test_one_of_a_newer_format_is_left_alone(state):
 
 
 @pytest.mark.parametrize("content", [b"one", b"\xff\xfe", b"-"])
-def test_a_format_that_is_no_number_is_an_error_of_ours(state, content):
-    folder = left(format=content)
-    with pytest.raises(JournalError):
-        journal.take_over(folder)
-    assert journal.left_behind() == [folder]
+def test_a_format_that_is_no_number_hides_nothing(state, content):
+    found = journal.take_over(left(format=content))
+    assert [row.data["params"] for row in found.rows()] == [{"a": "1"}]
+    assert not setaside.is_any(found.folder)
+    found.close(remove=False)
 
 
 @pytest.mark.parametrize("content", [b"no database at all" * 100, b"SQLite format 3\0" + b"\xaa" * 5000])
-def test_a_database_that_is_none_is_an_error_of_ours(state, content):
+def test_a_database_that_is_none_is_set_aside_and_its_notes_are_read(state, content):
     folder = left(journal_db=content)
-    with pytest.raises(JournalError, match="cannot be used"):
-        journal.take_over(folder)
-    assert journal.left_behind() == [folder]
-    assert (folder / "journal.db").read_bytes() == content
+    found = journal.take_over(folder)
+    assert found.fact("uri") == URI
+    assert found.rows() == []
+    found.close(remove=True)
+    assert not folder.exists()
+    (line,) = setaside.tell()
+    kept = setaside.place() / folder.name
+    assert line == f"an earlier kernel left 1 write that cannot be read or sent: kept in {kept}"
+    assert (kept / "journal.db").read_bytes() == content
+    assert setaside.tell() == []
+    assert [str(setaside.place()) in line for line in setaside.listed()] == [True]
+
+
+def test_a_write_whose_checksum_is_wrong_is_set_aside(state):
+    folder = left()
+    with contextlib.closing(sqlite3.connect(folder / "journal.db")) as db, db:
+        db.execute("""UPDATE rows SET data = replace(data, '"1"', '"7"')""")
+    found = journal.take_over(folder)
+    assert found.rows() == []
+    assert found.waiting() == {}
+    found.close(remove=True)
+    assert [line for line in setaside.tell() if "1 write that" in line]
+    assert '\\"7\\"' in (setaside.place() / folder.name / "writes.jsonl").read_text()
+
+
+@pytest.mark.parametrize("table", ["facts", "runs", "keys"])
+def test_what_is_wrong_in_the_database_is_read_in_the_notes(state, table):
+    made = journal.create(URI)
+    made.add_run(entry("r", creation={"name": "mine"}))
+    made.set_remote("r", "remote")
+    number = made.add_key(Key("r", "m", {}))
+    made.close(remove=False)
+    with contextlib.closing(sqlite3.connect(made.folder / "journal.db")) as db, db:
+        columns = {"facts": "value", "runs": "creation", "keys": "name"}
+        db.execute(f"UPDATE {table} SET {columns[table]} = 'x' || substr({columns[table]}, 2)")
+    found = journal.take_over(made.folder)
+    assert found.fact("uri") == URI
+    assert found.keys() == {number: Key("r", "m", {})}
+    assert found.runs() == [entry("r", remote="remote", creation={"name": "mine"})]
+    found.close(remove=False)
+
+
+def test_a_journal_of_the_first_format_is_read(state):
+    """It has no checksums, no notes and no counts."""
+    folder = left(format=b"1")
+    for name in ("notes.log", "counts.bin"):
+        (folder / name).unlink()
+    with contextlib.closing(sqlite3.connect(folder / "journal.db")) as db, db:
+        db.execute("UPDATE rows SET data = substr(data, 9)")
+        db.execute("UPDATE facts SET value = substr(value, 9)")
+    found = journal.take_over(folder)
+    assert [row.data["params"] for row in found.rows()] == [{"a": "1"}]
+    assert found.fact("uri") == URI
+    found.close(remove=True)
+    assert not folder.exists()
+    assert setaside.tell() == []
 
 
 def test_a_folder_half_made_is_deleted_when_it_is_old(state):
-    folder = left()
+    made = journal.create(URI)
+    made.close(remove=False)
+    folder = made.folder
     (folder / "format").unlink()
     assert journal.take_over(folder) is None
     assert folder.exists()  # its maker may be at work
     os.utime(folder, (0, 0))
     assert journal.take_over(folder) is None
     assert not folder.exists()
+
+
+def test_a_folder_that_lost_its_format_is_read(state):
+    folder = left()
+    (folder / "format").unlink()
+    os.utime(folder, (0, 0))
+    found = journal.take_over(folder)
+    assert len(found.rows()) == 1
+    found.close(remove=False)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+@pytest.mark.parametrize("name", ["lock", "format", "."])
+def test_a_link_or_a_pipe_is_left_alone(state, tmp_path, name):
+    """Neither opened nor followed nor deleted: to open a pipe waits for ever."""
+    folder = left()
+    if name == ".":
+        folder.rename(tmp_path / "elsewhere")
+        folder.symlink_to(tmp_path / "elsewhere")
+        os.mkfifo(journal.root() / "pipe")
+    else:
+        (folder / name).unlink()
+        os.mkfifo(folder / name)
+    assert journal.left_behind() == []
+    assert os.path.lexists(folder)
+
+
+def test_a_moved_journal_keeps_its_files(state):
+    folder = left()
+    found = journal.take_over(folder)
+    place = found.staged()
+    (place / "a.txt").write_text("a")
+    found.add("r", "artifact", {"uri": "", "path": None, "staged": str(place), "folder": False})
+    found.close(remove=False)
+    moved = folder.rename(folder.with_name("moved"))
+    found = journal.take_over(moved)
+    assert (Path(found.rows()[-1].data["staged"]) / "a.txt").read_text() == "a"
+    found.close(remove=False)
 
 
 def test_without_a_root_nothing_is_left(state):

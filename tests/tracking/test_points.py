@@ -388,8 +388,8 @@ def test_a_held_place_survives_a_kill_in_the_middle_of_its_next_value(written, t
         at = next(i for i in range(0, len(content), SIZE) if RECORD.unpack_from(content, i)[0:1] == (len(written) - 1,)
                   and RECORD.unpack_from(content, i)[4])  # fmt: skip
         other = at + SIZE if (at // SIZE) % 2 == 0 else at - SIZE
-        record = bytearray(SIZE)
-        RECORD.pack_into(record, 0, len(written), 1.0, 0.0, 3, points._MARK)
+        body = points.BODY.pack(len(written), 1.0, 0.0, 3)
+        record = body + points.mark_of(body).to_bytes(4, sys.byteorder)
         content[other : other + SIZE] = record[:torn] + bytes(SIZE - torn)
         (folder / "held.bin").write_bytes(content)
         found = new_log(folder, limit=0).held()

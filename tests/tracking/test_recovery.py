@@ -14,7 +14,7 @@ import pytest
 from mlflow.entities import RunStatus, RunTag
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-from mlflow_magics.tracking import journal, patience, recovery
+from mlflow_magics.tracking import journal, patience, recovery, setaside
 from mlflow_magics.tracking.delivery import ORIGIN_TAG, REJECTED_TAG
 from mlflow_magics.tracking.journal import Key, RunEntry
 from mlflow_magics.tracking.points import PointLog
@@ -189,7 +189,7 @@ def test_a_store_that_is_gone_leaves_everything_for_later(state):
     assert journal.left_behind() == [left]
 
 
-def test_broken_journals_are_left_alone_and_take_no_other_with_them(store, uri):
+def test_broken_journals_are_set_aside_and_take_no_other_with_them(store, uri):
     broken = {
         "garbage": lambda folder: (folder / "journal.db").write_bytes(b"garbage " * 1000),
         "cut off": lambda folder: os.truncate(folder / "journal.db", 5000),
@@ -212,18 +212,20 @@ def test_broken_journals_are_left_alone_and_take_no_other_with_them(store, uri):
     said = recovery.recover()
     assert runs_of(store)["good"].data.params == {"a": "1"}
     assert not any("\n" in line for line in said)
-    for name in ("garbage", "newer", "no number", "a folder for a file"):
-        assert kept[name].exists(), name
+    for name in ("garbage", "cut off", "empty", "a folder for a file"):
+        assert (setaside.place() / kept[name].name).exists(), name
         assert any(kept[name].name in line for line in said), (name, said)
+    assert kept["newer"].exists()
     assert any("pip install --upgrade" in line for line in said)
 
 
 def test_points_without_names_are_not_the_end_of_the_rest(store, uri):
     left = leave(uri, runs=[offline("r")], rows=[params("offline-r", a="1")])
     PointLog(left, 10, lambda *_: None).appender(99)(0, 1.0, 1.0)
-    recovery.recover()
+    said = recovery.recover()
     assert runs_of(store)["r"].data.params == {"a": "1"}
     assert journal.left_behind() == []
+    assert any(f"1 point that cannot be read or sent: kept in {setaside.place() / left.name}" in line for line in said)
 
 
 def test_what_the_store_refuses_is_told_and_kept_in_the_run(store, uri):

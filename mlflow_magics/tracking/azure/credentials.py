@@ -17,6 +17,7 @@ from typing import Any
 from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError
 
+from .. import forks
 from .claims import claims
 
 try:
@@ -187,6 +188,7 @@ class Credential:
         self._others = others
         self._seconds = seconds
         self._lock = threading.Lock()
+        forks.renew(self, _lock=threading.Lock)
         self._tokens: dict[str, tuple[AccessToken, float]] = {}
         self._tenant = ""
         self._failed: tuple[float, str] | None = None
