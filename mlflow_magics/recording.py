@@ -209,7 +209,10 @@ def record(
                 facts["status"] = status = asked  # type: ignore[assignment]  # narrowed by the line above
             final = status
             # The author's only run, which is the cell's too, ends as he says, and when.
-            is_authors = entry.whose == "author" and (status == "FINISHED" or entry.is_over())
+            stays_open = entry.whose == "author" or entry.is_left_open
+            is_authors = stays_open and (status == "FINISHED" or entry.is_over())
+            if is_authors and not entry.is_over():
+                opened.notes.append("the run stays open, as the cell leaves it: mlflow.end_run() ends it")
             if not opened.of_job and not is_authors:
                 # Also where a store was waited for in vain: this goes to the outbox, and waits for nobody.
                 opened.gave_up = False

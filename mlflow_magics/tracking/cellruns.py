@@ -57,6 +57,8 @@ class CellRun:
         Whose the run is; free while neither the author has opened a run nor the cell has written into this one.
     adopted : bool
         Whether a ``start_run`` meant it.
+    left : bool
+        Whether the block of its ``with`` was left.
     ended_as : str
         What the cell's own ``end_run`` said; empty if it said nothing.
     tops, resumed, opened : list of str
@@ -80,6 +82,7 @@ class CellRun:
     of_job: bool = False
     whose: Literal["free", "author", "cell"] = "free"
     adopted: bool = False
+    left: bool = False
     ended_as: str = ""
     tops: list[str] = field(default_factory=list)
     resumed: list[str] = field(default_factory=list)
@@ -96,6 +99,11 @@ class CellRun:
     def id(self) -> str:
         """The id of the run; empty while there is none."""
         return str(self.run.info.run_id) if self.run is not None else ""
+
+    @property
+    def is_left_open(self) -> bool:
+        """Whether the cell has called ``start_run`` for it, and leaves the ending to another cell."""
+        return self.adopted and not (self.left or self.ended_as or self.of_job)
 
     def claim(self) -> Run:
         """Return the run for the cell to write into: from now on what is the author's stays his."""

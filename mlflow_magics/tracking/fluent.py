@@ -43,7 +43,11 @@ _ARTIFACT_SECONDS = 120
 class AdoptedRun(ActiveRun):
     """The cell's run as ``with mlflow.start_run() as run:`` receives it; leaving the block does not end it."""
 
+    entry: CellRun | None = None
+
     def __exit__(self, exc_type: object, exc_val: object, exc_tb: object) -> bool:
+        if self.entry is not None:
+            self.entry.left = True
         return exc_type is None
 
 
@@ -176,7 +180,10 @@ class FluentRuns:
         own = fluent._active_run_stack.get()
         # A run of the author's that he left open stays so, as in the bare cell; not where the cell did not end well.
         ending = set(entry.opened) - (set(entry.tops) if status == "FINISHED" else set())
-        if entry.whose != "author":
+        if entry.is_left_open and status == "FINISHED":
+            run = ActiveRun(entry.run)  # type: ignore[no-untyped-call]  # from now on it ends as any other
+            own[:] = [run if active.info.run_id == entry.id else active for active in own]
+        elif entry.whose != "author":
             entry.forget()
         try:
             while own and own[-1].info.run_id in ending:
@@ -243,7 +250,10 @@ class FluentRuns:
             entry.rename(cast(str, asked.get("run_name") or ""), tags)
         if asked.get("log_system_metrics"):
             entry.sample()
-        return self._implicit()
+        run = self._implicit()
+        if isinstance(run, AdoptedRun):
+            run.entry = entry
+        return run
 
     def _is_ours(self, entry: CellRun, asked: dict[str, Any], of_cell: bool) -> bool:
         """Tell whether ``start_run`` means the cell's own run; otherwise it opens, or goes on with, another one."""
