@@ -25,6 +25,7 @@ from mlflow.utils.uri import add_databricks_profile_info_to_artifact_uri
 from ..errors import MlflowMagicsError, TrackingError, UnknownNameError
 from ..records import Logged, Metric, Param, Status, Waiting
 from . import authored, filters, replay, store
+from .authored import MOST_VALUES
 from .guards import as_tracking_error, reason
 from .names import mend_metrics, mend_params, mend_tags
 from .outbox import Outbox, SeriesSink
@@ -223,7 +224,7 @@ def write(run: Run, params: Sequence[Param], metrics: Sequence[Metric]) -> Writt
         for key, value in wanted_params.items():
             if there.get(key, value) != value:
                 notes.append(f"param {key} stays {there[key]!r}, as already logged; the cell's {value!r} was not added")
-        with _outbox().authored.not_ours():
+        with _outbox().authored.by_capture():
             _send(
                 run.info.run_id,
                 params={k: v for k, v in wanted_params.items() if k not in there},
@@ -395,7 +396,12 @@ def logged(run: Run, series: Sequence[str]) -> Logged:
     own = outbox.authored.of(run_id)
     kept = {name: tuple(outbox.kept_values(run_id, name)) for name in series}
     late = frozenset(name for name in series if (run_id, name) in outbox.late)
-    return Logged(dict(own.params), {key: tuple(values) for key, values in own.metrics.items()}, kept, late)
+    last = outbox.account(run_id).metrics
+    values = {
+        key: (*some, *([last[key]] if len(some) == MOST_VALUES and key in last else ()))
+        for key, some in own.metrics.items()
+    }
+    return Logged(dict(own.params), values, kept, late)
 
 
 def end_series(run: Run, withdrawn: Collection[str]) -> None:
@@ -436,7 +442,7 @@ def upload(run: Run, folder: Path) -> None:
     """
     if not any(folder.iterdir()):
         return
-    with as_tracking_error(), _outbox().authored.not_ours():
+    with as_tracking_error(), _outbox().authored.by_capture():
         _artifacts_of(run).log_artifacts(str(folder))
 
 
