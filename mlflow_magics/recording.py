@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .capture import authoring, failure, provenance, secrets
+from .capture import authoring, failure, provenance, repeated, secrets
 from .errors import MlflowMagicsError, NotLoggableError, TrackingError
 from .openrun import OpenRun
 from .records import Captured, OpenedRun, Skipped, Status
@@ -362,7 +362,7 @@ def _beside_the_author(session: Session, opened: OpenRun, captured: Captured, ru
     options = opened.options
     asked = {*options.watch, *options.choices.metrics, *options.choices.params}
     shown = _shown_in(opened)
-    kept = authoring.beside(captured, logged, shown, asked)
+    kept = repeated.beside(captured, logged, shown, asked)
     if kept.figures:
         what = "figures are logged as if the cell had not"
         kept = _attempt(opened, what, lambda: _figures_beside(session, opened, kept, shown)) or kept

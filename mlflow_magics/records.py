@@ -243,7 +243,7 @@ class Logged:
     params : mapping of str to str
         As MLflow has them.
     metrics : mapping of str to tuple of float
-        The first values of each, in the order of their coming.
+        The first values of each and the last, in the order of their coming.
     series : mapping of str to tuple of float
         Of the variables that were followed, the values that no store has seen yet: these can be left out.
     late : frozenset of str

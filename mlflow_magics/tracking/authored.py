@@ -7,14 +7,15 @@ import hashlib
 import io
 import struct
 import threading
+from array import array
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-MOST_VALUES = 1000
-"""Of a metric, so many values are remembered: enough to tell one curve from another."""
+MOST_VALUES = 200
+"""Of a metric, so many values are remembered while the kernel lives: enough to tell one curve from another."""
 
 _SAMPLED = "system/"
 """How the names of MLflow's own samples of the machine begin: nobody's results."""
@@ -47,7 +48,7 @@ class Own:
     ----------
     params : dict of str to str
         As logged.
-    metrics : dict of str to list of float
+    metrics : dict of str to array of float
         The first values of each metric, in the order of their coming.
     files : list of str
         Their paths in the run.
@@ -58,7 +59,7 @@ class Own:
     """
 
     params: dict[str, str] = field(default_factory=dict)
-    metrics: dict[str, list[float]] = field(default_factory=dict)
+    metrics: dict[str, array[float]] = field(default_factory=dict)
     files: list[str] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
     models: list[str] = field(default_factory=list)
@@ -76,7 +77,7 @@ class Authored:
         return self._runs.get(run_id) or Own()
 
     @contextlib.contextmanager
-    def not_ours(self) -> Iterator[None]:
+    def by_capture(self) -> Iterator[None]:
         """Within it, this thread writes what was captured."""
         self._ours.depth = getattr(self._ours, "depth", 0) + 1
         try:
@@ -90,7 +91,7 @@ class Authored:
             return False
         values = self._runs[run_id].metrics.get(key)
         if values is None:
-            self._runs[run_id].metrics[key] = [value]
+            self._runs[run_id].metrics[key] = array("d", (value,))
             return True
         if len(values) < MOST_VALUES:
             values.append(value)

@@ -26,6 +26,7 @@ from mlflow.utils.uri import add_databricks_profile_info_to_artifact_uri
 from ..errors import MlflowMagicsError, TrackingError, UnknownNameError
 from ..records import Logged, Metric, Param, Status, Waiting
 from . import authored, filters, replay, store
+from .authored import MOST_VALUES
 from .guards import as_tracking_error, reason
 from .journal import ENDS
 from .names import mend_metrics, mend_params, mend_tags
@@ -230,7 +231,7 @@ def write(run: Run, params: Sequence[Param], metrics: Sequence[Metric]) -> Writt
         for key, value in wanted_params.items():
             if there.get(key, value) != value:
                 notes.append(f"param {key} stays {there[key]!r}, as already logged; the cell's {value!r} was not added")
-        with _outbox().authored.not_ours():
+        with _outbox().authored.by_capture():
             _send(
                 run.info.run_id,
                 params={k: v for k, v in wanted_params.items() if k not in there},
@@ -418,13 +419,14 @@ def logged(run: Run, series: Sequence[str], others: Sequence[str] = ()) -> Logge
         Not connected.
     """
     outbox, run_id = _outbox(), run.info.run_id
-    own = outbox.authored.of(run_id)
-    params, metrics = dict(own.params), {key: tuple(values) for key, values in own.metrics.items()}
-    for other in others:
-        theirs = outbox.authored.of(other)
-        params = {**theirs.params, **params}
-        for key, values in theirs.metrics.items() if other != run_id else ():
-            metrics[key] = (*metrics.get(key, ()), *values)
+    params: dict[str, str] = {}
+    metrics: dict[str, tuple[float, ...]] = {}
+    for each in dict.fromkeys((run_id, *others)):
+        own, last = outbox.authored.of(each), outbox.account(each).metrics
+        params = {**own.params, **params}
+        for key, some in own.metrics.items():
+            end = (last[key],) if len(some) == MOST_VALUES and key in last else ()
+            metrics[key] = (*metrics.get(key, ()), *some, *end)
     kept = {name: tuple(outbox.kept_values(run_id, name)) for name in series}
     late = frozenset(name for name in series if (run_id, name) in outbox.late)
     return Logged(params, metrics, kept, late)
@@ -468,7 +470,7 @@ def upload(run: Run, folder: Path) -> None:
     """
     if not any(folder.iterdir()):
         return
-    with as_tracking_error(), _outbox().authored.not_ours():
+    with as_tracking_error(), _outbox().authored.by_capture():
         _artifacts_of(run).log_artifacts(str(folder))
 
 
