@@ -62,6 +62,12 @@ PASSWORDS: Final = each(
 )
 """Words for a password or a key, in the languages that notebooks are written in, without accents."""
 
+_FOREIGN: Final = PASSWORDS - each("""
+    password passwd passwrd passphrase passcode pswd psw pwd pw secret credential cred apikey authkey privatekey
+    secretkey accesskey accountkey encryptionkey signingkey connectionstring connstr clientsecret accesstoken authtoken
+    refreshtoken bearertoken apitoken parola sandi
+""") | {"passe"}
+
 ENDS: Final = ("password", "passwd", "passwort", "kennwort", "passphrase", "apikey", "secretkey", "accesskey")
 """Ends of words that were written together: ``PGPASSWORD``."""
 
@@ -252,7 +258,10 @@ def _step(words: tuple[str, ...]) -> Grade:
     if found:
         return found
     if any(_head(rest[:length]) is Grade.STRONG for length in range(1, len(rest))):
-        return Grade.NONE if rest[-1] in DESCRIBE else Grade.ABOUT
+        if rest[-1] in DESCRIBE:
+            return Grade.NONE
+        # What follows in another language is not known: `hasło_bazy` is the password of the database.
+        return Grade.WEAK if _FOREIGN & set(rest) else Grade.ABOUT
     return Grade.NONE
 
 

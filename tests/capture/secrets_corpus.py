@@ -67,6 +67,8 @@ SECRETS = [
     _plain("French", "secret79a", "mot_de_passe = '§'"),
     _plain("Italian", "segreta80", "parola_d_ordine = 1\nparola = '§'"),
     _plain("Polish", "tajne81xx", "hasło = '§'"),
+    _plain("Polish, of the database", "tajne82xx", "hasło_bazy = '§'"),
+    _plain("French, of the database", "secret80a", "mot_de_passe_bdd = '§'"),
     _plain("Dutch", "geheim82x", "wachtwoord = '§'"),
     _plain("Russian", "секрет83x", "пароль = '§'"),
     _plain("Chinese", "mima84abc", "密码 = '§'"),
