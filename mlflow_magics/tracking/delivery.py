@@ -241,10 +241,12 @@ class Delivery:
             raise
         self._go_on(end)
         self._sent_points = 0
+        grown = self._window >= min(8 * self._most, WINDOW)
         self._window = min(2 * self._window, WINDOW)
         del self.spilled[: len(extra)]
         self.tries = 0
-        if len(points) >= self._most:
+        # Not at once after a failure, or every other try would fail over the larger request.
+        if len(points) >= self._most and grown:
             self._most = min(2 * self._most, validation.MAX_METRICS_PER_BATCH)
         return True
 

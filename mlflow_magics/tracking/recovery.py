@@ -6,6 +6,7 @@ user's own import of it half-way, and Python then breaks one of the two off as a
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable
@@ -108,6 +109,9 @@ def recover(
     for folder in sorted(journal.left_behind(), key=lambda folder: folder.name not in first):
         try:
             found = journal.take_over(folder)
+            if found is not None:
+                with contextlib.suppress(Exception):  # told by what follows
+                    tell(folder.name, "left", [_words(found)])  # another process may have held it before
             lines = _recover(found, tracking_uri, address) if found is not None else []
         except JournalError as error:
             lines = [str(error)]
@@ -185,6 +189,15 @@ def _bring(found: Journal, tracking_uri: str, address: str) -> tuple[list[str], 
     if refused:
         said.append(f"{mask(uri)} refused {len(refused)} of them ({', '.join(refused[:3])}); the runs' tags tell why")
     return said, not found.rows()
+
+
+def _words(found: Journal) -> str:
+    """Say what lies in a journal."""
+    points = PointLog(found.folder, 0, lambda *_: None)
+    try:
+        return f"an earlier kernel left {_writes(_waiting(found, points))} for {mask(found.fact('uri'))}"
+    finally:
+        points.close()
 
 
 def _waiting(found: Journal, points: PointLog) -> int:
