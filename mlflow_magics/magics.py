@@ -282,7 +282,8 @@ class MlflowMagics(Magics):
             if line.strip():
                 raise OptionError("%mlflow_status takes no arguments")
             session = self.session
-            display(tables.status(session.connection, session.describe_open(), session.waiting(), session.take_news()))
+            news = [*session.take_news(), *session.set_aside()]
+            display(tables.status(session.connection, session.describe_open(), session.waiting(), news))
 
     @magic_arguments()
     @argument("--compact", action="store_true", help="A strip: the run, its state and its curves.")

@@ -393,6 +393,12 @@ class Session:
             news += outbox.late_refusals(open_runs) if outbox is not None else []
         return news
 
+    def set_aside(self) -> list[str]:
+        """Return a line that says where what could not be read or sent is; none if there is nothing."""
+        from .tracking import setaside
+
+        return setaside.listed()
+
     def waiting(self) -> Waiting | None:
         """Count what the store has not taken yet; None if nothing is connected."""
         if self.connection is None:
