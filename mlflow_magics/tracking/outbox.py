@@ -45,6 +45,7 @@ CLOSE_SECONDS = 5.0
 STRAIGHT_BYTES = 1 << 30
 """Files larger than this are not staged, but go to the store at once."""
 
+_LONG = 1 << 63
 _EXACT = 1 << 50
 """Milliseconds that a record keeps exactly."""
 
@@ -123,6 +124,7 @@ class Outbox:
         """
         mistakes.check_texts(experiment_id, user, name, *(text for tag in tags for text in (tag.key, tag.value)))
         mistakes.check_time(started)
+        name = str(name) if name is not None else None
         if any(not isinstance(tag.key, str) for tag in tags):
             raise mistakes.mistake("the name of a tag must be a text")
         origin = uuid.uuid4().hex
@@ -224,6 +226,7 @@ class Outbox:
         """
         mistakes.check_run(run_id)
         mistakes.check_texts(name)
+        name = str(name) if name is not None else None
         mistakes.check_time(ended)
         account = self.account(run_id)
         word = RunStatus.to_string(status) if status is not None else None
@@ -721,10 +724,10 @@ def _fields(metric: Metric) -> tuple[int, float, float] | None:
             raise mistakes.mistake(f"metric {metric.key}: the value {value!r} is no 64-bit number") from error
         if not (mistakes.is_long(step) and mistakes.is_long(timestamp)):
             raise mistakes.mistake(f"metric {metric.key}: step {step!r} or time {timestamp!r} is no 64-bit number")
-        if not (step == step // 1 and timestamp == timestamp // 1 < _EXACT):
+        if not (step % 1 == 0 == timestamp % 1 and -_LONG <= step < _LONG and timestamp < _EXACT):
             return None
         step, timestamp = int(step), int(timestamp)
-    if not -(1 << 63) <= step < 1 << 63:
+    if not -_LONG <= step < _LONG:
         raise mistakes.mistake(f"metric {metric.key}: the step {step!r} is no 64-bit integer")
     return step, timestamp / 1000, value
 
