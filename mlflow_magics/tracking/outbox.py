@@ -714,7 +714,7 @@ def _fields(metric: Metric) -> tuple[int, float, float] | None:
     """
     step, timestamp, value = metric.step, metric.timestamp, metric.value
     if not (type(step) is int and type(timestamp) is int and type(value) is float and 0 <= timestamp < _EXACT):
-        validation._validate_metric("metric", value, timestamp, step)
+        validation._validate_metric(metric.key, value, timestamp, step)
         step, timestamp = _bare(step), _bare(timestamp)
         if isinstance(value, complex) or not (isinstance(step, (int, float)) and isinstance(timestamp, (int, float))):
             raise mistakes.mistake(f"metric {metric.key}: step {step!r} and time {timestamp!r} must be int")

@@ -291,7 +291,7 @@ CALLS = st.one_of(
     st.tuples(st.just("metric"), st.just("m"), st.just(0.5), NUMBERS, st.just(3)),
     st.tuples(st.just("metric"), st.just("m"), st.just(0.5), st.just(5), NUMBERS),
     st.tuples(st.just("param"), KEYS, TEXTS),
-    st.tuples(st.just("tag"), KEYS, TEXTS),
+    st.tuples(st.just("tag"), KEYS, TEXTS.filter(lambda text: len(text) < 8000)),
 )
 
 
@@ -299,7 +299,7 @@ CALLS = st.one_of(
 @given(call=CALLS)
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_call_has_the_outcome_that_plain_mlflow_has_and_stops_none_after_it(box, call):
-    """Left out: a step of numpy's type, which SQLite stores as bytes; the long name of a tag, which is cut and told."""
+    """Left out: a step of numpy's type, which SQLite stores as bytes; a long tag, which is cut in our way and told."""
     plain, ours = (box.store.create_run("0", "me", 1, [], "r").info.run_id for _ in range(2))
     front = store.OutboxStore(box.store, box)
     assert outcome(front, ours, call) == outcome(box.store, plain, call)
