@@ -238,7 +238,7 @@ class CellRuns:
             frame = self._frames.pop() if self._frames else self._unframed
             self._finish(frame, "KILLED", KeyboardInterrupt())
             self._end_nested()
-            self.session.note_cell("KILLED")
+            self.session.note_end_of_cell("KILLED")
             return
         # The cell that loaded the extension began before the events were registered, so it has no frame.
         frame = _frame_of(info, self._frames) or self._unframed
@@ -249,7 +249,7 @@ class CellRuns:
         status, error = _outcome(result, frame)
         self._finish(frame, status, error)
         self._end_nested()
-        self.session.note_cell(status)
+        self.session.note_end_of_cell(status)
         # For %%mlflow_run to tell where what it reads comes from; looked at only then.
         if (number := getattr(result, "execution_count", None)) is not None:
             cell_id, typed = (getattr(info, name, None) or "" for name in ("cell_id", "raw_cell"))

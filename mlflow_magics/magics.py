@@ -293,7 +293,11 @@ class MlflowMagics(Magics):
                 where = session.next_run()
             except MlflowMagicsError as error:
                 refused = session.refused[0] if session.refused is not None else str(error)
-            runs, waiting, news = session.describe_open(), session.waiting(), session.take_news()
+            runs, waiting, news = (
+                session.describe_open(),
+                session.waiting(),
+                [*session.take_news(), *session.set_aside()],
+            )
             display(tables.status(where, runs, waiting, news, session.redact(refused)))
 
     @magic_arguments()

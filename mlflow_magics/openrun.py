@@ -51,7 +51,7 @@ class OpenRun:
     cell_run : CellRun or None
         Whose the run is, and which runs the cell opens; None where nothing is tracked.
     last_cell : {"FINISHED", "FAILED", "KILLED"}
-        How the last cell under a run that spans cells ended; ``"KILLED"`` while one is running.
+        How the last cell under a run that spans cells ended.
     open_sink : OpenSink or None
         Where the points of a series go; None where nothing is tracked.
     series : Following or None

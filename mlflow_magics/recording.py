@@ -276,15 +276,17 @@ def _take(opened: OpenRun, run: Any) -> None:
         opened.experiment_id = found
 
 
-def note_ends(spanning: Sequence[OpenRun]) -> None:
+def note_ends(spanning: Sequence[OpenRun], status: Status) -> None:
     """Keep on disk what the runs that span cells end as, should the kernel be killed now.
 
     Parameters
     ----------
     spanning : sequence of OpenRun
         Each with a run.
+    status : {"FINISHED", "FAILED", "KILLED"}
+        What they end as.
     """
-    runs.note_ends({opened.tracked.info.run_id: opened.last_cell for opened in spanning})
+    runs.note_ends({opened.tracked.info.run_id: status for opened in spanning})
 
 
 # -- the parts of begin ---------------------------------------------------------------------------------------

@@ -234,7 +234,7 @@ class Session:
         return connection.with_chosen_experiment(self.connection)
 
     def note_cell(self, status: Status) -> None:
-        """Remember how a cell ended, or that one is running (``"KILLED"``), for the runs that span cells.
+        """Keep on disk how a cell ended, or that one is running (``"KILLED"``), for the runs that span cells.
 
         Parameters
         ----------
@@ -246,9 +246,13 @@ class Session:
             return
         from . import recording
 
-        for opened in spanning:
+        recording.note_ends(spanning, status)
+
+    def note_end_of_cell(self, status: Status) -> None:
+        """Remember how a cell ended, for the runs that span cells."""
+        for opened in self.open_runs:
             opened.last_cell = status
-        recording.note_ends(spanning)
+        self.note_cell(status)
 
     @property
     def fluent(self) -> FluentRuns:
@@ -528,6 +532,12 @@ class Session:
             open_runs = {opened.run.info.run_id for opened in self.open_runs if opened.run is not None}
             news += outbox.late_refusals(open_runs) if outbox is not None else []
         return news
+
+    def set_aside(self) -> list[str]:
+        """Return a line that says where what could not be read or sent is; none if there is nothing."""
+        from .tracking import setaside
+
+        return setaside.listed()
 
     def waiting(self) -> Waiting | None:
         """Count what the store has not taken yet; None if nothing is connected."""

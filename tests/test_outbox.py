@@ -486,3 +486,43 @@ def test_a_store_that_asks_to_wait_is_waited_for_a_minute_at_the_most_and_sync_t
     assert "✗" not in shown
     assert time.monotonic() - begun < 20
     assert store.current().waiting().total == 0
+
+
+# -- what cannot be read or sent ------------------------------------------------------------------------------------
+
+
+def test_what_was_set_aside_is_told_once_and_status_says_where_it_is(bare_shell, state, capsys):
+    kept = state / "mlflow_magics" / "unreadable" / "an-outbox"
+    kept.mkdir(parents=True)
+    (kept / "counts.json").write_text('{"points": 3, "writes": 1}')
+    bare_shell.extension_manager.load_extension("mlflow_magics")
+    told = f"an earlier kernel left 3 points and 1 write that cannot be read or sent: kept in {kept}"
+
+    def status():
+        capsys.readouterr()
+        assert bare_shell.run_cell("%mlflow_status").success
+        return " ".join(capsys.readouterr().out.split())
+
+    shown = []
+    eventually(lambda: shown.append(status()) or told[:60] in shown[-1])
+    assert "could not be read or sent is in" in shown[-1]
+    assert told[:60] not in status()
+    assert "could not be read or sent is in" in status()
+
+
+@pytest.mark.parametrize("odd", ["float('nan')", "10**300"])
+def test_a_time_that_is_none_is_an_error_in_the_cell_and_stops_nothing(tracked, odd):
+    """It blocked the outbox for ever, this kernel's and the next's."""
+    import mlflow
+
+    from mlflow_magics.tracking import store
+
+    cell = (
+        "%%mlflow_run odd\nimport mlflow\ntry:\n    mlflow.log_metric('m', 1.0, timestamp=" + odd + ")\n"
+        "except mlflow.exceptions.MlflowException as error:\n    caught = error\nmlflow.log_metric('after', 2.0)"
+    )
+    assert tracked.run_cell(cell).success
+    assert "caught" in tracked.user_ns
+    assert store.current().flush(30)
+    (run,) = mlflow.search_runs(output_format="list", search_all_experiments=True)
+    assert run.data.metrics == {"after": 2.0}

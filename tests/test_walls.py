@@ -44,7 +44,7 @@ ROOMS = {
     "sending": {"session", "tracking", "records", "errors"},
     "session": {"recording", "sending", "openrun", "capture", "tracking", "records", "errors"},
     "recording": {"session", "openrun", "capture", "tracking", "records", "errors"},
-    "openrun": {"capture", "records", "errors"},
+    "openrun": {"capture", "tracking", "records", "errors"},
     "capture": {"capture", "untouched", "boards", "records", "errors"},
     "tracking": {"tracking", "untouched", "boards", "findings", "records", "errors"},
     "boards": {"records"},

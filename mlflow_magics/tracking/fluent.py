@@ -181,7 +181,7 @@ class FluentRuns:
         # A run of the author's that he left open stays so, as in the bare cell; not where the cell did not end well.
         ending = set(entry.opened) - (set(entry.tops) if status == "FINISHED" else set())
         if entry.is_left_open and status == "FINISHED":
-            run = ActiveRun(entry.run)  # type: ignore[no-untyped-call]  # from now on it ends as any other
+            run = ActiveRun(entry.run)  # from now on it ends as any other
             own[:] = [run if active.info.run_id == entry.id else active for active in own]
         elif entry.whose != "author":
             entry.forget()

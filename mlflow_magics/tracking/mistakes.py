@@ -70,8 +70,8 @@ def check_time(*times: object) -> None:
 
 
 def is_long(number: Any) -> bool:
-    """Tell whether a number has a place among 64-bit integers, or between two of them."""
-    return bool(-_LONG <= number < _LONG) or (isinstance(number, float) and math.isinf(number))
+    """Tell whether MLflow's own stores keep a number as a step or a time: a 64-bit integer, or any float."""
+    return not math.isnan(number) if isinstance(number, float) else bool(-_LONG <= number < _LONG)
 
 
 def check_keys(keys: Iterable[object]) -> None:

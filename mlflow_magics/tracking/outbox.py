@@ -49,6 +49,7 @@ CLOSE_SECONDS = 5.0
 STRAIGHT_BYTES = 1 << 30
 """Files larger than this are not staged, but go to the store at once."""
 
+_LONG = 1 << 63
 _EXACT = 1 << 50
 """Milliseconds that a record keeps exactly."""
 
@@ -138,6 +139,7 @@ class Outbox:
         """
         mistakes.check_texts(experiment_id, user, name, *(text for tag in tags for text in (tag.key, tag.value)))
         mistakes.check_time(started)
+        name = str(name) if name is not None else None
         if any(not isinstance(tag.key, str) for tag in tags):
             raise mistakes.mistake("the name of a tag must be a text")
         run = None
@@ -350,6 +352,7 @@ class Outbox:
         """
         mistakes.check_run(run_id)
         mistakes.check_texts(name)
+        name = str(name) if name is not None else None
         mistakes.check_time(ended)
         account = self.account(run_id)
         word = RunStatus.to_string(status) if status is not None else None
@@ -915,7 +918,7 @@ def _fields(metric: Metric) -> tuple[int, float, float] | None:
     """
     step, timestamp, value = metric.step, metric.timestamp, metric.value
     if not (type(step) is int and type(timestamp) is int and type(value) is float and 0 <= timestamp < _EXACT):
-        validation._validate_metric("metric", value, timestamp, step)
+        validation._validate_metric(metric.key, value, timestamp, step)
         step, timestamp = _bare(step), _bare(timestamp)
         if isinstance(value, complex) or not (isinstance(step, (int, float)) and isinstance(timestamp, (int, float))):
             raise mistakes.mistake(f"metric {metric.key}: step {step!r} and time {timestamp!r} must be int")
@@ -925,10 +928,10 @@ def _fields(metric: Metric) -> tuple[int, float, float] | None:
             raise mistakes.mistake(f"metric {metric.key}: the value {value!r} is no 64-bit number") from error
         if not (mistakes.is_long(step) and mistakes.is_long(timestamp)):
             raise mistakes.mistake(f"metric {metric.key}: step {step!r} or time {timestamp!r} is no 64-bit number")
-        if not (step == step // 1 and timestamp == timestamp // 1 < _EXACT):
+        if not (step % 1 == 0 == timestamp % 1 and -_LONG <= step < _LONG and timestamp < _EXACT):
             return None
         step, timestamp = int(step), int(timestamp)
-    if not -(1 << 63) <= step < 1 << 63:
+    if not -_LONG <= step < _LONG:
         raise mistakes.mistake(f"metric {metric.key}: the step {step!r} is no 64-bit integer")
     return step, timestamp / 1000, value
 
