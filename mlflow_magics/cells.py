@@ -211,6 +211,7 @@ class CellRuns:
 
     def kernel_ends(self) -> None:
         """End the runs that are open, with the kernel: as KILLED if a cell is busy, else as the last one ended."""
+        self.session.leave_job()
         self.session.disconnect("KILLED" if self.busy() else None)
 
     def _before_cell(self, info: Any = None, *_: Any) -> None:

@@ -92,6 +92,7 @@ def begin(session: Session, opened: OpenRun) -> None:
         run=run,
         adoptable=opened.flow is not None and opened.flow.starts_one_run,
         of_job=opened.of_job,
+        experiment_id=opened.experiment_id if options.experiment else "",
     )
     if run is not None:
         _take(opened, run)

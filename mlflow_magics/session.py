@@ -193,6 +193,11 @@ class Session:
         self.connection = self.refused = None
         self._tell()
 
+    def leave_job(self) -> None:
+        """Have MLflow not end the job's run with the kernel: a plain ``mlflow.log_metric`` made it the active one."""
+        if self._fluent is not None and os.getpid() == self._pid:
+            self._fluent.leave_job()
+
     def expect_place(self) -> None:
         """See that what follows does not go to a store that nobody named.
 
@@ -209,7 +214,7 @@ class Session:
         if connection.user_set() != tracked_to:
             self.refused = None  # mlflow.set_tracking_uri names one
             return
-        raise TrackingError(f"%mlflow_connect failed ({why}); connect again, or %mlflow_connect local")
+        raise TrackingError(f"%mlflow_connect failed: connect again, or %mlflow_connect local ({why})")
 
     def next_run(self) -> Connection:
         """Return where the next run goes: also after ``mlflow.set_experiment`` and ``mlflow.set_tracking_uri``.

@@ -70,7 +70,8 @@ ALLOWED_VARIABLES = {
     # So that child processes, and MLflow's own functions, track to the same place. `%mlflow_connect` says so.
     "MLFLOW_TRACKING_URI": "where %mlflow_connect went",
     "MLFLOW_EXPERIMENT_ID": "the experiment that it chose",
-    "MLFLOW_RUN_ID": "the run that %mlflow_start opened, until it ends; MLflow's own start_run sets it, too",
+    "MLFLOW_MAGICS_RUN_ID": "the run that %mlflow_start opened, until it ends: child processes find it by this",
+    "MLFLOW_MAGICS_RUNS_FILE": "where child processes tell which runs they open, until then",
     # MLflow reads these at each request, and has no other way to be told.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "a server that is gone must not hold a cell for 247 s",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "the same",

@@ -230,7 +230,10 @@ class TestAServerThatGoesAway:
         assert result.result == 0.1
         run = only_run(mlflow_server, "partly")
         assert (run.info.status, run.data.params) == ("FINISHED", {"lr": "0.1"})
-        assert "1 write waits, and is sent when the store answers: files: it answers with an error (500)" in shown
+        assert (
+            "1 write waits, and is sent when the store answers: files (cell.py): it answers with an error (500)"
+            in shown
+        )
 
 
 class TestSecrets:

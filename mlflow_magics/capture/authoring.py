@@ -202,7 +202,8 @@ def _reaches(wanted: frozenset[str], names: Iterable[str], namespace: Mapping[st
                 waiting.extend(namespace.get(name, MISSING) for name in found)
         else:
             owner: Any = one if is_a(one, type) else type(one)
-            if _members(owner).get("__module__") == "__main__":
+            module = _members(owner).get("__module__")
+            if type(module) is str and module == "__main__":
                 waiting.extend(each for base in _bases(owner)[:-1] for each in _members(base).values())
     return False
 
@@ -216,7 +217,7 @@ def _function_of(value: object) -> FunctionType | None:
     """Return the Python function that a value is, by its exact type: nothing of the value's own is called."""
     if type(value) is FunctionType:
         return value
-    if type(value) in (staticmethod, classmethod, MethodType):
+    if any(type(value) is kind for kind in (staticmethod, classmethod, MethodType)):
         inner = value.__func__  # type: ignore[attr-defined]  # all three have it
         return inner if type(inner) is FunctionType else None
     return None

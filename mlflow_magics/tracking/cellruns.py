@@ -53,6 +53,8 @@ class CellRun:
         Whether the first ``start_run`` at the cell's top level means this run.
     of_job : bool
         Whether it is the job's run, which every first ``start_run`` means.
+    experiment_id : str
+        The experiment that the cell's line names, where the author's runs are too; empty where it names none.
     whose : {"free", "author", "cell"}
         Whose the run is; free while neither the author has opened a run nor the cell has written into this one.
     adopted : bool
@@ -81,6 +83,7 @@ class CellRun:
     adoptable: bool = False
     of_job: bool = False
     whose: Literal["free", "author", "cell"] = "free"
+    experiment_id: str = ""
     adopted: bool = False
     left: bool = False
     ended_as: str = ""
@@ -94,6 +97,7 @@ class CellRun:
         self.lock = threading.RLock()
         self._tags_at_first = dict(self.outbox.account(self.id).tags) if self.run is not None else {}
         self._author_named = False
+        self.chosen_before: str | None = None
 
     @property
     def id(self) -> str:

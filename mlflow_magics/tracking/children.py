@@ -53,7 +53,7 @@ class ChildProcess(RunContextProvider):
     """Adds no tags; MLflow makes one in every process that imports it, which is the moment to look around."""
 
     def __init__(self) -> None:
-        if os.environ.get(RUN):
+        if os.environ.get(FILE):
             _install()
 
     def in_context(self) -> bool:

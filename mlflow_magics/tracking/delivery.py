@@ -779,6 +779,9 @@ def _called(row: Row) -> str:
     if staged and not row.data["folder"]:
         file = next(Path(staged).glob("*"), None)  # an earlier try may have tidied it up
         return "/".join(filter(None, (path, file.name if file is not None else "")))
+    if staged and not path:
+        names = sorted(file.name for file in Path(staged).glob("*"))
+        return ", ".join(names[:3])
     return str(path or row.data.get("key") or "")
 
 

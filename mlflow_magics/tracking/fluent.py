@@ -95,7 +95,7 @@ class FluentRuns:
         @wraps(end_run)
         def end_implicit(status: str = "") -> None:
             # Without an argument this is MLflow's own exit handler; a job's run is not the kernel's to end.
-            if status or not self._leave_job():
+            if status or not self.leave_job():
                 self._end(status or "FINISHED")
 
         for owner, name, new in (
@@ -138,6 +138,7 @@ class FluentRuns:
         told = children.variables(entry.id)
         entry.before = {name: os.environ.get(name) for name in told}
         is_active = entry.run is not None and (nested or self.foreign_run() is None)
+        entry.chosen_before = fluent._active_experiment_id
         self._open.append(entry)
         entry.outbox.opening = self._create
         if is_active:
@@ -236,6 +237,9 @@ class FluentRuns:
             below_ours = asked.get("nested") and of_cell and not self._without_ours()
             if below_ours:
                 self._implicit()
+            chose = asked.get("experiment_id") is not None or asked.get("run_id")
+            if entry.experiment_id and not chose and fluent._active_experiment_id == entry.chosen_before:
+                args, kwargs = (), {**asked, "experiment_id": entry.experiment_id}
             with contextlib.nullcontext() if below_ours else self._set_aside(), _without_run_id():
                 run = self._start_original(*args, **kwargs)
             if asked.get("run_id"):
@@ -272,8 +276,9 @@ class FluentRuns:
             self._job = named
         return run
 
-    def _leave_job(self) -> bool:
+    def leave_job(self) -> bool:
         """Take the job's run off the stack, if it is the active one, without ending it."""
+        self.given_run_id()
         stack = fluent._active_run_stack.get()
         if not (stack and stack[-1].info.run_id == self._job):
             return False

@@ -315,6 +315,8 @@ class PointLog:
             self._full_until = time.monotonic() + _RETRY_SECONDS
             raise
         segment = self._segments[number] = _Segment(path, number)
+        if self._current is not None and (full := self._segments.get(self._current.number)) is not None:
+            full.unmap()  # only who reads it needs it in memory
         segment.share(writing.map)
         self.begun(number * SEGMENT + 1)
         return writing

@@ -11,6 +11,8 @@ from .style import Style
 
 def differences(style: Style, bare: list[Run], tracked: list[Run]) -> list[str]:
     """What differs beyond the additions that the design names, a line each; nothing where all is well."""
+    # A run that was opened for the cell, and taken away again, empty, because a child process opened its only one.
+    tracked = [run for run in tracked if not (run.ours and run.facts == {"deleted": "yes"})]
     pairs = _pairs(bare, tracked)
     found = []
     for run in bare:
@@ -90,7 +92,7 @@ def _parent(
         wanted = above.run_id if above is not None else "the cell's run"
     else:
         wanted = ""
-    if now.parent_id == wanted:
+    if now.parent_id == wanted or (style.more is None and not before.parent_id):
         return []
     names = {run.run_id: label(run, bare) for run in bare}
     names = {pairs[key].run_id: name for key, name in names.items() if key in pairs} | {"": "no run"}

@@ -11,6 +11,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from ..rig.children import Child, Ran, Zygote, prepare
 from .comparing import differences
 from .reading import Run, read
@@ -118,3 +120,16 @@ def _finish(child: Child) -> bool:
         return child.exit_code() is not None
     finally:
         child.kill()
+
+
+def expect_same(style: Style, folder: Path, template: Path, zygote: Zygote) -> None:
+    """Fail where the two stores differ, and say how."""
+    bare, tracked = run_both(style, folder, template, zygote)
+    assert bare.runs, f"the bare cell logs nothing:\n{bare.output}"
+    errors = [cell.error for cell in bare.cells if not cell.ok]
+    assert bool(errors) is style.fails, f"the bare cell raises {errors}:\n{bare.output}"
+    assert not bare.stuck, f"the bare cell does not end:\n{bare.output}"
+    found = compare(style, bare, tracked)
+    if found:
+        name = style.name
+        pytest.fail("\n".join([f"{name}: python -m tests.styles {name} shows both stores", *found]), pytrace=False)

@@ -140,26 +140,6 @@ with mlflow.start_run(run_name="autologged"):
 """,
     ),
     style(
-        "sklearn_autolog_without_a_run",
-        _FIT
-        + """
-# %% run
-mlflow.sklearn.autolog(log_models=False)
-model = Ridge(alpha=0.5).fit(X, y)
-""",
-    ),
-    style(
-        "sklearn_autolog_of_two_fits",
-        _FIT
-        + """
-mlflow.sklearn.autolog(log_models=False)
-# %% run
-a = Ridge(alpha=0.5).fit(X, y)
-b = Ridge(alpha=1.5).fit(X, y)
-""",
-        more=1,
-    ),
-    style(
         "autolog_with_own_metrics",
         _FIT
         + """

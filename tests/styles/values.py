@@ -313,19 +313,6 @@ callback.on_train_end()
 """,
     ),
     style(
-        "params_refused_and_caught",
-        """
-import mlflow
-# %% run
-with mlflow.start_run(run_name="twice"):
-    mlflow.log_param("lr", 0.1)
-    try:
-        mlflow.log_param("lr", 0.2)
-    except mlflow.exceptions.MlflowException as error:
-        mlflow.set_tag("refused", type(error).__name__)
-""",
-    ),
-    style(
         "metric_named_as_a_captured_result",
         """
 import mlflow

@@ -284,7 +284,8 @@ def test_a_long_backlog_is_read_bit_by_bit_and_mapped_no_longer_than_that(small)
             rounds += 1
         assert rounds == 4
         assert live.of("r")[0].count == 64 * 50
-        assert all(segment._map is None for segment in box.points._segments.values())
+        *read, _ = box.points._segments.values()
+        assert all(segment._map is None for segment in read)  # the last is mapped by who writes to it
 
 
 def test_many_curves_the_oldest_of_which_go(monkeypatch):

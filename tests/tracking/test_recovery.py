@@ -303,7 +303,8 @@ def test_of_two_recoveries_at_a_time_one_sends(store, uri, state):
     for process in both:
         process.stdin.write(json.dumps({"tracking_uri": "", "address": ""}))
         process.stdin.close()
-    said = [line for process in both for line in json.loads(process.stdout.read().splitlines()[-1])]
+    told = [json.loads(line) for process in both for line in process.stdout.read().splitlines()]
+    said = [line for _, what, lines in told for line in lines if what == "done"]
     for process in both:
         process.wait()
         process.stdout.close()
