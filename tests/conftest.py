@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -27,6 +28,22 @@ settings.load_profile("house")
 def pytest_xdist_auto_num_workers(config):
     """One worker more than cores: half of the time a test waits for a server or a kernel of its own."""
     return (os.cpu_count() or 1) + 1
+
+
+# Whole files that start servers, kernels or browsers, or log models, for seconds each; others mark single tests.
+_SLOW = (
+    *("browser/", "faults/", "rig/", "test_notebooks.py", "test_outbox.py", "test_autolog_magic.py"),
+    *("test_authored.py", "test_azure.py", "test_azure_tracking.py", "test_connect_words.py", "test_process_state.py"),
+    *(f"tracking/test_{name}.py" for name in ("artifacts", "autolog", "browse", "logged_models", "models", "recovery")),
+    "tracking/azure/",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).as_posix().startswith(_SLOW):
+            item.add_marker(pytest.mark.slow)
 
 
 pytest_plugins = ["tests.rig.fixtures", "tests.rig.azure.fixtures", "tests.rig.azure.notebook"]
