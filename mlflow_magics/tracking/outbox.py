@@ -402,7 +402,8 @@ class Outbox:
             odd = {"key": metric.key, "value": float(metric.value), "timestamp": timestamp, "step": step}
             self.journal.add(run_id, "metric", odd | {"rest": rest})
         else:
-            append(*self._apart((run_id, metric.key), *fields))
+            # What MLflow logs once more for a model is the same point, and bears its time.
+            append(*(fields if rest else self._apart((run_id, metric.key), *fields)))
         self.account(run_id).metrics[metric.key] = float(metric.value)
         if self.authored.metric(run_id, metric.key, float(metric.value)):
             self.kept_back.wait_for_end(run_id)

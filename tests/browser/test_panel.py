@@ -136,8 +136,10 @@ def test_a_variable_is_logged_by_clicking(page, opened, mlflow_server):
     shown.get_by_label("forgotten", exact=True).check()
     shown.get_by_role("button", name="Log 1 name", exact=True).click()
     shown.get_by_text("param forgotten = 42.5").wait_for(timeout=30_000)
-    commands = shown.locator("textarea").last.input_value()
-    assert "%mlflow_log param forgotten" in commands
+    from playwright.sync_api import expect
+
+    commands = re.compile("%mlflow_log param forgotten")
+    expect(shown.locator("textarea").last).to_have_value(commands, timeout=30_000)
     run = run_with(mlflow_server.url, "params.forgotten = '42.5'")
     assert run.info.run_name == "forgetful"
     assert page.complaints == []

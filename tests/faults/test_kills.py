@@ -111,7 +111,7 @@ def test_a_hundred_kills(start, tmp_path, mlflow_server, database, experiment):
     heir = start(["%load_ext mlflow_magics"], linger=True)
     heir.wait_cells()
     reached = sum(2 * len(death.child.marks()) for death in deaths)
-    eventually(lambda: stored.count(database, experiment) >= reached, f"{reached} points", 90)
+    eventually(lambda: stored.count(database, experiment) >= reached, f"{reached} points", 240)
     eventually(all_closed(database, experiment), lambda: f"open: {still_open(database, experiment)}", 30)
     found = stored.runs(database, experiment)
     assert len({run.name for run in found}) == len(found), "a run was created twice"

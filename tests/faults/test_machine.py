@@ -52,7 +52,7 @@ def test_the_clock_jumps_while_all_is_well(start, mlflow_server, database, exper
     child = start([*setup, cell], places=steps, linger=True, jumping_clock=True)
     ran = child.wait_cells()
     assert ran[-1].ok
-    assert ran[-1].seconds < steps * 0.004 + 6
+    assert ran[-1].seconds < steps * 0.004 + 60  # far from the two hours that it jumps
     eventually(stored_whole(database, experiment, steps), state(database, experiment), 20)
     for name in (SERIES, OWN):
         run = only_run(database, experiment)
