@@ -696,6 +696,9 @@ def take_over(folder: Path) -> Journal | None:
                 "pip install --upgrade mlflow_magics to send it"
             )
         salvage.repair(folder, _SCHEMA)
+        if not _is_made(folder):
+            # Whoever looks next must not take it for one that is being made: the repair has just written to it.
+            (folder / "format").write_text(str(FORMAT))
         return Journal(folder, lock)
     except OSError:
         lock.release()
