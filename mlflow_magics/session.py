@@ -53,8 +53,8 @@ class Session:
     ----------
     connection : Connection or None
         Where this kernel tracks to, once decided.
-    refused : tuple of (str, str or None), or None
-        Why the place that the user named could not be connected, and what MLflow itself tracked to then; None where
+    refused : tuple of (str, tuple), or None
+        Why the place that the user named could not be connected, and what the user had named himself then; None where
         nothing was refused, or something is connected.
     open_runs : list of OpenRun
         Outermost first.
@@ -70,7 +70,7 @@ class Session:
         self.namespace = namespace
         self.hidden = hidden
         self.connection: Connection | None = None
-        self.refused: tuple[str, str | None] | None = None
+        self.refused: tuple[str, tuple[str | None, str | None]] | None = None
         self.open_runs: list[OpenRun] = []
         self.previous: dict[str, tuple[Mapping[str, str], Mapping[str, float]] | None] = {}
         self.executed: dict[int, tuple[str, str, float]] = {}
@@ -212,7 +212,7 @@ class Session:
 
         why, tracked_to = self.refused
         if connection.user_set() != tracked_to:
-            self.refused = None  # mlflow.set_tracking_uri names one
+            self.refused = None  # mlflow.set_tracking_uri names one, or the variable
             return
         raise TrackingError(f"%mlflow_connect failed: connect again, or %mlflow_connect local ({why})")
 

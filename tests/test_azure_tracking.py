@@ -93,7 +93,7 @@ open("note.txt", "w").write("x")
 %mlflow_log artifact note.txt
 """
     # Azure's own client would try again for a minute, and "being sent" is what a cell's end waits for.
-    assert "are sent when the store answers: files:" in instance.run(cell)
+    assert "are sent when the store answers: files (note.txt" in instance.run(cell)
     assert "being sent" not in instance.run(cell)
     azure_ml.faults.clear()
     deadline = time.monotonic() + 60

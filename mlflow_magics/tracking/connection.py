@@ -295,9 +295,9 @@ def has_moved() -> bool:
     )
 
 
-def user_set() -> str | None:
-    """Return what ``mlflow.set_tracking_uri`` was called with; None if it was not, or not by the user."""
-    return unconnected()[footprint.TRACKING_URI]
+def user_set() -> tuple[str | None, str | None]:
+    """Return the places that the user has named himself: by ``mlflow.set_tracking_uri``, and by the variable."""
+    return unconnected()[footprint.TRACKING_URI], os.environ.get("MLFLOW_TRACKING_URI")
 
 
 def with_chosen_experiment(connected: Connection) -> Connection:
