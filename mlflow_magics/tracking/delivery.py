@@ -227,11 +227,12 @@ class Delivery:
         try:
             for run in dict.fromkeys((*rows_of, *points_of)):
                 done: list[int] = []
+                has_points = bool(points_of[run])  # the list is emptied as they are sent
                 try:
                     self._deliver(run, rows_of[run], points_of[run], more, done)
                 finally:
                     # What the store has taken before it failed is not sent again.
-                    self.journal.done(done, None, {run: written[run]} if done or points_of[run] else {})
+                    self.journal.done(done, None, {run: written[run]} if done or has_points else {})
                     self._sent_rows = 0
         except BaseException:
             # The points are: a smaller window at a time then, or a store that fails often would never get them all.
