@@ -572,11 +572,6 @@ def close_run(run: Run, status: Status) -> None:
         _get_store().update_run_info(run.info.run_id, RunStatus.from_string(status), int(time.time() * 1000), None)
 
 
-def has_ended(run: Run) -> bool:
-    """Tell whether somebody has ended a run, as far as this kernel knows; no request."""
-    return _outbox().account(run.info.run_id).status != "RUNNING"
-
-
 def told(run_ids: Iterable[str]) -> list[tuple[str, str, str]]:
     """Return name, id and experiment of runs that this kernel has seen opened, as the store knows them; no request."""
     outbox = _outbox()
