@@ -73,7 +73,7 @@ class _Frame:
     def __init__(self, info: Any) -> None:
         self.info = info
         self.opened: OpenRun | None = None
-        self.shown_error: BaseException | None = None
+        self.shown_error = _last_shown_error()
         self.own_error: BaseException | None = None
         self.figures: frozenset[int] = frozenset()
         self.plans: dict[int, Plan] = {}

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from .errors import TrackingError
 if TYPE_CHECKING:
     from .records import Sync
     from .session import Session
+    from .tracking.recovery import Left
 
 
 OTHERS_SECONDS = 5.0
@@ -38,12 +39,19 @@ def recover(session: Session) -> None:
 def _recover(session: Session) -> None:
     from .tracking import journal, setaside
 
+    with _changed:  # one that looks into each journal holds it for a moment, and this one would pass it by
+        _changed.wait_for(lambda: all(one.ended or one.listed for one in _running))
     if journal.left_behind():
-        recovery = _Recovery(session)
-        recovery.wait(None)
-        _tell(session, recovery.news())
+        _follow(session, _Recovery(session))
     else:
         _tell(session, setaside.tell())
+
+
+def _follow(session: Session, recovery: _Recovery) -> None:
+    """Wait for the end of a recovery, and tell what it has to say."""
+    with _changed:
+        _changed.wait_for(lambda: recovery.ended)
+    _tell(session, recovery.news())
 
 
 def _tell(session: Session, lines: list[str]) -> None:
@@ -54,16 +62,17 @@ def _tell(session: Session, lines: list[str]) -> None:
 class _Recovery:
     """A process that sends what dead kernels left, journal by journal; see :mod:`.tracking.recovery` for why."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, left: Sequence[Left] = ()) -> None:
         from .tracking.masking import mask
 
         uri = session.connection.uri if session.connection is not None else ""
         package = str(Path(__file__).parent.parent)
-        self.left: dict[str, str] = {}
+        self.left = {one.folder: (one.address, one.words) for one in left}
+        self.listed = bool(left)
+        self.begun: set[str] = set()
         self.through: set[str] = set()
         self._lines: list[str] = []
         self.ended = False
-        self._changed = threading.Condition()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "mlflow_magics.tracking.recovery"],
             stdin=subprocess.PIPE,
@@ -85,49 +94,50 @@ class _Recovery:
         with self._process.stdout as printed:
             for line in printed:
                 try:
-                    folder, what, lines = json.loads(line)
+                    what, folder, lines = json.loads(line)
                 except (ValueError, TypeError):
                     last = line.strip() or last  # a library's warning, or a traceback
                     continue
-                with self._changed:
-                    if what == "left":
-                        self.left[folder] = lines[0]
-                        continue
-                    self.through.add(folder)
-                    self._lines += lines
-                    self._changed.notify_all()
+                with _changed:
+                    self._take(what, folder, lines)
+                    _changed.notify_all()
         failed = self._process.wait() != 0
-        with self._changed:
+        with _changed:
             self._lines += [f"what an earlier kernel left was not sent: {last}"] if failed else []
             self.ended = True
             _running.discard(self)
-            self._changed.notify_all()
+            _changed.notify_all()
 
-    def wait(self, folders: set[str] | None, seconds: float | None = None) -> None:
-        """Wait until these journals are through, or all that there are, but no longer than so many seconds."""
-        with self._changed:
-            self._changed.wait_for(
-                lambda: self.ended or (folders is not None and folders <= self.through), timeout=seconds
-            )
+    def _take(self, what: str, folder: str, lines: list[str]) -> None:
+        if what in ("left", "begun"):
+            address, words = lines
+            self.left[folder] = address, words
+            self.begun |= {folder} if what == "begun" else set()
+        elif what == "listed":
+            self.listed = True
+        else:
+            self.through.add(folder)
+            self._lines += lines
+
+    def is_through(self, address: str, *, all_of_them: bool) -> bool:
+        """Tell whether it is through with a store's journals: all of them, or those that it has begun with."""
+        theirs = {folder for folder, (of, _) in self.left.items() if of == address}
+        return self.ended or (self.listed and theirs & (theirs if all_of_them else self.begun) <= self.through)
+
+    def late(self) -> list[str]:
+        """Return what lies in each journal that it is not through with."""
+        return [words for folder, (_, words) in self.left.items() if folder not in self.through]
 
     def news(self) -> list[str]:
         """Return the lines that were not taken yet."""
-        with self._changed:
+        with _changed:
             lines, self._lines = self._lines, []
         return lines
 
 
 _running: set[_Recovery] = set()
-
-
-def _late() -> list[str]:
-    """Return what each journal holds that a recovery has begun with, and is not through yet."""
-    return sorted({words for one in list(_running) for name, words in one.left.items() if name not in one.through})
-
-
-def _rest(session: Session, recovery: _Recovery) -> None:
-    recovery.wait(None)
-    _tell(session, recovery.news())
+_changed = threading.Condition()
+"""Of all recoveries: one waits for another that holds the same journal."""
 
 
 def sync(session: Session, progress: Callable[[int, int], None]) -> Sync:
@@ -158,17 +168,25 @@ def sync(session: Session, progress: Callable[[int, int], None]) -> Sync:
     outbox = store.current()
     if outbox is None:
         raise TrackingError("not connected; type %mlflow_connect")
-    left = recovery.left(mask(session.connection.uri))
-    others = _Recovery(session) if left else None
-    if others is not None:
-        others.left |= {one.folder: one.words for one in left}
-        others.wait({one.folder for one in left if one.is_own})
+    address = mask(session.connection.uri)
+    with _changed:
+        earlier = set(_running)  # begun when the extension was loaded, or connected
+        _changed.wait_for(lambda: all(one.ended or one.listed for one in earlier))
+    # Listed here, where MLflow is imported already: who has nothing to wait for does not wait for the process to begin.
+    left = recovery.left()
+    ours = {_Recovery(session, left)} if left else set()
+    with _changed:
+        _changed.wait_for(lambda: all(one.is_through(address, all_of_them=True) for one in ours))
+        _changed.wait_for(lambda: all(one.is_through(address, all_of_them=False) for one in earlier))
     begun = time.monotonic()
     done = outbox.sync(progress)
-    if others is not None:
-        others.wait({one.folder for one in left}, max(0.0, begun + OTHERS_SECONDS - time.monotonic()))
-        _tell(session, others.news())
-    _tell(session, [f"{words}: not through yet, it goes on in the background" for words in _late()])
-    if others is not None and not others.ended:
-        threading.Thread(target=_rest, args=(session, others), name="mlflow_magics recovery", daemon=True).start()
+    with _changed:
+        rest = max(0.0, begun + OTHERS_SECONDS - time.monotonic())
+        _changed.wait_for(lambda: all(one.ended for one in ours), timeout=rest)
+        late = sorted({words for one in _running for words in one.late()})
+    for one in ours:
+        _tell(session, one.news())
+        if not one.ended:
+            threading.Thread(target=_follow, args=(session, one), name="mlflow_magics recovery", daemon=True).start()
+    _tell(session, [f"{words}: not through yet, it goes on in the background" for words in late])
     return done

@@ -350,6 +350,16 @@ class TestSpanning:
         assert whole.data.metrics == {"a": 1.0}
         assert whole.info.status == "FAILED"
 
+    @pytest.mark.parametrize("before", ["1 / 0", "raise KeyboardInterrupt", "%%mlflow_run\n1 / 0"])
+    def test_what_failed_before_the_last_cell_is_not_its_outcome(self, tracked, before):
+        """IPython keeps the error that it showed last, for as long as no other comes."""
+        tracked.run_cell(before)
+        tracked.run_cell("%mlflow_start whole")
+        tracked.run_cell("a = 1")
+        tracked.run_cell("%unload_ext mlflow_magics")
+        mlflow.set_tracking_uri(f"sqlite:///{os.getcwd()}/mlflow.db")
+        assert {run.info.status for run in runs() if run.info.run_name == "whole"} == {"FINISHED"}
+
     def test_reloading_closes_it(self, tracked):
         tracked.run_cell("%mlflow_start whole")
         tracked.run_cell("%reload_ext mlflow_magics")
@@ -362,7 +372,8 @@ class TestSpanning:
 
     def test_end_without_start(self, tracked, capsys):
         tracked.run_cell("%mlflow_end")
-        assert "open one with %mlflow_start" in capsys.readouterr().err + capsys.readouterr().out or True
+        shown = capsys.readouterr()
+        assert "open one with %mlflow_start" in shown.err + shown.out
 
 
 class TestSetup:

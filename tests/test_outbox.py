@@ -437,6 +437,21 @@ def test_what_other_servers_have_waiting_costs_a_sync_little_and_is_named(run, v
     proxy.heal()
 
 
+@pytest.mark.slow
+def test_a_sync_waits_for_what_the_loading_has_begun_to_send(run, victim, proxy, mlflow_server, served):
+    """Its journal is locked then, and looks like a living kernel's."""
+    victim(f"%mlflow_connect {proxy.url} -e '{served}' --offline", CELL.format(name="left"))
+    with proxy.faulty(Fault("delay", seconds=1.0)):
+        run("%unload_ext mlflow_magics")
+        run("%load_ext mlflow_magics")
+        run("import mlflow")
+        eventually(lambda: proxy.passed, 60)
+        run(f"%mlflow_connect {proxy.url} -e '{served}'")
+        run("%mlflow_sync")
+        found = stored.runs(mlflow_server.folder / "server.db", served)
+    assert [(each.name, each.status) for each in found] == [("left", "FINISHED")]
+
+
 def test_sync_goes_on_as_long_as_the_server_takes_writes_and_tells_each(run, served, proxy, mlflow_server):
     """It takes one request of points, and sends the next one away for a moment, over and over."""
     run("import mlflow")
@@ -446,6 +461,7 @@ def test_sync_goes_on_as_long_as_the_server_takes_writes_and_tells_each(run, ser
 
     def progress(sent, left):
         if told and sent > max(told)[0]:
+            proxy.heal()  # at most one of them waits: two in a row are an outage
             proxy.add(Fault("answer", "log-batch", times=1, status=503, headers=(("Retry-After", "0.1"),)))
         told.append((sent, left))
 

@@ -6,7 +6,6 @@ user's own import of it half-way, and Python then breaks one of the two off as a
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
 from collections.abc import Callable
@@ -34,30 +33,19 @@ class Left:
     ----------
     folder : str
         Its name.
-    is_own : bool
-        Whether it is for the connected store.
+    address : str
+        The store that it is for, without credentials; empty where that cannot be read.
     words : str
         What lies in it.
     """
 
     folder: str
-    is_own: bool
+    address: str
     words: str
 
 
-def left(address: str) -> list[Left]:
-    """Tell what lies in the journals that no living kernel owns, and send nothing of it.
-
-    Parameters
-    ----------
-    address : str
-        The connected store, without credentials.
-
-    Returns
-    -------
-    list of Left
-        Those of the connected store first.
-    """
+def left() -> list[Left]:
+    """Tell what lies in the journals that no living kernel owns, and send nothing of it."""
     known = []
     for folder in journal.left_behind():
         try:
@@ -67,18 +55,24 @@ def left(address: str) -> list[Left]:
         if found is None:
             continue
         try:
-            uri = found.fact("uri")
-            points = PointLog(found.folder, 0, lambda *_: None)
-            waiting = _waiting(found, points)
-            points.close()
-            known.append(
-                Left(folder.name, uri == address, f"an earlier kernel left {_writes(waiting)} for {mask(uri)}")
-            )
-        except Exception:  # noqa: BLE001
-            known.append(Left(folder.name, False, f"an earlier kernel left the outbox {folder}"))
+            known.append(_left(found))
         finally:
             found.close(remove=False)
-    return sorted(known, key=lambda one: not one.is_own)
+    return known
+
+
+def _left(found: Journal) -> Left:
+    try:
+        uri = found.fact("uri")
+        points = PointLog(found.folder, 0, lambda *_: None)
+        try:
+            words = f"an earlier kernel left {_writes(_waiting(found, points))} for {mask(uri)}"
+        finally:
+            points.close()
+        return Left(found.folder.name, uri, words)
+    except Exception:  # noqa: BLE001
+        # Broken, mostly; what becomes of it is told when it is to be sent.
+        return Left(found.folder.name, "", f"an earlier kernel left the outbox {found.folder}")
 
 
 def recover(
@@ -91,7 +85,9 @@ def recover(
     tracking_uri, address : str, optional
         The connected store and its address without credentials: journals for it are sent first, with these credentials.
     tell : callable, optional
-        Called with a journal's name, "left" and what lies in it, then, as soon as it is through, "done" and its lines.
+        Called with what is told, the name of the journal that it is of, and its lines: "left" with the store's
+        address and what lies there, for each; "listed", after them; "begun" with the same, as it is taken over; "done"
+        with what came of it.
 
     Returns
     -------
@@ -102,24 +98,25 @@ def recover(
     said = []
     patience.install()
     silence.install()
-    lying = left(address)
-    for one in lying:
-        tell(one.folder, "left", [one.words])
-    first = {one.folder for one in lying if one.is_own}
+    lying = left()
+    for each in lying:
+        tell("left", each.folder, [each.address, each.words])
+    tell("listed", "", [])
+    first = {each.folder for each in lying if each.address == address}
     for folder in sorted(journal.left_behind(), key=lambda folder: folder.name not in first):
         try:
             found = journal.take_over(folder)
             if found is not None:
-                with contextlib.suppress(Exception):  # told by what follows
-                    tell(folder.name, "left", [_words(found)])  # another process may have held it before
+                this = _left(found)
+                tell("begun", folder.name, [this.address, this.words])
             lines = _recover(found, tracking_uri, address) if found is not None else []
         except JournalError as error:
             lines = [str(error)]
         said += lines
-        tell(folder.name, "done", lines)
+        tell("done", folder.name, lines)
     if kept := setaside.tell():
         said += kept
-        tell("", "done", kept)
+        tell("done", "", kept)
     return said
 
 
@@ -191,15 +188,6 @@ def _bring(found: Journal, tracking_uri: str, address: str) -> tuple[list[str], 
     return said, not found.rows()
 
 
-def _words(found: Journal) -> str:
-    """Say what lies in a journal."""
-    points = PointLog(found.folder, 0, lambda *_: None)
-    try:
-        return f"an earlier kernel left {_writes(_waiting(found, points))} for {mask(found.fact('uri'))}"
-    finally:
-        points.close()
-
-
 def _waiting(found: Journal, points: PointLog) -> int:
     """Count what lies in a journal."""
     sent = found.position()
@@ -233,9 +221,9 @@ def _close(delivery: Delivery, entry: RunEntry, end: str) -> str:
     return ""
 
 
-def _say(folder: str, what: str, lines: list[str]) -> None:
+def _say(what: str, folder: str, lines: list[str]) -> None:
     """Print one journal's news as a line of JSON, for the kernel that started us."""
-    sys.stdout.write(json.dumps((folder, what, lines)) + "\n")
+    sys.stdout.write(json.dumps((what, folder, lines)) + "\n")
     sys.stdout.flush()
 
 

@@ -134,7 +134,7 @@ def in_a_process(state: Path) -> list[str]:
         check=True,
     )
     told = [json.loads(line) for line in done.stdout.splitlines()]
-    return [line for _, what, lines in told for line in lines if what == "done"]
+    return [line for what, _, lines in told for line in lines if what == "done"]
 
 
 @pytest.fixture

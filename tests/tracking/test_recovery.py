@@ -304,7 +304,7 @@ def test_of_two_recoveries_at_a_time_one_sends(store, uri, state):
         process.stdin.write(json.dumps({"tracking_uri": "", "address": ""}))
         process.stdin.close()
     told = [json.loads(line) for process in both for line in process.stdout.read().splitlines()]
-    said = [line for _, what, lines in told for line in lines if what == "done"]
+    said = [line for what, _, lines in told for line in lines if what == "done"]
     for process in both:
         process.wait()
         process.stdout.close()
