@@ -20,6 +20,10 @@ os.environ.setdefault("MPLBACKEND", "agg")
 _STATE = tempfile.TemporaryDirectory(prefix="mlflow_magics-state-")
 os.environ["XDG_STATE_HOME"] = _STATE.name
 
+# A shell starts what it leaves in the background with Ctrl-C ignored, and then no test could press it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # The machine's speed is no property of the code; and CI tries the same examples each time.
 settings.register_profile("house", deadline=None, derandomize="MLFLOW_MAGICS_CI" in os.environ)
 settings.load_profile("house")
