@@ -124,6 +124,8 @@ def bare_shell(_shell, folder):
     pyplot = sys.modules.get("matplotlib.pyplot")
     if pyplot is not None:
         pyplot.close("all")
+    # What is alive now stays. Each reset collects garbage, and would look at every module that was ever imported.
+    gc.freeze()
 
 
 @pytest.fixture
@@ -140,8 +142,6 @@ def _store(tmp_path_factory):
 
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
     SqlAlchemyStore(f"sqlite:///{path}", str(path.parent / "mlartifacts"))
-    # Each shell.reset() collects garbage, and would look at all of MLflow's modules every time.
-    gc.freeze()
     return path
 
 
