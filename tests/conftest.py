@@ -38,7 +38,8 @@ def pytest_xdist_auto_num_workers(config):
 _SLOW = (
     *("browser/", "faults/", "rig/", "test_notebooks.py", "test_outbox.py", "test_autolog_magic.py"),
     *("test_authored.py", "test_azure.py", "test_azure_tracking.py", "test_connect_words.py", "test_process_state.py"),
-    *(f"tracking/test_{name}.py" for name in ("artifacts", "autolog", "browse", "logged_models", "models", "recovery")),
+    *(f"tracking/test_{name}.py" for name in ("artifacts", "autolog", "browse", "check", "connection")),
+    *(f"tracking/test_{name}.py" for name in ("logged_models", "models", "recovery")),
     "tracking/azure/",
 )
 

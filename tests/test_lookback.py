@@ -435,6 +435,7 @@ def test_the_cells_of_a_job(looked, run):
     assert re.search(r"-x = 2.*-x = 9.*-x = 10", run("%mlflow_diff job shallow")[1])
 
 
+@pytest.mark.slow
 class TestPages:
     def test_started_reused_stopped(self, looked, run):
         _, shown = run("%mlflow_ui")
