@@ -72,7 +72,7 @@ def begin(session: Session, opened: OpenRun) -> None:
             notes=opened.notes,
             reopen=not opened.of_job,
         )
-    elif opened.source is not None and authoring.may_open_runs(code, session.namespace):
+    elif opened.source is not None and authoring.may_call(authoring.OPENS_RUNS, code, session.namespace):
         run = None
     else:
         run = opening.open()
@@ -103,7 +103,7 @@ def begin(session: Session, opened: OpenRun) -> None:
         runs.series_sink,
         entry.series_id,
         asked={*options.watch, *options.choices.metrics} if run is not None else (),
-        until_end=run is None or authoring.may_log_metrics(code, session.namespace),
+        until_end=run is None or authoring.may_call(authoring.LOGS_METRICS, code, session.namespace),
     )
     try:
         session.fluent.enter(entry, nested=options.nested or is_resumed)

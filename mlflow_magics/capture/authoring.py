@@ -133,16 +133,18 @@ def _variable(value: ast.expr) -> str:
                 return ""
 
 
-# -- does it log metrics at all? ----------------------------------------------------------------------------------
+# -- what it may call ---------------------------------------------------------------------------------------------
 
 
-def may_log_metrics(code: str, namespace: Mapping[str, object]) -> bool:
-    """Tell whether a cell looks as if it logged metrics: in its text, or in the functions and classes that it names.
+def may_call(functions: frozenset[str], code: str, namespace: Mapping[str, object]) -> bool:
+    """Tell whether a cell may call one of some functions: its text, or what it reaches of the notebook, names one.
 
-    False does not mean that it does not: a library may log, too.
+    False does not mean that it does not: a library may call them, too.
 
     Parameters
     ----------
+    functions : frozenset of str
+        :data:`LOGS_METRICS`, or :data:`OPENS_RUNS`.
     code : str
         The cell.
     namespace : mapping
@@ -151,38 +153,15 @@ def may_log_metrics(code: str, namespace: Mapping[str, object]) -> bool:
     Returns
     -------
     bool
-        Whether it does.
+        Whether it may.
     """
-    return _may_call(LOGS_METRICS, code, namespace)
-
-
-def may_open_runs(code: str, namespace: Mapping[str, object]) -> bool:
-    """Tell whether a cell looks as if it opened runs itself: in its text, or in the functions that it names.
-
-    Parameters
-    ----------
-    code : str
-        The cell.
-    namespace : mapping
-        The variables; read only.
-
-    Returns
-    -------
-    bool
-        Whether it does.
-    """
-    return _may_call(OPENS_RUNS, code, namespace)
-
-
-def _may_call(wanted: frozenset[str], code: str, namespace: Mapping[str, object]) -> bool:
-    """Tell whether the code, or a function or class of the notebook that it reaches, names one of some functions."""
     try:
         tree = ast.parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     names |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    return bool(names & wanted) or _reaches(wanted, names, namespace)
+    return bool(names & functions) or _reaches(functions, names, namespace)
 
 
 def _reaches(wanted: frozenset[str], names: Iterable[str], namespace: Mapping[str, object]) -> bool:

@@ -240,7 +240,8 @@ class FluentRuns:
             chose = asked.get("experiment_id") is not None or asked.get("run_id")
             if entry.experiment_id and not chose and fluent._active_experiment_id == entry.chosen_before:
                 args, kwargs = (), {**asked, "experiment_id": entry.experiment_id}
-            with contextlib.nullcontext() if below_ours else self._set_aside(), _without_run_id():
+            with contextlib.nullcontext() if below_ours else self._set_aside(), _keeping_run_id():
+                os.environ.pop(RUN_ID_VARIABLE, None)  # MLflow would resume it, where a new run is asked for
                 run = self._start_original(*args, **kwargs)
             if asked.get("run_id"):
                 entry.resume(run.info.run_id)
@@ -300,7 +301,7 @@ class FluentRuns:
             entry.ended_as = status
             stack.pop()
             return
-        with _kept_run_id():  # MLflow's end_run removes it
+        with _keeping_run_id():
             self._end_original(status)
 
     # -- helpers ----------------------------------------------------------------------------------------------
@@ -360,18 +361,8 @@ def _position(stack: list[Any], run_id: str) -> int | None:
 
 
 @contextlib.contextmanager
-def _without_run_id() -> Iterator[None]:
-    """MLflow resumes the run that the variable names, where a new one is asked for."""
-    before = os.environ.pop(RUN_ID_VARIABLE, None)
-    try:
-        yield
-    finally:
-        _set_variable(RUN_ID_VARIABLE, before)
-
-
-@contextlib.contextmanager
-def _kept_run_id() -> Iterator[None]:
-    """Put the variable back that MLflow's ``end_run`` removes, while a run of ours is open in a job."""
+def _keeping_run_id() -> Iterator[None]:
+    """Put the job's variable back afterwards: MLflow's ``end_run`` removes it."""
     before = os.environ.get(RUN_ID_VARIABLE)
     try:
         yield
