@@ -15,26 +15,14 @@ __all__ = ["__version__", "load_ipython_extension", "unload_ipython_extension"]
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
-    """Register the magics with `shell`; ``%load_ext mlflow_magics`` calls this.
-
-    Parameters
-    ----------
-    shell : InteractiveShell
-        The shell to extend. Loading twice is harmless.
-    """
+    """Register the magics with `shell`; ``%load_ext mlflow_magics`` calls this."""
     from .magics import register
 
     register(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
-    """Take everything back that loading put in place; ``%unload_ext mlflow_magics`` calls this.
-
-    Parameters
-    ----------
-    shell : InteractiveShell
-        The shell that was extended.
-    """
+    """Take everything back that loading put in place; ``%unload_ext mlflow_magics`` calls this."""
     from .magics import unregister
 
     unregister(shell)

@@ -75,31 +75,14 @@ def one_line(redact: Callable[[str], str], *, runs_users_code: bool = False) -> 
 
 
 def examples_first(magic: Callable[..., Any]) -> None:
-    """Bring a magic's help into the order in which people read: what it does, examples, then every option.
-
-    Parameters
-    ----------
-    magic : callable
-        A function decorated with ``magic_arguments``, which begins with the usage; any other is left as it is.
-    """
+    """Bring a magic's help into the order in which people read: what it does, examples, then every option."""
     found = _HELP.match(magic.__doc__ or "")
     if found is not None:
         magic.__doc__ = "\n\n".join((found["what"].strip(), found["usage"].strip(), found["options"].strip())) + "\n"
 
 
 def examples_of(magic: Callable[..., Any]) -> tuple[str, list[str]]:
-    """Return the first line of a magic's help, and its examples.
-
-    Parameters
-    ----------
-    magic : callable
-        A magic function.
-
-    Returns
-    -------
-    tuple of (str, list of str)
-        What it does; what to type.
-    """
+    """Return the first line of a magic's help, and its examples."""
     text = inspect.cleandoc(magic.__doc__ or "")
     what = text.partition("\n\n")[0].replace("\n", " ")
     section = _EXAMPLES.search(text)
@@ -107,18 +90,7 @@ def examples_of(magic: Callable[..., Any]) -> tuple[str, list[str]]:
 
 
 def options_of(magic: Callable[..., Any]) -> list[str]:
-    """Return the long options declared on a magic, for completion and suggestions.
-
-    Parameters
-    ----------
-    magic : callable
-        A function decorated with ``magic_arguments``.
-
-    Returns
-    -------
-    list of str
-        ``["--experiment", …]``.
-    """
+    """Return the long options declared on a magic, for completion and suggestions."""
     actions = magic.parser._actions  # type: ignore[attr-defined]  # set by magic_arguments
     return sorted(option for action in actions for option in action.option_strings if option.startswith("--"))
 

@@ -39,19 +39,7 @@ _TRANSPARENT = frozenset({"mlflow_run", "time", "capture", "prun"})
 
 
 def rewrite(lines: list[str]) -> list[str]:
-    """Turn ``%%mlflow_run`` at the top of a cell into the line magic; an input transformer.
-
-    Parameters
-    ----------
-    lines : list of str
-        The cell, each line with its newline.
-
-    Returns
-    -------
-    list of str
-        As many lines, unless the body begins with a cell magic, which then takes the rest of the cell as it would
-        have on line 1. Other cells are returned unchanged.
-    """
+    """Turn ``%%mlflow_run`` at the top of a cell into the line magic; an input transformer."""
     top = next((i for i, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")), None)
     if top is None or not _MARK.match(lines[top]):
         return lines
@@ -153,18 +141,7 @@ class CellRuns:
         return next((i for frame in reversed(self._frames) if (i := getattr(frame.info, "cell_id", None))), "")
 
     def begin(self, options: RunOptions) -> None:
-        """Open the run of the cell that is being run; an earlier run of the same cell ends here.
-
-        Parameters
-        ----------
-        options : RunOptions
-            What the magic's line asks for.
-
-        Raises
-        ------
-        MlflowMagicsError
-            What was asked makes no sense: the cell should not run.
-        """
+        """Open the run of the cell that is being run; an earlier run of the same cell ends here."""
         frame = self._frames[-1] if self._frames else self._unframed
         self._finish(frame, "FINISHED", None)
         source = self._source(frame)

@@ -377,13 +377,7 @@ def register(shell: InteractiveShell) -> None:
 
 
 def unregister(shell: InteractiveShell) -> None:
-    """Take everything back: magics, events, transformer, completer, MLflow's functions, environment.
-
-    Parameters
-    ----------
-    shell : InteractiveShell
-        The shell that was extended; harmless if it was not.
-    """
+    """Take everything back: magics, events, transformer, completer, MLflow's functions, environment."""
     magics = shell.magics_manager.registry.pop(MlflowMagics.__name__, None)
     if magics is None:
         return

@@ -66,25 +66,7 @@ def log(session: Session, line: str, history: Sequence[str], into: OpenRun | Non
 
 
 def evaluate(session: Session, expression: str) -> Any:
-    """Return the value of an expression in the kernel's namespace.
-
-    Parameters
-    ----------
-    session : Session
-        Holds the namespace.
-    expression : str
-        Python.
-
-    Returns
-    -------
-    object
-        Its value.
-
-    Raises
-    ------
-    MlflowMagicsError
-        It cannot be evaluated.
-    """
+    """Return the value of an expression in the kernel's namespace."""
     try:
         return eval(expression, session.namespace)  # type: ignore[arg-type]  # the kernel's own dict
     except NameError as error:
@@ -181,27 +163,7 @@ def _log_values(session: Session, opened: OpenRun, kind: str, found: Sequence[tu
 
 
 def log_tags(session: Session, opened: OpenRun, tags: Mapping[str, str]) -> list[str]:
-    """Set tags of a run.
-
-    Parameters
-    ----------
-    session : Session
-        Holds the namespace, whose secrets are not logged.
-    opened : OpenRun
-        The run.
-    tags : mapping of str to str
-        Names and values.
-
-    Returns
-    -------
-    list of str
-        One line for each.
-
-    Raises
-    ------
-    NotLoggableError
-        One of them is a secret.
-    """
+    """Set tags of a run."""
     from .tracking import guards, runs
 
     for name, value in tags.items():

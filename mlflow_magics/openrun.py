@@ -84,13 +84,7 @@ class OpenRun:
 
     @property
     def tracked(self) -> Run:
-        """The run in MLflow; opened now, if none was needed yet.
-
-        Raises
-        ------
-        TrackingError
-            There is none.
-        """
+        """The run in MLflow; opened now, if none was needed yet."""
         if self.run is None and self.cell_run is not None:
             self.run = self.cell_run.claim()
         if self.run is None:

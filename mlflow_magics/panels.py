@@ -36,13 +36,7 @@ class Panels:
         self._open: list[tuple[str, Panel]] = []
 
     def show(self, *, compact: bool) -> None:
-        """Show a panel below the cell; one that the same cell showed before is closed, as its output is gone.
-
-        Parameters
-        ----------
-        compact : bool
-            Whether it is a strip.
-        """
+        """Show a panel below the cell; one that the same cell showed before is closed, as its output is gone."""
         from .desk import SessionDesk
         from .display.panel import Panel
 

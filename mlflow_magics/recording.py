@@ -116,15 +116,7 @@ def begin(session: Session, opened: OpenRun) -> None:
 
 
 def abandon(session: Session, opened: OpenRun) -> None:
-    """End a run that could not be begun whole.
-
-    Parameters
-    ----------
-    session : Session
-        Connected.
-    opened : OpenRun
-        Its run, if it has one, is its own no longer.
-    """
+    """End a run that could not be begun whole."""
     entry, opened.cell_run = opened.cell_run, None
     run, opened.run = opened.run, None
     if entry is not None:
@@ -278,15 +270,7 @@ def _take(opened: OpenRun, run: Any) -> None:
 
 
 def note_ends(spanning: Sequence[OpenRun], status: Status) -> None:
-    """Keep on disk what the runs that span cells end as, should the kernel be killed now.
-
-    Parameters
-    ----------
-    spanning : sequence of OpenRun
-        Each with a run.
-    status : {"FINISHED", "FAILED", "KILLED"}
-        What they end as.
-    """
+    """Keep on disk what the runs that span cells end as, should the kernel be killed now."""
     runs.note_ends({opened.tracked.info.run_id: status for opened in spanning})
 
 

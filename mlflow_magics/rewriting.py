@@ -26,18 +26,7 @@ class Follower(ast.NodeTransformer):
         self.follow = follow
 
     def visit(self, node: ast.AST) -> ast.AST:
-        """Return the tree that IPython hands over, whatever happens.
-
-        Parameters
-        ----------
-        node : ast.AST
-            The tree.
-
-        Returns
-        -------
-        ast.AST
-            The same.
-        """
+        """Return the tree that IPython hands over, whatever happens."""
         try:
             if isinstance(node, ast.Module):
                 self.follow(node)
@@ -48,18 +37,7 @@ class Follower(ast.NodeTransformer):
 
 
 def is_magic(node: ast.stmt) -> bool:
-    """Tell whether a statement is what IPython makes of ``%mlflow_run``.
-
-    Parameters
-    ----------
-    node : ast.stmt
-        A statement of a cell, after IPython's transformations.
-
-    Returns
-    -------
-    bool
-        True for a line of its own.
-    """
+    """Tell whether a statement is what IPython makes of ``%mlflow_run``. True for a line of its own."""
     return (
         isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Call)
@@ -72,20 +50,7 @@ def is_magic(node: ast.stmt) -> bool:
 
 
 def plan_for(options: RunOptions, body: ast.AST | None = None) -> Plan:
-    """Say which names of a run are to be followed.
-
-    Parameters
-    ----------
-    options : RunOptions
-        What was asked for.
-    body : ast.AST, optional
-        The run's code: what it logs itself is not followed.
-
-    Returns
-    -------
-    Plan
-        Nothing found yet.
-    """
+    """Say which names of a run are to be followed."""
     from .capture.plan import Plan, logged_names
 
     choices = options.choices
@@ -101,22 +66,7 @@ def plan_for(options: RunOptions, body: ast.AST | None = None) -> Plan:
 def follow_runs(
     tree: ast.Module, read_line: Callable[[str], RunOptions], *, shows_assignments: bool
 ) -> dict[int, Plan]:
-    """Have the assignments below each ``%mlflow_run`` at the top of a cell followed, up to the next one.
-
-    Parameters
-    ----------
-    tree : ast.Module
-        The cell; changed in place.
-    read_line : callable
-        From what is typed behind the magic to what it asks for.
-    shows_assignments : bool
-        Whether IPython displays what the last statement of a cell assigns.
-
-    Returns
-    -------
-    dict of int to Plan
-        By the line of each magic.
-    """
+    """Have the assignments below each ``%mlflow_run`` at the top of a cell followed, up to the next one."""
     starts = [number for number, node in enumerate(tree.body) if is_magic(node)]
     body = tree.body[: starts[0]] if starts else tree.body
     plans = {}
@@ -132,34 +82,14 @@ def follow_runs(
 
 
 def follow_body(tree: ast.Module, plan: Plan, *, shows_assignments: bool) -> None:
-    """Have the assignments of a run followed that is compiled as a piece of its own: below ``%%time``, for one.
-
-    Parameters
-    ----------
-    tree : ast.Module
-        The piece; changed in place.
-    plan : Plan
-        That of the run.
-    shows_assignments : bool
-        As for `follow_runs`.
-    """
+    """Have the assignments of a run followed that is compiled as a piece of its own: below ``%%time``, for one."""
     tree.body = _followed(tree.body, plan, shows_assignments=shows_assignments)
 
 
 def is_code_of(tree: ast.Module, code: str) -> bool:
     """Tell whether a tree is that of a piece of code, wherever its lines are.
 
-    Parameters
-    ----------
-    tree : ast.Module
-        The tree.
-    code : str
-        Python.
-
-    Returns
-    -------
-    bool
-        False also where the code cannot be read.
+    False also where the code cannot be read.
     """
     try:
         return ast.dump(tree) == ast.dump(ast.parse(code))

@@ -500,13 +500,7 @@ class Session:
         return secrets.redact(text, self.namespace, "message")
 
     def find_open(self) -> OpenRun:
-        """Return the innermost run that is open and tracked.
-
-        Raises
-        ------
-        TrackingError
-            There is none.
-        """
+        """Return the innermost run that is open and tracked."""
         for opened in reversed(self.open_runs):
             if opened.is_tracked:
                 return opened

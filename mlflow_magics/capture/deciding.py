@@ -37,20 +37,7 @@ class Cell:
 
 
 def inferred(name: str, cell: Cell) -> list[Record]:
-    """Decide on a name of which the user said nothing.
-
-    Parameters
-    ----------
-    name : str
-        The name.
-    cell : Cell
-        The cell.
-
-    Returns
-    -------
-    list of Param, Metric, Figure or Skipped
-        Several for a configuration; none for what nobody would mention.
-    """
+    """Decide on a name of which the user said nothing."""
     value = cell.namespace.get(name, MISSING)
     if value is MISSING or name in HIDDEN or not name.strip("_") or (name.startswith("__") and name.endswith("__")):
         return []
@@ -126,18 +113,7 @@ def _computed(name: str, value: object) -> Record:
 
 
 def describe_scalar(value: object) -> str:
-    """Name a scalar in a word, for the reason why it was not logged.
-
-    Parameters
-    ----------
-    value : object
-        The scalar.
-
-    Returns
-    -------
-    str
-        ``"None"`` or ``"a PosixPath"``.
-    """
+    """Name a scalar in a word, for the reason why it was not logged. ``"None"`` or ``"a PosixPath"``."""
     return "None" if value is None else f"a {class_name(type(value))}"
 
 

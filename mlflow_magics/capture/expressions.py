@@ -31,20 +31,7 @@ FITTING = frozenset({"fit", "fit_predict", "fit_transform", "train"})
 
 
 def build(node: ast.expr, scope: Scope) -> Node:
-    """Read an expression; the names it reads and binds are noted in `scope`.
-
-    Parameters
-    ----------
-    node : ast.expr
-        The expression.
-    scope : Scope
-        Where it is evaluated.
-
-    Returns
-    -------
-    Node
-        What its value is built from.
-    """
+    """Read an expression; the names it reads and binds are noted in `scope`."""
     match node:
         case ast.Constant(value=value):
             return Const(value)
@@ -126,19 +113,7 @@ def _note_model_call(node: ast.Call, scope: Scope) -> None:
 
 
 def note_inputs(model: str, method: str, node: ast.Call, scope: Scope) -> None:
-    """Remember which variables a model was trained on or asked about.
-
-    Parameters
-    ----------
-    model : str
-        The model's variable.
-    method : str
-        The method called.
-    node : ast.Call
-        The call.
-    scope : Scope
-        Where it happens.
-    """
+    """Remember which variables a model was trained on or asked about."""
     if method in FITTING or method == "predict":
         names = [arg.id if isinstance(arg, ast.Name) else "" for arg in node.args]
         by_key = {k.arg: k.value.id for k in node.keywords if k.arg and isinstance(k.value, ast.Name)}
@@ -162,22 +137,7 @@ def _comprehension(generators: list[ast.comprehension], elements: list[ast.expr]
 
 
 def function_scope(args: ast.arguments, body: list[ast.stmt], scope: Scope) -> Scope:
-    """Make the scope of a function, its arguments unknown.
-
-    Parameters
-    ----------
-    args : ast.arguments
-        The signature; its defaults are read in `scope`.
-    body : list of ast.stmt
-        The body, for the names it binds; empty for a lambda.
-    scope : Scope
-        Where the function is defined.
-
-    Returns
-    -------
-    Scope
-        The new scope.
-    """
+    """Make the scope of a function, its arguments unknown."""
     for default in [*args.defaults, *args.kw_defaults]:
         if default is not None:
             build(default, scope)
@@ -273,18 +233,7 @@ def _path(node: ast.expr, scope: Scope) -> tuple[tuple[Key, ...] | None, ast.exp
 
 
 def constant_key(node: Node) -> Key | None:
-    """Give the constant that a subscript is, if it is one.
-
-    Parameters
-    ----------
-    node : Node
-        The subscript.
-
-    Returns
-    -------
-    str or int or None
-        The key; None where it is computed, or of another type.
-    """
+    """Give the constant that a subscript is, if it is one. The key; None where it is computed, or of another type."""
     match node:
         case Const(value=str(key)) | Const(value=int(key)):
             return key
@@ -294,20 +243,7 @@ def constant_key(node: Node) -> Key | None:
 
 
 def mutation(node: ast.expr, scope: Scope) -> bool:
-    """Read a statement like ``xs.append(x)`` as a change of `xs`.
-
-    Parameters
-    ----------
-    node : ast.expr
-        The statement's expression.
-    scope : Scope
-        Where it runs.
-
-    Returns
-    -------
-    bool
-        Whether it was such a statement.
-    """
+    """Read a statement like ``xs.append(x)`` as a change of `xs`."""
     match node:
         case ast.Call(func=ast.Attribute(value=receiver, attr=attr)) if attr in MUTATORS and root_of(receiver):
             call = Call(

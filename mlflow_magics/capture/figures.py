@@ -11,20 +11,7 @@ Record = Param | Metric | Figure | Skipped
 
 
 def with_figures(records: list[Record], shown: Sequence[object]) -> list[Record]:
-    """Name every figure once: after its own variable, else that of its axes, else by number.
-
-    Parameters
-    ----------
-    records : list
-        What was decided, in order; several may be of one figure.
-    shown : sequence
-        Matplotlib figures that the cell displayed.
-
-    Returns
-    -------
-    list
-        The records, figures that were only shown at their end.
-    """
+    """Name every figure once: after its own variable, else that of its axes, else by number."""
     names: dict[int, str] = {}
     own = [one for one in records if isinstance(one, Figure)]
     for made in sorted(own, key=lambda one: figure_library(one.figure) is None):

@@ -48,20 +48,7 @@ class Flat:
 
 
 def flatten(value: object, limit: int = MANY) -> Flat:
-    """Lay out a dict, dataclass, Namespace, pydantic or OmegaConf object, or a class that holds settings.
-
-    Parameters
-    ----------
-    value : object
-        The configuration. May contain itself.
-    limit : int, optional
-        Leaves after which to stop.
-
-    Returns
-    -------
-    Flat
-        Its scalars; what is neither a scalar nor holds any is left out.
-    """
+    """Lay out a dict, dataclass, Namespace, pydantic or OmegaConf object, or a class that holds settings."""
     leaves: list[Leaf] = []
     for leaf in _walk(value, (), frozenset()):
         if len(leaves) == limit:
@@ -79,18 +66,7 @@ def _walk(value: object, path: tuple[Key, ...], above: frozenset[int]) -> Iterat
 
 
 def entries(value: object) -> list[tuple[Key, Any]]:
-    """List the entries of one level of a configuration.
-
-    Parameters
-    ----------
-    value : object
-        The configuration.
-
-    Returns
-    -------
-    list of (key, value)
-        Empty where `value` is none.
-    """
+    """List the entries of one level of a configuration. Empty where `value` is none."""
     found = marks(value)
     if ("omegaconf", "Node") in found:
         content = fields_of(value).get("_content")
@@ -118,18 +94,7 @@ def entries(value: object) -> list[tuple[Key, Any]]:
 
 
 def mro_of(cls: Any) -> tuple[type, ...]:
-    """List the classes a class is made of, but `object`.
-
-    Parameters
-    ----------
-    cls : type
-        The class.
-
-    Returns
-    -------
-    tuple of type
-        Nearest first.
-    """
+    """List the classes a class is made of, but `object`."""
     return tuple(c for c in bases_of(cls) if c is not object)
 
 
@@ -156,18 +121,5 @@ def _object_entries(value: object) -> list[tuple[Key, Any]]:
 
 
 def dotted(name: str, path: tuple[Key, ...]) -> str:
-    """Give the name under which a leaf is logged.
-
-    Parameters
-    ----------
-    name : str
-        The variable.
-    path : tuple of (str or int)
-        The steps from there.
-
-    Returns
-    -------
-    str
-        As in ``"cfg.optimizer.lr"``.
-    """
+    """Give the name under which a leaf is logged."""
     return ".".join([name, *(str.__str__(step) if isinstance(step, str) else str(step) for step in path)])

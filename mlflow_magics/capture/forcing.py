@@ -13,22 +13,7 @@ from .writing import describe, number_of, text_of
 
 
 def forced(name: str, value: object, *, as_metric: bool) -> list[Param | Metric | Skipped]:
-    """Give a value the role that the user named.
-
-    Parameters
-    ----------
-    name : str
-        Its name.
-    value : object
-        The value; a configuration is laid out.
-    as_metric : bool
-        Whether it is to be a metric, else a param.
-
-    Returns
-    -------
-    list of Param, Metric or Skipped
-        `Skipped` with the reason for what is a secret, no number, or cannot be written.
-    """
+    """Give a value the role that the user named."""
     if kind_of(value) == "config":
         if secret_reason(name, value):
             return [Skipped(name, "a secret")]
@@ -38,22 +23,7 @@ def forced(name: str, value: object, *, as_metric: bool) -> list[Param | Metric 
 
 
 def forced_one(name: str, value: object, *, as_metric: bool) -> Param | Metric | Skipped:
-    """Give a single value the role that the user named.
-
-    Parameters
-    ----------
-    name : str
-        Its name.
-    value : object
-        The value.
-    as_metric : bool
-        Whether it is to be a metric, else a param.
-
-    Returns
-    -------
-    Param, Metric or Skipped
-        `Skipped` with the reason for what is a secret, no number, or cannot be written.
-    """
+    """Give a single value the role that the user named."""
     if secret_reason(name, value):
         return Skipped(name, "a secret")
     if as_metric:

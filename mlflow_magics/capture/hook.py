@@ -38,10 +38,7 @@ class Hook:
     def escapes(self) -> bool:
         """Tell, inside an ``except``, whether the exception is the user's: an interrupt, a timer, a stopped thread.
 
-        Returns
-        -------
-        bool
-            False for what went wrong in a recorder, which must not cost the cell anything.
+        False for what went wrong in a recorder, which must not cost the cell anything.
         """
         error = sys.exc_info()[1]
         if not isinstance(error, Exception):
@@ -54,13 +51,7 @@ class Hook:
         return False
 
     def escaped(self) -> BaseException:
-        """Return the exception being handled as if the recorder had never been called.
-
-        Returns
-        -------
-        BaseException
-            Its traceback begins where our frames end.
-        """
+        """Return the exception being handled as if the recorder had never been called."""
         error = sys.exc_info()[1]
         assert error is not None
         return error.with_traceback(_first_foreign(error.__traceback__))
@@ -87,29 +78,13 @@ HOOK = Hook()
 
 
 def set_recorder(key: str, record: Callable[[Any], object] = id, passing: Callable[[Any], Any] = _passing) -> None:
-    """Let the code of a cell reach a recorder.
-
-    Parameters
-    ----------
-    key : str
-        Under which attribute.
-    record : callable, optional
-        Called with each value assigned by a statement; one that does nothing, if not given.
-    passing : callable, optional
-        The same for a walrus: returns its argument.
-    """
+    """Let the code of a cell reach a recorder."""
     setattr(HOOK, key, record)
     setattr(HOOK, "pass_" + key, passing)
 
 
 def drop_recorder(key: str) -> None:
-    """Forget a recorder whose code is not run any more.
-
-    Parameters
-    ----------
-    key : str
-        As for `set_recorder`.
-    """
+    """Forget a recorder whose code is not run any more."""
     HOOK.__dict__.pop(key, None)
     HOOK.__dict__.pop("pass_" + key, None)
 

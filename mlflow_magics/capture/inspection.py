@@ -59,34 +59,12 @@ class Classes(tuple[type, ...]):
 
 
 def mro(value: object) -> Classes:
-    """List the classes of a value, whatever its class claims.
-
-    Parameters
-    ----------
-    value : object
-        Any value.
-
-    Returns
-    -------
-    Classes
-        Nearest first.
-    """
+    """List the classes of a value, whatever its class claims."""
     return bases_of(type(value))
 
 
 def bases_of(cls: type) -> Classes:
-    """List the classes that a class is made of, past any metaclass of its.
-
-    Parameters
-    ----------
-    cls : type
-        The class.
-
-    Returns
-    -------
-    Classes
-        Nearest first, itself among them.
-    """
+    """List the classes that a class is made of, past any metaclass of its."""
     return Classes(_MRO(cls))
 
 
@@ -113,18 +91,7 @@ def is_a(value: object, *kinds: type) -> bool:
 
 
 def dict_of(cls: type) -> Mapping[str, Any]:
-    """Give what a class itself defines, past any metaclass of its.
-
-    Parameters
-    ----------
-    cls : type
-        The class.
-
-    Returns
-    -------
-    mapping
-        Its ``__dict__``.
-    """
+    """Give what a class itself defines, past any metaclass of its."""
     found: Mapping[str, Any] = _DICT(cls)
     return found
 
@@ -132,15 +99,7 @@ def dict_of(cls: type) -> Mapping[str, Any]:
 def fields_of(value: object) -> dict[str, Any]:
     """Give the instance's own attributes.
 
-    Parameters
-    ----------
-    value : object
-        Any value.
-
-    Returns
-    -------
-    dict
-        Its ``__dict__``; empty where it has none, or hides it behind a property.
+    Its ``__dict__``; empty where it has none, or hides it behind a property.
     """
     for cls in mro(value):
         slot: Any = dict_of(cls).get("__dict__")
@@ -154,33 +113,14 @@ def fields_of(value: object) -> dict[str, Any]:
 
 
 def class_name(cls: type) -> str:
-    """Give the name of a class.
-
-    Parameters
-    ----------
-    cls : type
-        The class.
-
-    Returns
-    -------
-    str
-        Its ``__name__``.
-    """
+    """Give the name of a class."""
     return str.__str__(_NAME(cls))
 
 
 def module_of(value: object) -> str:
     """Give the module that a function or class was written in, or that the class of any other value was.
 
-    Parameters
-    ----------
-    value : object
-        Any value.
-
-    Returns
-    -------
-    str
-        Empty where none is said, or something that is no text.
+    Empty where none is said, or something that is no text.
     """
     if is_a(value, types.FunctionType, types.BuiltinFunctionType):
         found = object.__getattribute__(value, "__module__")  # nobody can derive from these two
@@ -190,18 +130,7 @@ def module_of(value: object) -> str:
 
 
 def marks(value: object) -> list[tuple[str, str]]:
-    """List library and name of each class of a value.
-
-    Parameters
-    ----------
-    value : object
-        Any value.
-
-    Returns
-    -------
-    list of (str, str)
-        As in ``("numpy", "ndarray")``, nearest first.
-    """
+    """List library and name of each class of a value."""
     found = []
     for cls in mro(value):
         module = dict_of(cls).get("__module__")
@@ -212,20 +141,7 @@ def marks(value: object) -> list[tuple[str, str]]:
 
 
 def library_attribute(value: object, name: str) -> Any:
-    """Read a property as the library that defines it wrote it, past any override of the user's.
-
-    Parameters
-    ----------
-    value : object
-        A value of a known library type.
-    name : str
-        The property.
-
-    Returns
-    -------
-    object
-        Its value; `MISSING` where no such library defines it, or it fails.
-    """
+    """Read a property as the library that defines it wrote it, past any override of the user's."""
     for cls, (root, _) in zip(mro(value), marks(value), strict=True):
         if root in LIBRARIES and name in dict_of(cls):
             found = dict_of(cls)[name]
@@ -241,32 +157,13 @@ def library_attribute(value: object, name: str) -> Any:
 def is_tensor(value: object) -> bool:
     """Whether a value is an array or tensor of a known library.
 
-    Parameters
-    ----------
-    value : object
-        Any value.
-
-    Returns
-    -------
-    bool
-        Told by the names of its classes; nothing is imported.
+    Told by the names of its classes; nothing is imported.
     """
     return any(mark in TENSORS for mark in marks(value))
 
 
 def shape_of(value: object) -> tuple[int, ...] | None:
-    """Give the shape of an array, tensor or table.
-
-    Parameters
-    ----------
-    value : object
-        Any value.
-
-    Returns
-    -------
-    tuple of int or None
-        None where it is of no known type, or has none.
-    """
+    """Give the shape of an array, tensor or table. Return None where it is of no known type, or has none."""
     found = library_attribute(value, "shape")
     if found is MISSING:
         return None

@@ -44,19 +44,7 @@ class Plan:
     def wants(self, name: str, *, in_loop: bool, literal: bool = False, turn: bool = False) -> bool:
         """Tell whether an assignment may be a point of a series.
 
-        Parameters
-        ----------
-        name : str
-            What is assigned.
-        in_loop : bool
-            Whether in a loop that is no part of a function.
-        literal, turn : bool, optional
-            Whether to a literal, or by a ``for``.
-
-        Returns
-        -------
-        bool
-            False for what the code alone rules out. The value, and where it comes from, are asked later.
+        False for what the code alone rules out. The value, and where it comes from, are asked later.
         """
         if name in self.watch:
             return True

@@ -43,13 +43,7 @@ class Deferred:
         self.value: float | None = None
 
     def read(self) -> float:
-        """Give the number; never raises.
-
-        Returns
-        -------
-        float
-            NaN where the device could not give it.
-        """
+        """Give the number; never raises."""
         read = self._read
         if self.value is None and read is not None:
             found = read()

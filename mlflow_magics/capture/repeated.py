@@ -144,15 +144,7 @@ def _numbers_of(values: Iterable[float]) -> frozenset[object]:
 def alike(name: str, key: str) -> bool:
     """Tell whether two names are spellings of one: case, ``-``, ``_`` and the groups before it make no difference.
 
-    Parameters
-    ----------
-    name, key : str
-        ``config.opt.lr`` is ``lr``, ``opt/lr`` and ``opt_lr``.
-
-    Returns
-    -------
-    bool
-        Whether one of them, as a whole, is the end of the other, from the beginning of one of its parts on.
+    Return whether one of them, as a whole, is the end of the other, from the beginning of one of its parts on.
     """
     return _plain(key) in _ends(name) or _plain(name) in _ends(key)
 

@@ -15,20 +15,7 @@ from .vocabulary import CLOCKS, FOREIGN_READERS, PLAIN_CLASSES, PURE
 
 
 def resolve(node: Node, namespace: Mapping[str, object]) -> Any:
-    """Find the object behind a name or dotted name.
-
-    Parameters
-    ----------
-    node : Node
-        The name.
-    namespace : mapping
-        The variables.
-
-    Returns
-    -------
-    object
-        The module, class, function or constant; `MISSING` where it cannot be told.
-    """
+    """Find the object behind a name or dotted name."""
     match node:
         case External(name=name) | Free(name=name) | Local(name=name):
             return namespace.get(name, vars(builtins).get(name, MISSING))
@@ -44,17 +31,7 @@ def resolve(node: Node, namespace: Mapping[str, object]) -> Any:
 def is_clock(node: Node, namespace: Mapping[str, object]) -> bool:
     """Tell whether a value is a reading of a clock, which is no result in itself.
 
-    Parameters
-    ----------
-    node : Node
-        What it is built from.
-    namespace : mapping
-        The variables.
-
-    Returns
-    -------
-    bool
-        False for the difference of two readings: that is a duration.
+    False for the difference of two readings: that is a duration.
     """
 
     def inside(one: Node) -> tuple[Node, ...]:
@@ -80,17 +57,7 @@ def is_clock(node: Node, namespace: Mapping[str, object]) -> bool:
 def reads_clock(func: Node, namespace: Mapping[str, object]) -> bool:
     """Tell whether a call of this function reads a clock.
 
-    Parameters
-    ----------
-    func : Node
-        What is called.
-    namespace : mapping
-        The variables.
-
-    Returns
-    -------
-    bool
-        True for `time.time` and its like, and for ``now`` and ``today`` of dates.
+    True for `time.time` and its like, and for ``now`` and ``today`` of dates.
     """
     if isinstance(func, Attribute) and func.attr in {"now", "utcnow", "today"}:
         owner = resolve(func.base, namespace)
@@ -102,48 +69,21 @@ def reads_clock(func: Node, namespace: Mapping[str, object]) -> bool:
 def is_hashable_callable(made: object) -> bool:
     """Tell whether an object is a plain function or class, which can be looked up in a set without side effects.
 
-    Parameters
-    ----------
-    made : object
-        Any object.
-
-    Returns
-    -------
-    bool
-        False for callable instances, and for classes whose metaclass may answer in its own way.
+    False for callable instances, and for classes whose metaclass may answer in its own way.
     """
     cls = type(made)
     return any(cls is one for one in (types.FunctionType, types.BuiltinFunctionType, type, enum.EnumMeta))
 
 
 def callable_name(made: Any) -> str:
-    """Give the name of a function or class.
-
-    Parameters
-    ----------
-    made : function or class
-        A plain one, see `is_hashable_callable`.
-
-    Returns
-    -------
-    str
-        Its ``__name__``.
-    """
+    """Give the name of a function or class."""
     return class_name(made) if is_a(made, type) else str.__str__(object.__getattribute__(made, "__name__"))
 
 
 def is_foreign_reader(made: Any) -> bool:
     """Tell whether a function is ``yaml.safe_load`` or its like, by module and name.
 
-    Parameters
-    ----------
-    made : object
-        Any object.
-
-    Returns
-    -------
-    bool
-        True for those; nothing is imported to compare with.
+    True for those; nothing is imported to compare with.
     """
     if not is_a(made, types.FunctionType):
         return False
@@ -154,35 +94,14 @@ def is_foreign_reader(made: Any) -> bool:
 def reads_configuration(owner: type, method: str) -> bool:
     """Tell whether a class method gives settings: ``OmegaConf.load``.
 
-    Parameters
-    ----------
-    owner : type
-        The class.
-    method : str
-        The method.
-
-    Returns
-    -------
-    bool
-        Told by the class's module and the method's name.
+    Told by the class's module and the method's name.
     """
     module = module_of(owner).partition(".")[0]
     return module in FOREIGN_READERS and method in {"load", "create", "merge", "from_cli", "structured"}
 
 
 def field_order(cls: type) -> list[str]:
-    """List the fields that a class of settings takes, in the order in which it takes them.
-
-    Parameters
-    ----------
-    cls : type
-        The class.
-
-    Returns
-    -------
-    list of str
-        Of a dataclass, a named tuple, or a class whose ``__init__`` was written in Python.
-    """
+    """List the fields that a class of settings takes, in the order in which it takes them."""
     for one in bases_of(cls):
         own = dict_of(one)
         if type(own.get("__dataclass_fields__")) is dict:
@@ -196,18 +115,7 @@ def field_order(cls: type) -> list[str]:
 
 
 def names_a_turn(node: Node) -> bool:
-    """Tell whether ``type(m)`` and its like ask for the class of a loop's target, another one in each turn.
-
-    Parameters
-    ----------
-    node : Node
-        What ``__name__`` is asked of.
-
-    Returns
-    -------
-    bool
-        True for those.
-    """
+    """Tell whether ``type(m)`` and its like ask for the class of a loop's target, another one in each turn."""
 
     def inside(one: Node) -> tuple[Node, ...]:
         match one:
@@ -223,18 +131,7 @@ def names_a_turn(node: Node) -> bool:
 
 
 def made_kind(cls: type) -> Literal["config", "object", "unknown"]:
-    """Tell what kind of value a class makes, as far as its bases and fields say.
-
-    Parameters
-    ----------
-    cls : type
-        The class.
-
-    Returns
-    -------
-    str
-        ``"config"`` for dataclasses, Namespaces and pydantic models; ``"unknown"`` for plain values.
-    """
+    """Tell what kind of value a class makes, as far as its bases and fields say."""
     bases = bases_of(cls)
     if any(base is enum.Enum or any(base is plain for plain in PLAIN_CLASSES) for base in bases):
         return "unknown"

@@ -81,30 +81,11 @@ class Facts:
     tests: list[Node] = field(default_factory=list)
 
     def guarded(self, value: Node) -> Node:
-        """Give a value as it is bound here, under the conditions of this place in a loop.
-
-        Parameters
-        ----------
-        value : Node
-            The value.
-
-        Returns
-        -------
-        Node
-            The value itself where nothing decides whether it is bound.
-        """
+        """Give a value as it is bound here, under the conditions of this place in a loop."""
         return Guarded(value, tuple(self.tests)) if self.tests else value
 
     def mention(self, name: str, where: tuple[int, int]) -> None:
-        """Remember where a name is first met.
-
-        Parameters
-        ----------
-        name : str
-            The name.
-        where : tuple of int
-            Line and column.
-        """
+        """Remember where a name is first met."""
         if name not in HIDDEN:
             self.mentions[name] = min(where, self.mentions.get(name, where))
 
@@ -153,20 +134,7 @@ class Scope:
         return False
 
     def load(self, name: str, where: tuple[int, int]) -> Node:
-        """Tell what a name holds here; a name from outside the cell is noted as read.
-
-        Parameters
-        ----------
-        name : str
-            The name.
-        where : tuple of int
-            Line and column.
-
-        Returns
-        -------
-        Node
-            Its value.
-        """
+        """Tell what a name holds here; a name from outside the cell is noted as read."""
         owner = self._owner(name)
         if owner.kind != "cell":
             return owner.env.get(name) or Opaque()
@@ -184,37 +152,14 @@ class Scope:
         return External(name)
 
     def peek(self, name: str) -> Node:
-        """Tell what a name holds here, without counting as a read.
-
-        Parameters
-        ----------
-        name : str
-            The name.
-
-        Returns
-        -------
-        Node
-            Its value.
-        """
+        """Tell what a name holds here, without counting as a read."""
         owner = self._owner(name)
         if owner.kind != "cell":
             return owner.env.get(name) or Opaque()
         return owner.env.get(name) or External(name)
 
     def bind(self, name: str, value: Node, kind: BindingKind, where: tuple[int, int]) -> None:
-        """Give a name a value.
-
-        Parameters
-        ----------
-        name : str
-            The name.
-        value : Node
-            The value.
-        kind : str
-            How, see `BindingKind`.
-        where : tuple of int
-            Line and column.
-        """
+        """Give a name a value."""
         owner = self._owner(name) if kind == "update" else self._binder(name)
         if owner.kind != "cell":
             owner.env[name] = value

@@ -119,15 +119,7 @@ _PLACEHOLDER: Final = re.compile(
 def is_placeholder(value: str) -> bool:
     """Whether a text only stands where a secret would: ``***``, ``<token>``, ``${PASSWORD}``, nothing.
 
-    Parameters
-    ----------
-    value : str
-        The text.
-
-    Returns
-    -------
-    bool
-        True for those, and for the words None, required and their like.
+    True for those, and for the words None, required and their like.
     """
     return not value.strip() or (len(value) <= 100 and _PLACEHOLDER.fullmatch(value) is not None)
 
@@ -135,15 +127,7 @@ def is_placeholder(value: str) -> bool:
 def is_mixed(value: str) -> bool:
     """Whether a text is no word or phrase: as is ``hunter22``, not ``bert-base-uncased``, ``the`` or a date.
 
-    Parameters
-    ----------
-    value : str
-        The text; its first 400 characters are looked at.
-
-    Returns
-    -------
-    bool
-        True where one of its words has letters and digits, or capitals inside, or is very long, or a sign among them.
+    True where one of its words has letters and digits, or capitals inside, or is very long, or a sign among them.
     """
     value = value[:400]
     if len(value) < 6 or any(letter.isspace() for letter in value.strip()) or value.startswith("<"):
@@ -163,15 +147,7 @@ def is_mixed(value: str) -> bool:
 def is_random(value: str) -> bool:
     """Whether a text looks drawn by chance: a key rather than a name with a number in it.
 
-    Parameters
-    ----------
-    value : str
-        The text; its first 400 characters are looked at.
-
-    Returns
-    -------
-    bool
-        True where a word of 12 and more letters and digits changes between them again and again.
+    True where a word of 12 and more letters and digits changes between them again and again.
     """
     value = value[:400]
     if _UUID.fullmatch(value) or any(letter.isspace() for letter in value.strip()):
@@ -235,13 +211,7 @@ def _own() -> tuple[tuple[str, tuple[re.Pattern[str], ...], tuple[str, ...]], ..
 
 @functools.cache
 def detectors() -> tuple[tuple[Any, str], ...]:
-    """Make the plugins of detect-secrets, once; the first call imports them (0.2 s).
-
-    Returns
-    -------
-    tuple of (plugin, str)
-        One of each with its mark; none of them uses the network here.
-    """
+    """Make the plugins of detect-secrets, once; the first call imports them (0.2 s)."""
     found = []
     with untouched():  # the import has Python's warnings logged, where nobody sees them
         for module, (name, mark) in PLUGINS.items():
@@ -251,18 +221,7 @@ def detectors() -> tuple[tuple[Any, str], ...]:
 
 
 def secret_spans(text: str) -> list[tuple[int, int]]:
-    """Where a text holds secrets that have a form of their own.
-
-    Parameters
-    ----------
-    text : str
-        Any text.
-
-    Returns
-    -------
-    list of (int, int)
-        Start and end of each, in order; they may overlap.
-    """
+    """Where a text holds secrets that have a form of their own."""
     if len(text) < SHORTEST:
         return []
     spans = []

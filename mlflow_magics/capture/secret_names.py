@@ -30,18 +30,7 @@ class Grade(enum.IntEnum):
 
 
 def each(words: str) -> frozenset[str]:
-    """Make a set of the words of a text.
-
-    Parameters
-    ----------
-    words : str
-        With blanks between them.
-
-    Returns
-    -------
-    frozenset of str
-        The words.
-    """
+    """Make a set of the words of a text."""
     return frozenset(words.split())
 
 
@@ -165,34 +154,12 @@ def _words(name: str) -> tuple[str, ...]:
 
 
 def words_of(name: str) -> list[str]:
-    """List the words of a name, in lower case.
-
-    Parameters
-    ----------
-    name : str
-        A variable, a dict key, an environment variable.
-
-    Returns
-    -------
-    list of str
-        ``["api", "key"]`` for ``apiKey``, ``API_KEY`` and ``api-key``; accents are taken off.
-    """
+    """List the words of a name, in lower case."""
     return list(_words(name[-LONGEST:]))
 
 
 def grade(name: str) -> Grade:
-    """Tell what a name says.
-
-    Parameters
-    ----------
-    name : str
-        A variable, a dict key, an environment variable; dotted names are judged step by step.
-
-    Returns
-    -------
-    Grade
-        That of the step that says most; ``secrets.region`` is as much as ``secrets``.
-    """
+    """Tell what a name says."""
     return _grade(name[-LONGEST:])
 
 
@@ -213,15 +180,7 @@ def _grade(name: str) -> Grade:
 def is_password_name(name: str) -> bool:
     """Whether even a small number that goes by this name is a secret.
 
-    Parameters
-    ----------
-    name : str
-        The name.
-
-    Returns
-    -------
-    bool
-        True for ``password`` and ``db_password``, False for ``pw`` and ``auth_token``.
+    True for ``password`` and ``db_password``, False for ``pw`` and ``auth_token``.
     """
     words = words_of(name)
     return grade(name) is Grade.STRONG and bool(words) and words[-1].endswith(ENDS)
@@ -230,15 +189,7 @@ def is_password_name(name: str) -> bool:
 def is_token_name(name: str) -> bool:
     """Whether a name ends as ``SOME_TOKEN`` does; in the environment that is a secret whosever it is.
 
-    Parameters
-    ----------
-    name : str
-        The name.
-
-    Returns
-    -------
-    bool
-        False for ``PAD_TOKEN``.
+    False for ``PAD_TOKEN``.
     """
     return grade(name) >= Grade.WEAK and words_of(name)[-1] == "token"
 

@@ -89,20 +89,7 @@ Kind = Literal["code", "message", "traceback"]
 
 
 def named_spans(text: str, kind: Kind = "code") -> Iterator[tuple[int, int]]:
-    """Find what is given to names that say it is a secret.
-
-    Parameters
-    ----------
-    text : str
-        Any text.
-    kind : {"code", "message", "traceback"}, optional
-        What it is.
-
-    Yields
-    ------
-    tuple of (int, int)
-        Start and end of each value.
-    """
+    """Find what is given to names that say it is a secret."""
     place = _Place(text, kind)
     for start, end, name, said in _told(text):
         if text[end : end + 1] == "(" and _LOGINS.search(name[-40:]):
@@ -344,17 +331,7 @@ def _is_argument(frame: _Frame, value: str, said: Grade) -> bool:
 def is_secret_text(value: str, said: Grade) -> bool:
     """Whether a text is a secret under a name that says so much.
 
-    Parameters
-    ----------
-    value : str
-        The text.
-    said : Grade
-        What its name says.
-
-    Returns
-    -------
-    bool
-        Under a strong name whatever is no placeholder; else what looks like one.
+    Under a strong name whatever is no placeholder; else what looks like one.
     """
     if said is Grade.NONE or is_placeholder(value):
         return False

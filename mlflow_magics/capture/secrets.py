@@ -29,15 +29,7 @@ _LONGEST_SOURCE: Final = 200_000
 def is_secret_name(name: str) -> bool:
     """Whether what goes by this name is likely to be a secret.
 
-    Parameters
-    ----------
-    name : str
-        A variable, a dict key, an environment variable; dotted names are judged step by step.
-
-    Returns
-    -------
-    bool
-        True for ``db_password``, ``apiKey``, ``HF_TOKEN``; False for ``max_tokens``, ``pad_token``, ``tokenizer``.
+    True for ``db_password``, ``apiKey``, ``HF_TOKEN``; False for ``max_tokens``, ``pad_token``, ``tokenizer``.
     """
     return grade(name) >= Grade.WEAK
 
@@ -45,15 +37,7 @@ def is_secret_name(name: str) -> bool:
 def is_secret_value(value: object) -> bool:
     """Whether a value is a secret by its form, or tells one: ``"Pwd=…"``, ``"DB_PASSWORD=…"``.
 
-    Parameters
-    ----------
-    value : object
-        Any value; text and short sequences of text are looked at, up to `LOOKED` characters.
-
-    Returns
-    -------
-    bool
-        True for keys, tokens, signed URLs, URLs with credentials, settings and commands with passwords.
+    True for keys, tokens, signed URLs, URLs with credentials, settings and commands with passwords.
     """
     texts = list(_texts(value))
     # A command's words: ["curl", "-u", "user:password"].
@@ -83,15 +67,7 @@ def _texts(value: object) -> Iterator[str]:
 def is_path(value: str) -> bool:
     """Whether a text is the path of something that exists, or can only be a path.
 
-    Parameters
-    ----------
-    value : str
-        The text.
-
-    Returns
-    -------
-    bool
-        True for the ``PWD`` that every shell exports, and for ``~/.ssh/id_rsa``.
+    True for the ``PWD`` that every shell exports, and for ``~/.ssh/id_rsa``.
     """
     if not 0 < len(value) < 4096 or "\n" in value or "\0" in value:
         return False
@@ -200,22 +176,7 @@ def holds_secret(text: str, namespace: Mapping[str, object]) -> bool:
 def redact_beginning(
     text: str, namespace: Mapping[str, object] | None = None, also: Iterable[str] = (), *, most: int = LOOKED
 ) -> str:
-    """Give the beginning of a message without secrets; the rest is not looked at, and is not in the answer.
-
-    Parameters
-    ----------
-    text : str
-        The message, of any length.
-    namespace, also
-        As in :func:`redact`.
-    most : int, optional
-        The most characters of it to give.
-
-    Returns
-    -------
-    str
-        Redacted; it ends by how much was left out, where something was.
-    """
+    """Give the beginning of a message without secrets; the rest is not looked at, and is not in the answer."""
     # More is looked at than is given: a secret that begins before the cut is known by what follows it.
     seen = text[: most + _MARGIN]
     spans = [(start, min(end, most)) for start, end in _spans(seen, namespace or {}, "message", also) if start < most]
@@ -255,18 +216,7 @@ def _places(value: str, text: str) -> Iterator[tuple[int, int]]:
 
 
 def live_values(namespace: Mapping[str, object]) -> list[str]:
-    """Return the texts that variables hold whose names say they are secret, here and in the environment.
-
-    Parameters
-    ----------
-    namespace : mapping
-        The variables; the cells in its ``In`` are searched too.
-
-    Returns
-    -------
-    list of str
-        Those of `SHORTEST` characters and more, longest first: shorter ones would be found in any text.
-    """
+    """Return the texts that variables hold whose names say they are secret, here and in the environment."""
     found = [
         value
         for name in _secret_names(os.environ.keys())
@@ -282,18 +232,7 @@ def live_values(namespace: Mapping[str, object]) -> list[str]:
 
 
 def values_under(namespace: Mapping[str, object]) -> list[str]:
-    """Return the texts that variables hold whose names say they are secret.
-
-    Parameters
-    ----------
-    namespace : mapping
-        Names and values; no value but those is looked at.
-
-    Returns
-    -------
-    list of str
-        Those that must not be seen anywhere.
-    """
+    """Return the texts that variables hold whose names say they are secret."""
     found = []
     for name in _secret_names(namespace.keys()):
         value = namespace[name]

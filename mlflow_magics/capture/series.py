@@ -191,24 +191,6 @@ def track(
 
     All that changes from point to point is a variable of this function: nothing is faster, and between two calls no
     other thread runs, so that the statistics need no lock.
-
-    Parameters
-    ----------
-    name, why : str
-        For the record.
-    sink : Sink or None
-        Where points go.
-    read : callable
-        From any object to a float, a `Deferred`, or None.
-    every : int, optional
-        Of how many points one is kept.
-    whole : bool, optional
-        Whether a long series is kept whole.
-
-    Returns
-    -------
-    _Track
-        To record with, and to finish.
     """
     to = sink if sink is not None else _Nowhere()
     append, hold = to.append, to.hold

@@ -288,18 +288,7 @@ def walk(node: Node, inside: Callable[[Node], Iterable[Node]]) -> Iterator[Node]
 
 
 def alternatives(node: Node) -> tuple[Node, ...]:
-    """List the values that a join or a loop-carried name may stand for.
-
-    Parameters
-    ----------
-    node : Node
-        Any node.
-
-    Returns
-    -------
-    tuple of Node
-        Empty for a node that stands for itself.
-    """
+    """List the values that a join or a loop-carried name may stand for. Empty for a node that stands for itself."""
     match node:
         case Join(parts=parts):
             return parts
@@ -313,17 +302,7 @@ def alternatives(node: Node) -> tuple[Node, ...]:
 def may_be_unset(name: str, node: Node) -> bool:
     """Tell whether `name` may still hold what it held before the cell.
 
-    Parameters
-    ----------
-    name : str
-        The name.
-    node : Node
-        What the name holds at the end of the cell.
-
-    Returns
-    -------
-    bool
-        True where some way through the cell binds nothing to the name.
+    True where some way through the cell binds nothing to the name.
     """
 
     def inside(one: Node) -> tuple[Node, ...]:
@@ -335,15 +314,7 @@ def may_be_unset(name: str, node: Node) -> bool:
 def is_turn(node: Node) -> bool:
     """Tell whether a name holds a loop's target when the cell ends.
 
-    Parameters
-    ----------
-    node : Node
-        What the name holds.
-
-    Returns
-    -------
-    bool
-        True for the name itself, not for what was made of it.
+    True for the name itself, not for what was made of it.
     """
     return any(isinstance(one, LoopVar) for one in walk(node, alternatives))
 
@@ -351,19 +322,7 @@ def is_turn(node: Node) -> bool:
 def is_counter(name: str, node: Node, given: Callable[[Node], bool]) -> bool:
     """Tell whether a name only counts up or down in a loop.
 
-    Parameters
-    ----------
-    name : str
-        The name.
-    node : Node
-        What it holds at the end.
-    given : callable
-        Whether a value is built from inputs alone.
-
-    Returns
-    -------
-    bool
-        True for ``n += 1`` and the like, also where a result decides whether to count.
+    True for ``n += 1`` and the like, also where a result decides whether to count.
     """
 
     def names(one: Node) -> tuple[Node, ...]:

@@ -34,20 +34,7 @@ def statements(body: list[ast.stmt]) -> list[ast.AST]:
 
 
 def bound_names(body: list[ast.stmt], *, updates: bool = False) -> set[str]:
-    """List the names that a block binds.
-
-    Parameters
-    ----------
-    body : list of ast.stmt
-        The block.
-    updates : bool, optional
-        Count names of which only an entry is set, too (``d["k"] = 1``, ``xs.append(1)``).
-
-    Returns
-    -------
-    set of str
-        The names.
-    """
+    """List the names that a block binds."""
     names: set[str] = set()
     for node in statements(body):
         match node:

@@ -71,33 +71,14 @@ CONFIGS: Final = frozenset({("omegaconf", "DictConfig"), ("ml_collections", "Con
 
 
 def is_enum_class(cls: type) -> bool:
-    """Whether a class is an Enum.
-
-    Parameters
-    ----------
-    cls : type
-        The class.
-
-    Returns
-    -------
-    bool
-        True for subclasses of `enum.Enum`.
-    """
+    """Whether a class is an Enum. True for subclasses of `enum.Enum`."""
     return enum.Enum in bases_of(cls)
 
 
 def is_scalar(value: object) -> bool:
     """Whether a value is one thing: a number, a text, None, an Enum, a path, a date.
 
-    Parameters
-    ----------
-    value : object
-        Any value.
-
-    Returns
-    -------
-    bool
-        True for those and for numpy's scalars.
+    True for those and for numpy's scalars.
     """
     if is_a(value, *SCALARS):
         return True
@@ -110,15 +91,7 @@ def is_scalar(value: object) -> bool:
 def is_config_holder(value: object) -> bool:
     """Whether a class is used as a bag of settings: ``class CFG: lr = 0.1``.
 
-    Parameters
-    ----------
-    value : object
-        Any value.
-
-    Returns
-    -------
-    bool
-        True for a plain class whose public attributes are scalars, at least one, and that has no methods.
+    True for a plain class whose public attributes are scalars, at least one, and that has no methods.
     """
     if type(value) is not type:
         return False
@@ -134,15 +107,7 @@ def is_config_holder(value: object) -> bool:
 def is_config_object(value: object) -> bool:
     """Whether a value is a configuration by its type: a dataclass, a Namespace, a pydantic or OmegaConf object.
 
-    Parameters
-    ----------
-    value : object
-        Any value.
-
-    Returns
-    -------
-    bool
-        A dict is judged by its content elsewhere, a class by `is_config_holder`.
+    A dict is judged by its content elsewhere, a class by `is_config_holder`.
     """
     if is_a(value, types.SimpleNamespace):
         return True
@@ -158,18 +123,7 @@ def is_config_object(value: object) -> bool:
 
 
 def field_names(value: object) -> tuple[str, ...]:
-    """Give the names of the fields of a named tuple.
-
-    Parameters
-    ----------
-    value : object
-        Any value.
-
-    Returns
-    -------
-    tuple of str
-        Empty where it is none.
-    """
+    """Give the names of the fields of a named tuple. Empty where it is none."""
     if not is_a(value, tuple):
         return ()
     names = next((dict_of(cls)["_fields"] for cls in mro(value) if "_fields" in dict_of(cls)), ())
@@ -180,15 +134,7 @@ def field_names(value: object) -> tuple[str, ...]:
 def settings_of(value: object) -> dict[str, Any]:
     """Give the settings in an object of a class that does nothing but hold them: ``self.lr = lr`` and no methods.
 
-    Parameters
-    ----------
-    value : object
-        Any value.
-
-    Returns
-    -------
-    dict
-        Its public attributes, those of its class among them; empty where it is, or holds, anything else.
+    Its public attributes, those of its class among them; empty where it is, or holds, anything else.
     """
     classes = [cls for cls in mro(value) if cls is not object]
     if not classes or any(type(cls) is not type or not cls.__flags__ & WRITTEN_IN_PYTHON for cls in classes):
@@ -203,52 +149,19 @@ def settings_of(value: object) -> dict[str, Any]:
 
 
 def is_model(value: object) -> bool:
-    """Whether a value can be fitted or asked.
-
-    Parameters
-    ----------
-    value : object
-        Any value.
-
-    Returns
-    -------
-    bool
-        Told by its class: a known base, or methods ``fit`` or ``predict``.
-    """
+    """Whether a value can be fitted or asked. Told by its class: a known base, or methods ``fit`` or ``predict``."""
     if any(mark in MODELS for mark in marks(value)):
         return True
     return any("fit" in dict_of(cls) or "predict" in dict_of(cls) for cls in mro(value))
 
 
 def figure_library(value: object) -> Literal["matplotlib", "plotly", "altair"] | None:
-    """Which library a figure is of.
-
-    Parameters
-    ----------
-    value : object
-        Any value.
-
-    Returns
-    -------
-    str or None
-        None where it is no figure.
-    """
+    """Which library a figure is of. Return None where it is no figure."""
     return next((FIGURES[mark] for mark in marks(value) if mark in FIGURES), None)
 
 
 def figure_behind(value: object) -> object:
-    """Find the figure that a value is or belongs to.
-
-    Parameters
-    ----------
-    value : object
-        A figure, a matplotlib Axes, or an array of them.
-
-    Returns
-    -------
-    object
-        The figure; `MISSING` where there is none.
-    """
+    """Find the figure that a value is or belongs to."""
     if figure_library(value):
         return value
     found = marks(value)
@@ -267,18 +180,7 @@ def figure_behind(value: object) -> object:
 
 
 def kind_of(value: object) -> Kind:
-    """Tell what kind of thing a value is.
-
-    Parameters
-    ----------
-    value : object
-        Any value.
-
-    Returns
-    -------
-    str
-        See `Kind`.
-    """
+    """Tell what kind of thing a value is."""
     if is_scalar(value):
         return "scalar"
     if is_a(value, types.ModuleType):
@@ -305,18 +207,7 @@ def _library_kind(value: object) -> Kind:
 
 
 def is_short(value: object) -> bool:
-    """Whether a value is a tuple or list of a few scalars.
-
-    Parameters
-    ----------
-    value : object
-        Any value.
-
-    Returns
-    -------
-    bool
-        True up to `SHORT` items.
-    """
+    """Whether a value is a tuple or list of a few scalars. True up to `SHORT` items."""
     kinds = mro(value)
     for base in (tuple, list):
         if base in kinds and not field_names(value):

@@ -137,18 +137,7 @@ class Weigher:
                 self._carried[id(one)] = weight
 
     def weigh(self, node: Node) -> Weight:
-        """How a value came to be.
-
-        Parameters
-        ----------
-        node : Node
-            What it is built from.
-
-        Returns
-        -------
-        Weight
-            ``COMPUTED`` where it cannot be told.
-        """
+        """How a value came to be."""
         return self._stable(lambda: self._of(node)) or Weight.INPUT
 
     def _stable(self, ask: Callable[[], Weight | None]) -> Weight | None:
@@ -329,20 +318,7 @@ class Weigher:
         return False
 
     def entry(self, node: Node, path: tuple[Key, ...]) -> Weight:
-        """How one entry of a container came to be.
-
-        Parameters
-        ----------
-        node : Node
-            What the container is built from.
-        path : tuple of (str or int)
-            The steps to the entry.
-
-        Returns
-        -------
-        Weight
-            ``COMPUTED`` for an entry that the code does not show: somebody else put it there.
-        """
+        """How one entry of a container came to be."""
         return self._stable(lambda: self._entry(node, path)) or Weight.INPUT
 
     def _entry(self, node: Node, path: tuple[Key, ...]) -> Weight:

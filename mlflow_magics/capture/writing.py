@@ -17,15 +17,7 @@ from .values import Kind, is_scalar, kind_of
 def number_of(value: object) -> float | None:
     """Give the number that a value is.
 
-    Parameters
-    ----------
-    value : object
-        A Python or numpy number, Decimal, Fraction, timedelta (in seconds), or a tensor of no dimensions.
-
-    Returns
-    -------
-    float or None
-        May be NaN or infinite. None for bools, complex numbers, integers beyond a float, and all else.
+    May be NaN or infinite. None for bools, complex numbers, integers beyond a float, and all else.
     """
     kinds = mro(value)
     found = marks(value)
@@ -62,18 +54,7 @@ def _tensor_number(value: object) -> float | None:
 
 
 def text_of(value: object) -> str | None:
-    """How a param is written.
-
-    Parameters
-    ----------
-    value : object
-        A scalar, or a short tuple or list of scalars.
-
-    Returns
-    -------
-    str or None
-        None where it cannot be written (an integer of many thousand digits).
-    """
+    """How a param is written. Return None where it cannot be written (an integer of many thousand digits)."""
     kinds = mro(value)
     if enum.Enum in kinds:
         held = fields_of(value)

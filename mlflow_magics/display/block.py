@@ -25,16 +25,5 @@ class Block:
     def _repr_mimebundle_(
         self, include: Container[str] | None = None, exclude: Container[str] | None = None
     ) -> dict[str, str]:
-        """Give IPython both forms; it drops by itself what `include` and `exclude` rule out.
-
-        Parameters
-        ----------
-        include, exclude : container of str, optional
-            MIME types, as IPython passes them.
-
-        Returns
-        -------
-        dict of str to str
-            ``text/plain`` and ``text/html``.
-        """
+        """Give IPython both forms; it drops by itself what `include` and `exclude` rule out."""
         return {"text/plain": self.text, "text/html": self.html}

@@ -17,20 +17,7 @@ _POINTS = 120
 
 
 def spark(values: Sequence[float], width: int = 16) -> str:
-    """Draw a curve in characters.
-
-    Parameters
-    ----------
-    values : sequence of float
-        In order; may be NaN or infinite.
-    width : int, optional
-        The most characters.
-
-    Returns
-    -------
-    str
-        One character for each value, or for the mean of several; infinities stand at the edges.
-    """
+    """Draw a curve in characters."""
     heights = _heights(_fewer(values, width))
     return "".join(GAP if h is None else BLOCKS[min(int(h * len(BLOCKS)), len(BLOCKS) - 1)] for h in heights)
 

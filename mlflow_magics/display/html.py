@@ -74,24 +74,7 @@ def join(parts: Iterable[Markup], between: str = "") -> Markup:
 
 
 def element(name: str, *children: Markup, style: str = "", **attributes: str) -> Markup:
-    """Write one element.
-
-    Parameters
-    ----------
-    name : str
-        The element's name.
-    *children : Markup
-        What is inside it.
-    style : str, optional
-        Inline CSS, of the values that :mod:`.parts` allows itself.
-    **attributes : str
-        Escaped here.
-
-    Returns
-    -------
-    Markup
-        The element.
-    """
+    """Write one element."""
     given = {"style": style, **attributes} if style else attributes
     opening = "".join(f' {key}="{escape(value)}"' for key, value in given.items())
     return Markup(f"<{name}{opening}>{''.join(children)}</{name}>")
@@ -100,16 +83,8 @@ def element(name: str, *children: Markup, style: str = "", **attributes: str) ->
 def safe_url(url: str) -> str:
     """Give back a URL that may become a link.
 
-    Parameters
-    ----------
-    url : str
-        As it came.
-
-    Returns
-    -------
-    str
-        The URL without user name and password; empty unless it is http or https, whole, and nothing in it
-        could be read differently by a browser.
+    The URL without user name and password; empty unless it is http or https, whole, and nothing in it could be read
+    differently by a browser.
     """
     url = url.strip()
     if len(url) > _LONGEST_URL or not _URL.fullmatch(url):
@@ -141,20 +116,7 @@ def link(label: Markup, url: str) -> Markup:
 
 
 def local_link(label: Markup, path: str) -> Markup:
-    """Make a label a link to another page of the host that shows the notebook.
-
-    Parameters
-    ----------
-    label : Markup
-        What is read.
-    path : str
-        From the host's root; checked here.
-
-    Returns
-    -------
-    Markup
-        The label alone where `path` may not become a link.
-    """
+    """Make a label a link to another page of the host that shows the notebook."""
     return _link(label, path if _PATH.fullmatch(path) else "")
 
 

@@ -15,20 +15,7 @@ _LETTER, _BROAD, _NARROW = 0.64, 0.35, -0.3
 
 
 def room(text: str, size: float = SMALL) -> float:
-    """Guess how much room a text takes, rather too much than too little.
-
-    Parameters
-    ----------
-    text : str
-        One line, cleaned.
-    size : float, optional
-        Of the font, in pixels.
-
-    Returns
-    -------
-    float
-        Pixels, in a sans-serif font.
-    """
+    """Guess how much room a text takes, rather too much than too little."""
     letters = max(width(text), len(text))  # Not every font sets a mark above its letter.
     broad, narrow = sum(map(text.count, "mwMW@%#&<>=+~∞…")), sum(map(text.count, " .,·:()ijltfI"))
     return size * (_LETTER * letters + _BROAD * broad + _NARROW * narrow)

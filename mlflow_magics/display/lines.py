@@ -184,18 +184,6 @@ def smooth(values: Sequence[float], weight: float) -> list[float]:
     This is what TensorBoard draws, so that a slider's 0.6 means the same here: ``classicSmoothing`` in
     https://github.com/tensorflow/tensorboard/blob/master/tensorboard/webapp/widgets/line_chart_v2/data_transformer.ts
     and, like there, of the points that are drawn, not of those that were thinned out before.
-
-    Parameters
-    ----------
-    values : sequence of float
-        In order. What is not finite stays, and counts nothing.
-    weight : float
-        Of the average so far, from 0 (no smoothing) to below 1.
-
-    Returns
-    -------
-    list of float
-        As many; equal values stay what they are, to the last bit.
     """
     numbers = [value for value in values if math.isfinite(value)]
     low, high = min(numbers, default=0.0), max(numbers, default=0.0)
@@ -212,22 +200,7 @@ def smooth(values: Sequence[float], weight: float) -> list[float]:
 
 
 def trace(line: Line, area: Area, first: bool) -> Markup:
-    """Draw a curve.
-
-    Parameters
-    ----------
-    line : Line
-        The curve.
-    area : Area
-        Where to.
-    first : bool
-        Whether it is the one that is looked at.
-
-    Returns
-    -------
-    Markup
-        A path; behind it, pale, what was smoothed; triangles at the edge where a value is infinite; a dot at the end.
-    """
+    """Draw a curve."""
     xs = area.x(line.xs)
     drawn = []
     if line.averages:

@@ -23,68 +23,22 @@ _UNBREAKABLE = re.compile(r"\S{28}")
 
 
 def subdued(*children: Markup) -> Markup:
-    """Say it more quietly.
-
-    Parameters
-    ----------
-    *children : Markup
-        What is said.
-
-    Returns
-    -------
-    Markup
-        A span.
-    """
+    """Say it more quietly."""
     return element("span", *children, style=_SUBDUED)
 
 
 def mono(*children: Markup) -> Markup:
-    """Set names and values as code is set.
-
-    Parameters
-    ----------
-    *children : Markup
-        What is set.
-
-    Returns
-    -------
-    Markup
-        A span; ``<code>`` would bring the front end's own box with it.
-    """
+    """Set names and values as code is set."""
     return element("span", *children, style=f"{_MONO};font-size:12px;overflow-wrap:break-word")
 
 
 def unbroken(child: Markup) -> Markup:
-    """Keep what is short on one line, however narrow the column: a number in two halves is two numbers.
-
-    Parameters
-    ----------
-    child : Markup
-        A number, a date, a state.
-
-    Returns
-    -------
-    Markup
-        A span.
-    """
+    """Keep what is short on one line, however narrow the column: a number in two halves is two numbers."""
     return element("span", child, style="white-space:nowrap")
 
 
 def pill(label: str, colour: str) -> Markup:
-    """Write a word on a tint.
-
-    Parameters
-    ----------
-    label : str
-        Says all that the colour says.
-    colour : str
-        One of `GREEN`, `RED`, `AMBER`.
-
-    Returns
-    -------
-    Markup
-        A span and a space.
-    """
+    """Write a word on a tint."""
     style = (
         f"background-color:rgba({_TINTS[colour]},0.18);border-radius:10px;padding:1px 9px;margin-right:4px;"
         "font-size:12px;font-weight:600;white-space:nowrap"
@@ -94,36 +48,12 @@ def pill(label: str, colour: str) -> Markup:
 
 
 def line(*children: Markup) -> Markup:
-    """Put children on a line of their own.
-
-    Parameters
-    ----------
-    *children : Markup
-        What the line holds.
-
-    Returns
-    -------
-    Markup
-        A div.
-    """
+    """Put children on a line of their own."""
     return element("div", *children, style="margin:2px 0;overflow-wrap:break-word")
 
 
 def callout(colour: str, *children: Markup) -> Markup:
-    """Set a line apart with a bar at its left.
-
-    Parameters
-    ----------
-    colour : str
-        Of the bar; says nothing that the children do not.
-    *children : Markup
-        What the line holds.
-
-    Returns
-    -------
-    Markup
-        A div.
-    """
+    """Set a line apart with a bar at its left."""
     style = f"border-left:3px solid {colour};padding:1px 0 1px 9px;margin:5px 0;overflow-wrap:break-word"
     return element("div", *children, style=style)
 
@@ -147,20 +77,7 @@ def note(marker: str, *lines: str) -> Markup:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Markup]]) -> Markup:
-    """Write a compact table whose first column names the row.
-
-    Parameters
-    ----------
-    head : sequence of str
-        The columns' names, of our own.
-    rows : iterable of sequences of Markup
-        As long as `head`.
-
-    Returns
-    -------
-    Markup
-        The table, every style that JupyterLab sets for tables set again.
-    """
+    """Write a compact table whose first column names the row."""
     plain = "background:transparent;border:none"
     cell = "text-align:left;vertical-align:top;border:none;line-height:1.5;"
     top = f"{cell}padding:0 20px 1px 0;font-weight:400;font-size:11px;white-space:nowrap;{_SUBDUED}"
@@ -203,40 +120,14 @@ def beside(*parts: Markup) -> Markup:
 
 
 def fold(title: Markup, body: Markup, unfolded: bool = False) -> Markup:
-    """Hide detail behind a title.
-
-    Parameters
-    ----------
-    title : Markup
-        What is seen.
-    body : Markup
-        What is hidden.
-    unfolded : bool, optional
-        Whether to begin open.
-
-    Returns
-    -------
-    Markup
-        A ``<details>``, which needs no script.
-    """
+    """Hide detail behind a title."""
     summary = element("summary", title, style=f"cursor:pointer;font-size:12px;{_SUBDUED}")
     inner = element("div", body, style="margin:3px 0 4px 14px")
     return element("details", summary, inner, **({"open": "open"} if unfolded else {}))
 
 
 def card(*children: Markup) -> str:
-    """Frame a block.
-
-    Parameters
-    ----------
-    *children : Markup
-        Its lines and tables.
-
-    Returns
-    -------
-    str
-        The whole HTML of a :class:`.block.Block`.
-    """
+    """Frame a block."""
     style = (
         f"{_SANS};font-size:13px;line-height:1.5;text-align:left;border:1px solid rgba(128,128,128,0.3);"
         "border-radius:6px;padding:7px 12px;margin:2px 0;max-width:980px;box-sizing:border-box"

@@ -38,26 +38,7 @@ def plot(
     log: bool = False,
     smoothing: float = 0.0,
 ) -> Markup:
-    """Draw a metric.
-
-    Parameters
-    ----------
-    curves : sequence of (str, Curve)
-        Runs' names and their curves; the first is the run that is looked at, the others are for comparison.
-    width, height : int, optional
-        In pixels; at least 280 and 140.
-    axis : {"step", "time"}, optional
-        What runs along; times are counted from each run's own first point.
-    log : bool, optional
-        Whether values are drawn by their logarithm; those of zero or less are then left out, and that is said.
-    smoothing : float, optional
-        The weight of what was before, as in :func:`.lines.smooth`; the curve itself stays, pale.
-
-    Returns
-    -------
-    Markup
-        An ``<svg>``, valid as XML too; empty without a curve.
-    """
+    """Draw a metric. An ``<svg>``, valid as XML too; empty without a curve."""
     if not curves:
         return EMPTY
     width, height = max(width, _LEAST_WIDTH), max(height, _LEAST_HEIGHT)

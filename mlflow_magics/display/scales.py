@@ -54,20 +54,7 @@ class Scale:
     log: bool = False
 
     def place(self, values: Sequence[float], start: float = 0.0, end: float = 1.0) -> list[float]:
-        """Tell where values are.
-
-        Parameters
-        ----------
-        values : sequence of float
-            Finite and within the range, save for NaN, which stays NaN; where `log`, greater than zero.
-        start, end : float, optional
-            Where the low and the high end are.
-
-        Returns
-        -------
-        list of float
-            Between `start` and `end`.
-        """
+        """Tell where values are."""
         low, high = self.low, self.high
         if self.log:
             values = [math.log10(value) for value in values]
@@ -81,17 +68,7 @@ class Scale:
 def around(numbers: Iterable[float], log: bool = False) -> Scale | None:
     """Find the range that holds all numbers.
 
-    Parameters
-    ----------
-    numbers : iterable of float
-        What is not finite counts nothing; nor, where `log`, what is not greater than zero.
-    log : bool, optional
-        Whether equal distances are to be equal ratios.
-
-    Returns
-    -------
-    Scale or None
-        Wider than the numbers where these are equal; None where there is no number.
+    Wider than the numbers where these are equal; None where there is no number.
     """
     finite = (
         [number for number in filter(math.isfinite, numbers) if number > 0]
@@ -114,22 +91,7 @@ def around(numbers: Iterable[float], log: bool = False) -> Scale | None:
 
 
 def numbered(scale: Scale, most: int, whole: bool = False) -> list[Tick]:
-    """Find round numbers on an axis.
-
-    Parameters
-    ----------
-    scale : Scale
-        The axis.
-    most : int
-        About how many; there may be one more.
-    whole : bool, optional
-        Whether only whole numbers have a meaning there (steps).
-
-    Returns
-    -------
-    list of Tick
-        Ascending; every 1, 2 or 5 times a power of ten, or powers of ten where the scale is logarithmic.
-    """
+    """Find round numbers on an axis."""
     if scale.log:
         pairs = _powers(scale, most)
         return [Tick(_share(math.log10(digits) + ten, scale), _label([(digits, ten)])[0]) for digits, ten in pairs]
@@ -140,20 +102,7 @@ def numbered(scale: Scale, most: int, whole: bool = False) -> list[Tick]:
 
 
 def timed(scale: Scale, most: int) -> list[Tick]:
-    """Find round times on an axis of seconds.
-
-    Parameters
-    ----------
-    scale : Scale
-        The axis, not logarithmic.
-    most : int
-        About how many; there may be one more.
-
-    Returns
-    -------
-    list of Tick
-        Ascending, all in one unit: ms, s, min, h or d.
-    """
+    """Find round times on an axis of seconds."""
     rough = _rough(scale, most)
     for length, name, steps in _UNITS:
         for step in steps:

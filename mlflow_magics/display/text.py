@@ -18,18 +18,7 @@ _GAP = 2
 
 
 def width(text: str) -> int:
-    """Count the terminal columns that `text` takes.
-
-    Parameters
-    ----------
-    text : str
-        One line, already cleaned.
-
-    Returns
-    -------
-    int
-        Two columns for a wide East Asian character, none for a combining mark.
-    """
+    """Count the terminal columns that `text` takes."""
     return len(text) if text.isascii() else sum(map(_columns, text))
 
 
@@ -43,18 +32,6 @@ def wrap(text: str, limit: int) -> list[str]:
     """Break a line at spaces, and a word only where it is longer than a line.
 
     The standard library's ``textwrap`` counts characters, not columns.
-
-    Parameters
-    ----------
-    text : str
-        One line.
-    limit : int
-        Columns, at least 2.
-
-    Returns
-    -------
-    list of str
-        At least one line.
     """
     lines = [""]
     for word in text.split(" "):
@@ -130,54 +107,17 @@ def listed(items: Sequence[str], total: int | None = None) -> str:
 
 
 def labelled(label: str, lines: Sequence[str]) -> list[str]:
-    """Put a label in the gutter to the left of `lines`.
-
-    Parameters
-    ----------
-    label : str
-        At most 8 characters.
-    lines : sequence of str
-        Laid out for 69 columns.
-
-    Returns
-    -------
-    list of str
-        The lines, indented; none where there were none.
-    """
+    """Put a label in the gutter to the left of `lines`."""
     labels = [label, *[""] * (len(lines) - 1)]
     return [f"  {tag:<{GUTTER - 2}}{line}" for tag, line in zip(labels, lines, strict=False)]
 
 
 def paragraph(label: str, text: str) -> list[str]:
-    """Put running text behind a label, wrapped within 80 columns.
-
-    Parameters
-    ----------
-    label : str
-        At most 8 characters.
-    text : str
-        One line of any length.
-
-    Returns
-    -------
-    list of str
-        The lines; none where `text` is empty.
-    """
+    """Put running text behind a label, wrapped within 80 columns. The lines; none where `text` is empty."""
     return labelled(label, wrap(text, WIDTH - GUTTER)) if text else []
 
 
 def heading(text: str) -> list[str]:
-    """Lay out the first line of a block, its continuation indented.
-
-    Parameters
-    ----------
-    text : str
-        One line of any length.
-
-    Returns
-    -------
-    list of str
-        At least one line.
-    """
+    """Lay out the first line of a block, its continuation indented."""
     first, *rest = wrap(text, WIDTH - 2)
     return [first, *(f"  {line}" for line in rest)]

@@ -152,18 +152,7 @@ class View:
 
 
 def view_of(outcome: Outcome) -> View:
-    """Put an outcome into words.
-
-    Parameters
-    ----------
-    outcome : Outcome
-        Its strings may hold anything.
-
-    Returns
-    -------
-    View
-        Of a bounded size, whatever the outcome's.
-    """
+    """Put an outcome into words."""
     previous = outcome.previous
     return View(
         status=outcome.status,

@@ -26,17 +26,7 @@ def clean(text: str, limit: int = LIMIT) -> str:
     Escape sequences, control characters and marks that reorder text are dropped; a newline becomes ``↵``,
     other white space one space, half a surrogate pair the replacement character. :mod:`.html` escapes.
 
-    Parameters
-    ----------
-    text : str
-        Of any length: only as much of it is read as can be shown.
-    limit : int
-        The most characters to return, the ellipsis included.
-
-    Returns
-    -------
-    str
-        ``"(empty)"`` where nothing visible is left, so that a table has no holes.
+    ``"(empty)"`` where nothing visible is left, so that a table has no holes.
     """
     # A margin for what cleaning drops: a megabyte is cut before it is searched, not after.
     head, cut = text[: 8 * limit], len(text) > 8 * limit
@@ -81,18 +71,8 @@ def number(value: float, digits: int = 6) -> str:
 def change(value: float, previous: float | None) -> str:
     """Say how a metric moved since the previous run, without judging whether that is good.
 
-    Parameters
-    ----------
-    value : float
-        Now.
-    previous : float or None
-        Then; None where there was none.
-
-    Returns
-    -------
-    str
-        ``"▲ +0.0123"``, ``"▼ -2"``, ``"="``; ``"was nan"`` where no difference can be taken; empty without a
-        previous value.
+    ``"▲ +0.0123"``, ``"▼ -2"``, ``"="``; ``"was nan"`` where no difference can be taken; empty without a previous
+    value.
     """
     if previous is None:
         return ""
@@ -165,18 +145,7 @@ def count(many: int, noun: str) -> str:
 
 
 def ordinal(many: int) -> str:
-    """Write a number as a place in a row.
-
-    Parameters
-    ----------
-    many : int
-        Which.
-
-    Returns
-    -------
-    str
-        ``"2nd"``, ``"8th"``, ``"11th"``.
-    """
+    """Write a number as a place in a row."""
     ending = {1: "st", 2: "nd", 3: "rd"}.get(many % 10, "th")
     return f"{many:,}{'th' if many % 100 in (11, 12, 13) else ending}"
 

@@ -41,39 +41,14 @@ class Allowance:
     experiment_name: int | None = None
 
     def key(self, name: str) -> str:
-        """Return the name under which a tag is kept.
-
-        Parameters
-        ----------
-        name : str
-            The tag's name.
-
-        Returns
-        -------
-        str
-            `name` itself where it is short enough. Else its beginning and eight digits that tell it from others that
-            begin alike, the same ones each time: MLflow takes no ellipsis in a name.
-        """
+        """Return the name under which a tag is kept."""
         if len(name) <= self.tag_key:
             return name
         digits = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:8]
         return f"{name[: self.tag_key - 9]}_{digits}"
 
     def cut_tags(self, tags: Mapping[str, str], notes: list[str]) -> dict[str, str]:
-        """Cut the names and values of tags that are too long.
-
-        Parameters
-        ----------
-        tags : mapping of str to str
-            As given.
-        notes : list of str
-            Gets a line for each cut.
-
-        Returns
-        -------
-        dict of str to str
-            What the store takes.
-        """
+        """Cut the names and values of tags that are too long."""
         cut = {}
         for name, value in tags.items():
             key = self.key(name)
@@ -86,20 +61,7 @@ class Allowance:
         return cut
 
     def first_tags(self, tags: Mapping[str, str], needed: str) -> tuple[dict[str, str], dict[str, str]]:
-        """Choose the tags that a run is created with.
-
-        Parameters
-        ----------
-        tags : mapping of str to str
-            All of them.
-        needed : str
-            The name of the one tag of ours that the run is found by.
-
-        Returns
-        -------
-        tuple of two dicts of str to str
-            Those that fit, and the rest: MLflow's own come first, then the user's, and ours last.
-        """
+        """Choose the tags that a run is created with."""
         if self.tags_per_run is None or len(tags) <= self.tags_per_run:
             return dict(tags), {}
 
@@ -132,20 +94,7 @@ def of(uri: str) -> Allowance:
 
 
 def check_experiment(uri: str, name: str) -> None:
-    """Refuse the name of an experiment that the store would refuse, before any request.
-
-    Parameters
-    ----------
-    uri : str
-        The tracking URI.
-    name : str
-        The experiment's name.
-
-    Raises
-    ------
-    MlflowMagicsError
-        It is too long.
-    """
+    """Refuse the name of an experiment that the store would refuse, before any request."""
     allowance = of(uri)
     most = allowance.experiment_name
     if most is not None and len(name) > most:

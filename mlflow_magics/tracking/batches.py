@@ -11,22 +11,7 @@ from mlflow.utils import validation
 
 
 def batches(entries: Sequence[Any], most: int, rows_of_one_metric: int | None = None) -> Iterator[list[Any]]:
-    """Cut entries into batches that keep MLflow's limits: of a batch, 100 may be params and 100 tags.
-
-    Parameters
-    ----------
-    entries : sequence of mlflow.entities.Param, RunTag and Metric
-        In the order of their making, which each metric's points keep.
-    most : int
-        How many a batch may hold.
-    rows_of_one_metric : int, optional
-        How many points of one metric a batch may hold.
-
-    Yields
-    ------
-    list
-        Never empty.
-    """
+    """Cut entries into batches that keep MLflow's limits: of a batch, 100 may be params and 100 tags."""
     params = [e for e in entries if isinstance(e, Param)]
     tags = [e for e in entries if isinstance(e, RunTag)]
     metrics = [e for e in entries if isinstance(e, Metric)]

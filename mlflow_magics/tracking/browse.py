@@ -241,20 +241,7 @@ def details(outbox: Outbox, uri: str, run_id: str) -> RunView:
 
 
 def expect_sent(outbox: Outbox, run_id: str) -> None:
-    """Have what waits sent, and raise where the store does not know a run all the same.
-
-    Parameters
-    ----------
-    outbox : Outbox
-        Connected; offline it sends nothing.
-    run_id : str
-        The run.
-
-    Raises
-    ------
-    TrackingError
-        Its files cannot be read: they wait.
-    """
+    """Have what waits sent, and raise where the store does not know a run all the same."""
     outbox.flush(SECONDS)
     if outbox.is_local(run_id):
         raise TrackingError(
@@ -284,20 +271,7 @@ def _asked(outbox: Outbox, question: Callable[[], T], deadline: float) -> T:
 
 
 def explained(outbox: Outbox, error: Exception) -> MlflowMagicsError:
-    """Return an error of ours for what a store raised.
-
-    Parameters
-    ----------
-    outbox : Outbox
-        Connected.
-    error : Exception
-        Stores, drivers and plugins raise what they like; people see one line, whichever it was.
-
-    Returns
-    -------
-    TrackingError or ConnectionFailedError
-        The store refuses, or does not answer.
-    """
+    """Return an error of ours for what a store raised."""
     # A TimeoutError is an OSError, so it is none of those that are about the question.
     if verdict(error) == "refused" and not timed_out(error):
         return TrackingError(_REFUSED + reason(error))

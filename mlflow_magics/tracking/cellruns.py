@@ -123,20 +123,7 @@ class CellRun:
             return self.run
 
     def create(self, experiment_id: str, tags: Sequence[RunTag], name: str | None, make: Make) -> Run:
-        """Answer to the author, who asks for a new run.
-
-        Parameters
-        ----------
-        experiment_id, tags, name
-            As MLflow's stores take them.
-        make : callable
-            Creates the run.
-
-        Returns
-        -------
-        mlflow.entities.Run
-            The cell's run, or a new one.
-        """
+        """Answer to the author, who asks for a new run."""
         given = {tag.key: tag.value for tag in tags}
         name = name or given.get(MLFLOW_RUN_NAME)
         parent = given.get(MLFLOW_PARENT_RUN_ID)

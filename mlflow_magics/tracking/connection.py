@@ -262,18 +262,7 @@ def change_experiment(name: str) -> tuple[str, str]:
 
 
 def is_connected_to(uri: str) -> bool:
-    """Tell whether a store is the one that is connected.
-
-    Parameters
-    ----------
-    uri : str
-        Its tracking URI.
-
-    Returns
-    -------
-    bool
-        Whether it is.
-    """
+    """Tell whether a store is the one that is connected."""
     return _held is not None and _held.target.uri == uri
 
 
@@ -431,23 +420,7 @@ def experiment_name(experiment_id: str) -> str:
 
 
 def choose(uri: str | None, experiment: str | None, folder: str | None, config: str | None = None) -> discover.Choice:
-    """Decide where to track, by the rules of :func:`connect`, without going there.
-
-    Parameters
-    ----------
-    uri, experiment, folder, config : str or None
-        As for :func:`connect`.
-
-    Returns
-    -------
-    Choice
-        The store, why, and the experiment.
-
-    Raises
-    ------
-    ConnectionFailedError
-        If what applies cannot be read as a tracking URI.
-    """
+    """Decide where to track, by the rules of :func:`connect`, without going there."""
     chosen = None if _held is None else _held.footprint.chosen_since(footprint.take())
     here = {_held.target.uri: chosen} if _held is not None and chosen else {}
     return discover.choose(uri, experiment, unconnected(), Path(folder) if folder else Path.cwd(), here, config)
@@ -456,10 +429,7 @@ def choose(uri: str | None, experiment: str | None, folder: str | None, config: 
 def unconnected() -> State:
     """Read the process's state as if we had never connected.
 
-    Returns
-    -------
-    dict of str to str or None
-        As :mod:`.footprint` describes it: what the user and the environment say, without our own doing.
+    As :mod:`.footprint` describes it: what the user and the environment say, without our own doing.
     """
     here = footprint.take()
     return here if _held is None else _held.footprint.without(here)
@@ -547,18 +517,7 @@ def _record(choice: discover.Choice, found: Experiment, notes: tuple[str, ...], 
 
 
 def user_of(target: Target) -> str:
-    """Tell as whom runs are recorded.
-
-    Parameters
-    ----------
-    target : Target
-        The store.
-
-    Returns
-    -------
-    str
-        The name in the URI, in MLflow's credentials, or of the account.
-    """
+    """Tell as whom runs are recorded."""
     from mlflow.tracking.context.default_context import DefaultRunContext
     from mlflow.utils.mlflow_tags import MLFLOW_USER
 

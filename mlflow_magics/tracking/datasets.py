@@ -120,18 +120,7 @@ def log(run: Run, described: Described, context: str, tags: Mapping[str, str]) -
 
 
 def rows_of(count: int) -> Any:
-    """Choose the rows that are read in full.
-
-    Parameters
-    ----------
-    count : int
-        How many there are.
-
-    Returns
-    -------
-    numpy.ndarray of int
-        All where they are few; else :data:`SAMPLE`, the first and the last among them.
-    """
+    """Choose the rows that are read in full."""
     import numpy
 
     if count <= SAMPLE:

@@ -171,25 +171,7 @@ class Delivery:
         self._most = validation.MAX_METRICS_PER_BATCH
 
     def round(self, *, settled: bool = False, full_batches_only: bool = False) -> bool:
-        """Send one window of what is waiting.
-
-        Parameters
-        ----------
-        settled : bool
-            Whether nobody writes to the journal any more.
-        full_batches_only : bool
-            Whether to leave what would not fill a request for later.
-
-        Returns
-        -------
-        bool
-            Whether there was anything.
-
-        Raises
-        ------
-        UnavailableError
-            The store does not take writes now. What it has taken so far is taken.
-        """
+        """Send one window of what is waiting. Return whether there was anything."""
         rows = [] if full_batches_only else self.journal.rows()
         if time.monotonic() < self._files_again:
             rows = replay.before_files(rows)
@@ -264,13 +246,7 @@ class Delivery:
             self.points.drop(end)
 
     def ask(self) -> None:
-        """Ask the store for next to nothing, to see whether it answers.
-
-        Raises
-        ------
-        UnavailableError
-            It does not.
-        """
+        """Ask the store for next to nothing, to see whether it answers."""
         try:
             with self._asking():
                 self.store.search_experiments(max_results=1)
@@ -278,13 +254,7 @@ class Delivery:
             return  # an answer too
 
     def expect_file(self) -> None:
-        """See that the file of the store is the one that was opened.
-
-        Raises
-        ------
-        UnavailableError
-            It was deleted or replaced: what is sent now would be lost with it.
-        """
+        """See that the file of the store is the one that was opened."""
         if gone := self.file.gone():
             raise UnavailableError(gone, passing=True)
 
@@ -294,13 +264,7 @@ class Delivery:
         self.files_trouble = ""
 
     def remote(self, run_id: str) -> str:
-        """Return a run's id in the store; create the run there if need be.
-
-        Raises
-        ------
-        Exception
-            Whatever the store raises.
-        """
+        """Return a run's id in the store; create the run there if need be."""
         if run_id in self.remotes:
             return self.remotes[run_id]
         entry = next((run for run in self.journal.runs() if run.id == run_id), None)
@@ -670,13 +634,7 @@ class Delivery:
         return str(run.info.run_id)
 
     def close_twins(self, of: str = "") -> None:
-        """Close what an earlier try has created beside a run: nobody heard of it, and it arrived after the second try.
-
-        Parameters
-        ----------
-        of : str, optional
-            The run; all that were tried twice if it is not given.
-        """
+        """Close what an earlier try has created beside a run: nobody heard of it; it arrived after the second try."""
         doubtful = [run for run in self.journal.runs() if run.creation.get("doubtful") and "model" not in run.creation]
         for run in doubtful:
             if (of and run.id != of) or not (remote := self.remotes.get(run.id, run.remote)):

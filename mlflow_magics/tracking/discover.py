@@ -67,32 +67,7 @@ def choose(
     chosen: Mapping[str, str] | None = None,
     config: str | None = None,
 ) -> Choice:
-    """Decide where to track.
-
-    Parameters
-    ----------
-    uri, experiment : str or None
-        What the user gave.
-    state : mapping of str to str or None
-        The process without our own doing, as :mod:`.footprint` describes it.
-    folder : Path
-        The notebook's folder.
-    chosen : mapping of str to str, optional
-        Tracking URI to the id of the experiment that the user set there while we were connected to it.
-    config : str, optional
-        The config.json of an Azure ML workspace, or a folder to look in.
-
-    Returns
-    -------
-    Choice
-        The first that applies: given, assigned by mistake, set in MLflow, set in the environment, the workspace of a
-        config.json in the folder or above it, local.
-
-    Raises
-    ------
-    ConnectionFailedError
-        If what applies cannot be read as a tracking URI.
-    """
+    """Decide where to track."""
     assigned = assignments()
     notes = tuple(_repair_note(name) for name in assigned)
     text, origin = _address(uri, assigned, state)

@@ -63,29 +63,7 @@ def opened(target: Target, wanted: Wanted) -> Any:
 
 
 def find_or_create(target: Target, wanted: Wanted, asked: Any = None) -> Experiment:
-    """Find the experiment; make it if its name is new.
-
-    Parameters
-    ----------
-    target : Target
-        The store, known to be reachable.
-    wanted : Wanted
-        The experiment, by name or id.
-    asked : mlflow.store.tracking.AbstractStore, optional
-        What to ask; what MLflow has for the store if not given.
-
-    Returns
-    -------
-    Experiment
-        The experiment: one request where it exists, two where it is made.
-
-    Raises
-    ------
-    ConnectionFailedError
-        If it is deleted, its id is unknown, or the store fails.
-    MlflowMagicsError
-        If its name is longer than the store takes.
-    """
+    """Find the experiment; make it if its name is new."""
     if target.kind == "databricks" and wanted.origin == "MLflow's default":
         mend = "name one by its workspace path: -e /Users/you@example.com/name"
         raise ConnectionFailedError(target.where, "Databricks has no default experiment", mend)
@@ -103,15 +81,7 @@ def find_or_create(target: Target, wanted: Wanted, asked: Any = None) -> Experim
 def unasked(wanted: Wanted) -> Experiment:
     """Return the experiment as far as it is known without asking the store.
 
-    Parameters
-    ----------
-    wanted : Wanted
-        The experiment, by name or id.
-
-    Returns
-    -------
-    Experiment
-        With an empty id where only its name is known.
+    With an empty id where only its name is known.
     """
     if wanted.experiment_id is not None and wanted.name is None:
         return Experiment(wanted.experiment_id, f"experiment {wanted.experiment_id}")
@@ -152,22 +122,7 @@ def _active(found: Any, target: Target) -> Experiment:
 
 
 def explained(error: Exception, target: Target, wanted: Wanted) -> ConnectionFailedError:
-    """Turn a store's failure into one line with its mend.
-
-    Parameters
-    ----------
-    error : Exception
-        What MLflow, SQLAlchemy or a plugin raised.
-    target : Target
-        The store.
-    wanted : Wanted
-        The experiment that was asked for.
-
-    Returns
-    -------
-    ConnectionFailedError
-        To be raised.
-    """
+    """Turn a store's failure into one line with its mend."""
     text = str(error)
     asked = repr(wanted.name) if wanted.name is not None else f"with id {wanted.experiment_id}"
     if "out-of-date database schema" in text or "locate revision" in text:

@@ -11,19 +11,6 @@ def equal(key: str, value: str) -> str:
 
     MLflow's filters know no escapes (2.22 to 3.17, tried with each kind of text): a text may hold all but the quotes
     that it stands in. One with both kinds of quotes is looked for with ``LIKE``, whose ``_`` is any character.
-
-    Parameters
-    ----------
-    key : str
-        ``tags.`mlflow.runName```, as MLflow wants it.
-    value : str
-        Any text.
-
-    Returns
-    -------
-    str
-        It finds all that have the value, but perhaps others too: a database may take ``A`` for ``a``. Compare what
-        was found.
     """
     for quote in _QUOTES:
         if quote not in value:

@@ -38,23 +38,6 @@ def flavor_of(model: object, name: str) -> str:
 
     The first class in its inheritance whose package has a flavor decides: an ``XGBClassifier``, which is also
     a scikit-learn estimator, is xgboost; a class written in a notebook is what it derives from.
-
-    Parameters
-    ----------
-    model : object
-        The model. A function of one argument is a model too.
-    name : str
-        What the user calls it, for the message.
-
-    Returns
-    -------
-    str
-        MLflow's name of the flavor, ``"sklearn"``; ``mlflow.<flavor>`` is its module.
-
-    Raises
-    ------
-    NotLoggableError
-        It is of no flavor that this MLflow knows.
     """
     if isinstance(model, type):
         raise NotLoggableError(name, f"the class {model.__name__}, not a model; log an instance of it")
@@ -74,13 +57,7 @@ def flavor_of(model: object, name: str) -> str:
 
 @functools.cache
 def model_roots() -> Mapping[str, str]:
-    """Tell which top-level modules hold models of which flavor.
-
-    Returns
-    -------
-    mapping of str to str
-        ``{"sklearn": "sklearn", "torch": "pytorch", ...}``: every flavor that this MLflow can log.
-    """
+    """Tell which top-level modules hold models of which flavor."""
     roots = {}
     for flavor, facts in _ML_PACKAGE_VERSIONS.items():
         if "models" in facts and has_module(flavor):
@@ -90,18 +67,7 @@ def model_roots() -> Mapping[str, str]:
 
 @functools.cache
 def has_module(flavor: str) -> bool:
-    """Whether ``mlflow.<flavor>`` exists, without importing it.
-
-    Parameters
-    ----------
-    flavor : str
-        A flavor's name, ``"pyspark.ml"``.
-
-    Returns
-    -------
-    bool
-        True if this MLflow has the module.
-    """
+    """Whether ``mlflow.<flavor>`` exists, without importing it."""
     return any(Path(folder, *flavor.split("."), "__init__.py").is_file() for folder in mlflow.__path__)
 
 

@@ -51,15 +51,7 @@ class Footprint:
     def without(self, now: Mapping[str, str | None]) -> State:
         """Work out the state as if the connection had never been made.
 
-        Parameters
-        ----------
-        now : mapping of str to str or None
-            The present state.
-
-        Returns
-        -------
-        dict of str to str or None
-            What was before, except where somebody changed a place since: that change stays.
+        What was before, except where somebody changed a place since: that change stays.
         """
         state = {name: self.before[name] if now[name] == self.ours[name] else now[name] for name in now}
         if self.chosen_since(now) is not None:
@@ -70,15 +62,7 @@ class Footprint:
     def chosen_since(self, now: Mapping[str, str | None]) -> str | None:
         """Tell which experiment the user has set in our store, by ``mlflow.set_experiment``.
 
-        Parameters
-        ----------
-        now : mapping of str to str or None
-            The present state.
-
-        Returns
-        -------
-        str or None
-            Its id; None if the active experiment is still ours, or the user has left our store.
+        Its id; None if the active experiment is still ours, or the user has left our store.
         """
         if now[TRACKING_URI] != self.ours[TRACKING_URI] or now[EXPERIMENT] == self.ours[EXPERIMENT]:
             return None
@@ -86,13 +70,7 @@ class Footprint:
 
 
 def take() -> State:
-    """Read the present state.
-
-    Returns
-    -------
-    dict of str to str or None
-        Every place a connection may touch.
-    """
+    """Read the present state. Every place a connection may touch."""
     return {
         TRACKING_URI: tracking_utils._tracking_uri,
         REGISTRY_URI: registry_utils._registry_uri,

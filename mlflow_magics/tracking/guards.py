@@ -123,13 +123,7 @@ def reason(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def as_tracking_error() -> Iterator[None]:
-    """Turn whatever a store, an artifact repository or a plugin raises into one error with one line.
-
-    Raises
-    ------
-    TrackingError
-        Something failed that is not an error of ours already.
-    """
+    """Turn whatever a store, an artifact repository or a plugin raises into one error with one line."""
     try:
         with silence():
             yield

@@ -90,23 +90,7 @@ def integrations() -> tuple[Integration, ...]:
 
 
 def known_flavor(typed: str) -> str:
-    """Find the integration that somebody means.
-
-    Parameters
-    ----------
-    typed : str
-        MLflow's name of it, or the package's: ``"scikit-learn"``.
-
-    Returns
-    -------
-    str
-        MLflow's name: ``"sklearn"``.
-
-    Raises
-    ------
-    UnknownNameError
-        This MLflow has no such integration.
-    """
+    """Find the integration that somebody means."""
     by_name = packages()
     by_package = {package: name for name, package in by_name.items()}
     names = by_package | _ALIASES | {name: name for name in by_name}
@@ -133,18 +117,7 @@ def packages() -> dict[str, str]:
 
 
 def installed_version(name: str) -> str:
-    """Tell which version of an integration's library is installed.
-
-    Parameters
-    ----------
-    name : str
-        MLflow's name of the integration.
-
-    Returns
-    -------
-    str
-        Empty where it is not installed.
-    """
+    """Tell which version of an integration's library is installed. Empty where it is not installed."""
     with suppress(PackageNotFoundError):
         return version(packages()[name])
     # The same module may come from a package of another name: tensorflow-cpu.
@@ -158,33 +131,14 @@ def installed_version(name: str) -> str:
 def tested_versions(name: str) -> str:
     """Tell which versions of an integration's library MLflow was tested with.
 
-    Parameters
-    ----------
-    name : str
-        MLflow's name of the integration.
-
-    Returns
-    -------
-    str
-        ``"1.4 - 1.9"``; empty where MLflow does not say.
+    ``"1.4 - 1.9"``; empty where MLflow does not say.
     """
     facts = _ML_PACKAGE_VERSIONS.get("spark" if name == "pyspark.ml" else name, {}).get("autologging")
     return f"{facts['minimum']} - {facts['maximum']}" if facts else ""
 
 
 def is_on(name: str) -> bool:
-    """Whether an integration logs, or will when its library is imported.
-
-    Parameters
-    ----------
-    name : str
-        MLflow's name of the integration.
-
-    Returns
-    -------
-    bool
-        True for both.
-    """
+    """Whether an integration logs, or will when its library is imported. True for both."""
     off = autologging_is_disabled(name)  # mlflow is untyped
     return not off or _is_pending(name)
 
@@ -192,15 +146,7 @@ def is_on(name: str) -> bool:
 def is_set_by_name(name: str) -> bool:
     """Whether an integration was turned on or off by its own name, which ``mlflow.autolog()`` then respects.
 
-    Parameters
-    ----------
-    name : str
-        MLflow's name of the integration.
-
-    Returns
-    -------
-    bool
-        False if it never was, or was by a call for everything.
+    False if it never was, or was by a call for everything.
     """
     config = AUTOLOGGING_INTEGRATIONS.get(name, {})
     return bool(config) and not config.get(AUTOLOGGING_CONF_KEY_IS_GLOBALLY_CONFIGURED)
@@ -209,32 +155,13 @@ def is_set_by_name(name: str) -> bool:
 def is_asked(name: str) -> bool:
     """Whether an integration was asked to log, be it on or kept off by the version of its library.
 
-    Parameters
-    ----------
-    name : str
-        MLflow's name of the integration.
-
-    Returns
-    -------
-    bool
-        True if the last call for it did not disable it.
+    True if the last call for it did not disable it.
     """
     return not AUTOLOGGING_INTEGRATIONS.get(name, {}).get("disable", True)
 
 
 def triggers(name: str) -> tuple[str, ...]:
-    """Name the modules whose import makes ``mlflow.autolog()`` turn an integration on.
-
-    Parameters
-    ----------
-    name : str
-        MLflow's name of the integration.
-
-    Returns
-    -------
-    tuple of str
-        At least one.
-    """
+    """Name the modules whose import makes ``mlflow.autolog()`` turn an integration on."""
     return _TRIGGERS.get(name) or (FLAVOR_TO_MODULE_NAME.get(name, name),)
 
 

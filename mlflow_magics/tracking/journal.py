@@ -267,18 +267,7 @@ class Journal:
         return {r[0]: Key(r[1], r[2], json.loads(text)) for r, text in whole if text is not None}
 
     def add(self, run: str, op: str, data: Mapping[str, Any]) -> int:
-        """Keep a write.
-
-        Parameters
-        ----------
-        run, op, data
-            As in :class:`Row`.
-
-        Returns
-        -------
-        int
-            Its number.
-        """
+        """Keep a write."""
         at = int(time.time() * 1000)
         if "staged" in data:
             # Without its folder: that may be moved.
@@ -338,15 +327,7 @@ class Journal:
         self.done([number], None, {})
 
     def any_until(self, last: int, *, files: bool) -> bool:
-        """Tell whether a write up to a number is not done yet.
-
-        Parameters
-        ----------
-        last : int
-            The number.
-        files : bool
-            Whether files count.
-        """
+        """Tell whether a write up to a number is not done yet."""
         query = "SELECT 1 FROM rows WHERE id <= ? AND (? OR op != 'artifact') LIMIT 1"
         with self._mutex:
             return self._db.execute(query, (last, files)).fetchone() is not None
@@ -369,17 +350,7 @@ class Journal:
             return dict(self._db.execute("SELECT run, count(*) FROM rows GROUP BY run").fetchall())
 
     def done(self, rows: Sequence[int], position: int | None, written: Mapping[str, int]) -> None:
-        """Forget what the store has acknowledged.
-
-        Parameters
-        ----------
-        rows : sequence of int
-            Numbers of the writes.
-        position : int or None
-            The points up to here.
-        written : mapping of str to int
-            By run, when the newest of it was written, in milliseconds since 1970.
-        """
+        """Forget what the store has acknowledged."""
         with self._mutex:
             try:
                 self._done(rows, position, written)
@@ -419,15 +390,7 @@ class Journal:
             return self._db.execute("SELECT what, reason FROM rejected WHERE run = ? ORDER BY rowid", (run,)).fetchall()
 
     def set_aside(self, run: str, kind: str, values: Mapping[str, str]) -> None:
-        """Keep values that a run has no room for; see :mod:`.overflow`.
-
-        Parameters
-        ----------
-        run, kind : str
-            Whose, and what they are.
-        values : mapping of str to str
-            By name. A param that is there already stays as it is, a tag does not.
-        """
+        """Keep values that a run has no room for; see :mod:`.overflow`."""
         for name, value in values.items():
             if kind == "tags":
                 self._write("INSERT OR REPLACE INTO aside VALUES (?, ?, ?, ?)", (run, kind, name, value))
@@ -446,17 +409,7 @@ class Journal:
             return [row[0] for row in self._db.execute("SELECT DISTINCT run FROM aside").fetchall()]
 
     def stage_aside(self, run: str, kind: str, values: Mapping[str, str], data: Mapping[str, Any]) -> None:
-        """Put an artifact's write in the place of what was set aside.
-
-        Parameters
-        ----------
-        run, kind : str
-            Whose, and what.
-        values : mapping of str to str
-            What the artifact holds.
-        data : mapping
-            Of the write.
-        """
+        """Put an artifact's write in the place of what was set aside."""
         self.add(run, "artifact", data)
         # Should we die here, there are two files of the same content.
         self.drop_aside(run, kind, values)
@@ -539,13 +492,7 @@ class Journal:
             yield
 
     def close(self, *, remove: bool) -> None:
-        """Let go of the journal.
-
-        Parameters
-        ----------
-        remove : bool
-            Whether nothing in it is needed any more.
-        """
+        """Let go of the journal."""
         with self._mutex:
             self._closed = True
             self._db.close()
@@ -614,15 +561,7 @@ def root() -> Path:
 def create(uri: str) -> Journal:
     """Make a journal for a store.
 
-    Parameters
-    ----------
-    uri : str
-        The tracking URI, without credentials.
-
-    Returns
-    -------
-    Journal
-        Empty, and locked; in memory, with its `trouble`, where the home is read-only or the disk full.
+    Empty, and locked; in memory, with its `trouble`, where the home is read-only or the disk full.
     """
     folder = root() / f"{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     lock = None
@@ -655,23 +594,7 @@ def left_behind() -> list[Path]:
 
 
 def take_over(folder: Path) -> Journal | None:
-    """Open a journal that was left behind.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        One of :func:`left_behind`.
-
-    Returns
-    -------
-    Journal or None
-        Locked; None if somebody else was faster, or a living kernel owns it.
-
-    Raises
-    ------
-    JournalError
-        It is of a newer format, or broken.
-    """
+    """Open a journal that was left behind. Locked; None if somebody else was faster, or a living kernel owns it."""
     if not setaside.is_ours(folder, folder=True):
         return None  # somebody has sent it; locking would make it again
     was_old = _is_old(folder)

@@ -76,22 +76,7 @@ class KeptBack:
         self.log: PointLog | None = None
 
     def sink(self, number: int, run_id: str, *, until_end: bool) -> Append:
-        """Return the function that takes the points of a series: here, until the run's are released.
-
-        Parameters
-        ----------
-        number : int
-            Of its key.
-        run_id : str
-            Its run.
-        until_end : bool
-            Whether the cell's code looks as if it logged metrics itself.
-
-        Returns
-        -------
-        callable
-            Takes step, seconds since 1970, and value; durable before it returns, and raises nothing.
-        """
+        """Return the function that takes the points of a series: here, until the run's are released."""
         with self._lock:
             run = self._runs.setdefault(run_id, _Run())
             run.until_end |= until_end

@@ -24,18 +24,7 @@ STEP_SECONDS = 10.0
 
 
 def absent(environment: Mapping[str, str | None]) -> dict[str, str]:
-    """Pick the limits that the user has not set.
-
-    Parameters
-    ----------
-    environment : mapping of str to str or None
-        The environment as the user left it.
-
-    Returns
-    -------
-    dict of str to str
-        The variables to set.
-    """
+    """Pick the limits that the user has not set."""
     return {name: value for name, value in LIMITS.items() if environment.get(name) is None}
 
 

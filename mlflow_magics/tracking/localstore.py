@@ -25,13 +25,7 @@ _ours: Callable[..., Any] | None = None
 
 
 def roots() -> dict[str, str]:
-    """Tell which stores have their artifacts placed.
-
-    Returns
-    -------
-    dict of str to str
-        Tracking URI to artifact folder.
-    """
+    """Tell which stores have their artifacts placed."""
     return dict(_roots)
 
 

@@ -183,20 +183,7 @@ class Pages(NamedTuple):
 
 
 def pages(outbox: Outbox, uri: str, experiment_id: str, filter: str, order: str, top: int) -> Pages:
-    """Ask for as many pages as hold `top` runs.
-
-    Parameters
-    ----------
-    outbox, uri, experiment_id, filter, order
-        As for :func:`.browse.runs`.
-    top : int
-        How many runs at the most.
-
-    Returns
-    -------
-    Pages
-        The runs.
-    """
+    """Ask for as many pages as hold `top` runs."""
     runs: list[RunView] = []
     token = ""
     while True:

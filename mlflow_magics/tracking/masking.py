@@ -49,18 +49,7 @@ def mask(uri: str) -> str:
 
 
 def mask_text(text: str) -> str:
-    """Replace the credentials in free text, such as an error message that quotes a URI.
-
-    Parameters
-    ----------
-    text : str
-        Any text.
-
-    Returns
-    -------
-    str
-        The text with ``***`` in the place of each credential, those in MLflow's own variables included.
-    """
+    """Replace the credentials in free text, such as an error message that quotes a URI."""
     text = _USERINFO_WITH_SLASH.sub("://***@", text)
     text = _USERINFO.sub("://***@", text)
     text = _SECRET_PARAMETER.sub(_masked, text)

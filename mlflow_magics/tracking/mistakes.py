@@ -16,15 +16,7 @@ _LONG = 1 << 63
 
 
 def check_values(params: Sequence[Param], tags: Sequence[RunTag]) -> None:
-    """Check the names and texts of params and tags.
-
-    Raises
-    ------
-    mlflow.exceptions.MlflowException
-        One of them is none: MLflow's own words.
-    TypeError
-        A name is no text.
-    """
+    """Check the names and texts of params and tags."""
     for param in params:
         validation._validate_param_name(param.key)
         validation._validate_param(param.key, _cut(param.value, validation.MAX_PARAM_VAL_LENGTH))
@@ -39,13 +31,7 @@ def _cut(text: Any, most: int) -> Any:
 
 
 def check_texts(*texts: object) -> None:
-    """Check that texts, numbers or None can be written as text: half of a surrogate pair is no character.
-
-    Raises
-    ------
-    mlflow.exceptions.MlflowException
-        One of them cannot.
-    """
+    """Check that texts, numbers or None can be written as text: half of a surrogate pair is no character."""
     for text in texts:
         if not isinstance(text, (str, int, float, type(None))):
             raise mistake(f"{ascii(text)[:100]} is no text")

@@ -138,22 +138,7 @@ def remove_alias() -> None:
 
 
 def _log_model_alias(model: object, name: str | None = None, artifact_path: str | None = None, **kwargs: Any) -> Any:
-    """Log a model of any flavor into the active run, or a new one, as MLflow's own ``log_`` functions do.
-
-    Parameters
-    ----------
-    model : object
-        The fitted model, a ``PythonModel``, or a function of one argument.
-    name, artifact_path : str, optional
-        The model's name; either word will do.
-    **kwargs
-        Handed to the flavor's own ``log_model``: ``signature``, ``input_example``, and so on.
-
-    Returns
-    -------
-    mlflow.models.model.ModelInfo
-        As from the flavor's own ``log_model``.
-    """
+    """Log a model of any flavor into the active run, or a new one, as MLflow's own ``log_`` functions do."""
     asked = name or artifact_path or "model"
     flavor = flavor_of(model, asked)
     _get_or_start_run()  # mlflow is untyped

@@ -20,19 +20,7 @@ _MAX_RUN_NAME = 250
 
 
 def mend_key(name: str) -> str:
-    """Return the nearest name that MLflow accepts for a param, metric or tag.
-
-    Parameters
-    ----------
-    name : str
-        Any text.
-
-    Returns
-    -------
-    str
-        `name` itself where MLflow accepts it. Else: refused characters are ``_``, what would leave the run's folder
-        (``..``, a leading ``/``) is gone, and no more than 250 characters are left.
-    """
+    """Return the nearest name that MLflow accepts for a param, metric or tag."""
     mended = _REFUSED.sub("_", name)[:_MAX_KEY]
     parts = [part for part in mended.split("/") if part not in ("", ".", "..")]
     # MLflow takes every name that begins with two dots for one that leaves the folder.
@@ -56,20 +44,7 @@ def mend_run_name(name: str) -> str:
 
 
 def mend_params(params: Iterable[Param], notes: list[str]) -> dict[str, str]:
-    """Return what to send for `params`: names and values that MLflow accepts.
-
-    Parameters
-    ----------
-    params : iterable of Param
-        As captured.
-    notes : list of str
-        Gets a line for each mend.
-
-    Returns
-    -------
-    dict of str to str
-        By mended name; two names that mend to the same one are told apart with ``_2``, ``_3``…
-    """
+    """Return what to send for `params`: names and values that MLflow accepts."""
     sent: dict[str, str] = {}
     for param in params:
         key = _free_key(param.name, sent, "param", notes)
@@ -80,20 +55,7 @@ def mend_params(params: Iterable[Param], notes: list[str]) -> dict[str, str]:
 
 
 def mend_metrics(metrics: Iterable[Metric], notes: list[str]) -> dict[str, float]:
-    """Return what to send for `metrics`, as :func:`mend_params` does for params.
-
-    Parameters
-    ----------
-    metrics : iterable of Metric
-        As captured.
-    notes : list of str
-        Gets a line for each mend, and for each infinite value.
-
-    Returns
-    -------
-    dict of str to float
-        By mended name.
-    """
+    """Return what to send for `metrics`, as :func:`mend_params` does for params."""
     sent: dict[str, float] = {}
     for metric in metrics:
         key = _free_key(metric.name, sent, "metric", notes)
@@ -104,20 +66,7 @@ def mend_metrics(metrics: Iterable[Metric], notes: list[str]) -> dict[str, float
 
 
 def mend_tags(tags: Mapping[str, str], notes: list[str]) -> dict[str, str]:
-    """Return what to send for `tags`.
-
-    Parameters
-    ----------
-    tags : mapping of str to str
-        As given.
-    notes : list of str
-        Gets a line for each mend.
-
-    Returns
-    -------
-    dict of str to str
-        By mended name, values at most as long as MLflow takes them.
-    """
+    """Return what to send for `tags`."""
     sent: dict[str, str] = {}
     for name, value in tags.items():
         key = _free_key(name, sent, "tag", notes)

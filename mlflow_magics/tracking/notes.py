@@ -32,17 +32,7 @@ def seal(text: str, *context: object) -> str:
 
 
 def unseal(sealed: str, *context: object, bare: bool = False) -> str | None:
-    """Return a text without its checksum; None if that is wrong.
-
-    Parameters
-    ----------
-    sealed : str
-        From :func:`seal`.
-    *context : object
-        As it was given there.
-    bare : bool
-        Whether texts of the first format, which had no checksums, are taken as they are.
-    """
+    """Return a text without its checksum; None if that is wrong."""
     if not isinstance(sealed, str):
         return None  # a damaged database may hold anything
     if bare and sealed[_DIGITS : _DIGITS + 1] not in ("{", "["):

@@ -57,23 +57,7 @@ class OlderModels:
         return getattr(self._wrapped, name)
 
     def keeps_models(self, experiment_id: str) -> bool:
-        """Tell whether the store keeps models beside its runs; asked once.
-
-        Parameters
-        ----------
-        experiment_id : str
-            Any experiment that it knows.
-
-        Returns
-        -------
-        bool
-            Whether.
-
-        Raises
-        ------
-        MlflowException
-            The store cannot be asked now.
-        """
+        """Tell whether the store keeps models beside its runs; asked once."""
         if self._missing is None:
             self.search_logged_models([experiment_id], max_results=1)
         return not self._missing
@@ -233,37 +217,13 @@ _OWN_RUN = "mlflow_magics.run_of_a_model"
 
 
 def over(store: Any, tracking_uri: str) -> Any:
-    """Put the older form of models before a store that may lack them.
-
-    Parameters
-    ----------
-    store : mlflow.store.tracking.AbstractStore
-        MLflow's own, or a plugin's.
-    tracking_uri : str
-        Its URI.
-
-    Returns
-    -------
-    mlflow.store.tracking.AbstractStore
-        The same under MLflow 2, which knows no logged models, and for a local store, which has them.
-    """
+    """Put the older form of models before a store that may lack them."""
     local = tracking_uri.startswith(("sqlite", "postgresql", "mysql", "mssql", "file"))
     return store if local or not hasattr(store, "create_logged_model") else OlderModels(store, tracking_uri)
 
 
 def run_and_name(model_uri: str) -> tuple[str, str] | None:
-    """Read where a model in the older form is.
-
-    Parameters
-    ----------
-    model_uri : str
-        ``models:/`` and the id of a logged model.
-
-    Returns
-    -------
-    tuple of (str, str) or None
-        Its run and its name; None for every other URI.
-    """
+    """Read where a model in the older form is. Its run and its name; None for every other URI."""
     found = _ID.match(model_uri.removeprefix("models:/")) if model_uri.startswith("models:/m-") else None
     return (found["run"], found["name"]) if found is not None and "/" not in found["name"] else None
 

@@ -121,23 +121,7 @@ class Outbox:
     # -- runs -------------------------------------------------------------------------------------------------
 
     def create_run(self, experiment_id: str, user: str, started: int, tags: Sequence[RunTag], name: str | None) -> Run:
-        """Create a run: in the store if it answers in time, else here, to be created later.
-
-        Parameters
-        ----------
-        experiment_id, user, started, tags, name
-            As MLflow's stores take them; `started` in milliseconds since 1970.
-
-        Returns
-        -------
-        mlflow.entities.Run
-            With an id that begins with ``offline-`` if the store does not know it yet.
-
-        Raises
-        ------
-        mlflow.exceptions.MlflowException
-            The store refuses it.
-        """
+        """Create a run: in the store if it answers in time, else here, to be created later."""
         mistakes.check_texts(experiment_id, user, name, *(text for tag in tags for text in (tag.key, tag.value)))
         mistakes.check_time(started)
         name = str(name) if name is not None else None
@@ -248,15 +232,7 @@ class Outbox:
         return any(not self.kept_back.waits(number) for number in numbers)
 
     def move_series(self, run_id: str, to: str) -> None:
-        """Have all points of a run's series that are kept back be another run's; they are sent at the next end.
-
-        Parameters
-        ----------
-        run_id : str
-            The run that they were written for, or a reserved id.
-        to : str
-            The run that they are of.
-        """
+        """Have all points of a run's series that are kept back be another run's; they are sent at the next end."""
         with self._lock:
             mine = [index for index in self._series if index[0] == run_id]
             moved = {number: self._new_key(Key(to, index[1], {})) for index in mine for number in self._series[index]}
@@ -421,20 +397,7 @@ class Outbox:
         return step, when, value
 
     def appender(self, run_id: str, name: str, rest: Mapping[str, str] | None = None) -> Append:
-        """Return the function that takes in the points of one metric.
-
-        Parameters
-        ----------
-        run_id, name : str
-            The run and its metric.
-        rest : mapping, optional
-            The model and the dataset that it is of.
-
-        Returns
-        -------
-        callable
-            Takes step, seconds since 1970, and value; durable before it returns, and raises nothing.
-        """
+        """Return the function that takes in the points of one metric."""
         rest = rest or {}
         index = (run_id, name, *rest.items())
         with self._lock:
@@ -443,20 +406,7 @@ class Outbox:
             return self._appends[index]
 
     def sink(self, run_id: str, name: str, *, keep_back: bool = False, until_end: bool = False) -> SeriesSink:
-        """Return where the points of a series go.
-
-        Parameters
-        ----------
-        run_id, name : str
-            The run and its metric.
-        keep_back, until_end : bool, optional
-            Whether its points wait for a while, and whether until the run ends; see :mod:`.keptback`.
-
-        Returns
-        -------
-        SeriesSink
-            What :mod:`..capture.series` asks for.
-        """
+        """Return where the points of a series go."""
         number = self._new_key(Key(run_id, name, {}))
         self._series[run_id, name].append(number)
         append = self.points.appender(number)
@@ -532,26 +482,7 @@ class Outbox:
     def stage(self, run_id: str, uri: str, source: Path, path: str | None) -> bool:
         """Take in a file or a folder: a copy, which nobody will change.
 
-        Parameters
-        ----------
-        run_id : str
-            The run, where it is known; else empty.
-        uri : str
-            The artifact URI; empty for a run that is not created yet.
-        source : pathlib.Path
-            What to copy.
-        path : str or None
-            The folder in the run.
-
-        Returns
-        -------
-        bool
-            False if it should go to the store at once: too large, or no room for it here.
-
-        Raises
-        ------
-        OSError, mlflow.exceptions.MlflowException
-            Something of it cannot be read, or is no file.
+        False if it should go to the store at once: too large, or no room for it here.
         """
         room = min(STRAIGHT_BYTES, journal.LIMIT_BYTES - self.journal.held())
         if self.journal.trouble or room <= 0:
@@ -580,17 +511,7 @@ class Outbox:
         return next((model_id for model_id, model in known if model.artifact_location == uri), "")
 
     def add_model(self, model: Any, creation: Mapping[str, Any], remote: str) -> None:
-        """Take in a logged model (MLflow 3) that was made here, or that something is written to.
-
-        Parameters
-        ----------
-        model : mlflow.entities.LoggedModel
-            As it is.
-        creation : mapping
-            To create it with later; see :func:`.replay.create_model`.
-        remote : str
-            As the store knows it; empty until it is created there.
-        """
+        """Take in a logged model (MLflow 3) that was made here, or that something is written to."""
         self.models[model.model_id] = model
         entry = RunEntry(
             model.model_id, remote, model.experiment_id, {"model": True, **creation}, False, model.creation_timestamp
@@ -619,18 +540,7 @@ class Outbox:
         self._experiments[name] = experiment_id
 
     def local_experiment(self, name: str) -> str:
-        """Return the id of an experiment that the store cannot be asked for; made there later if it is new.
-
-        Parameters
-        ----------
-        name : str
-            Its name.
-
-        Returns
-        -------
-        str
-            The store's id if it was ever known here, else one that begins with ``offline-``.
-        """
+        """Return the id of an experiment that the store cannot be asked for; made there later if it is new."""
         if name not in self._experiments:
             local = LOCAL + uuid.uuid4().hex
             self.journal.add("", "experiment", {"local": local, "name": name})
@@ -646,15 +556,7 @@ class Outbox:
     def flush(self, seconds: float = CLOSE_SECONDS) -> bool:
         """Send what is waiting now, and wait for it, but not for a store that does not answer.
 
-        Parameters
-        ----------
-        seconds : float
-            How long to wait at most.
-
-        Returns
-        -------
-        bool
-            Whether all of it was sent.
+        Return whether all of it was sent.
         """
         return self.sender.flush(self._all_sent(), seconds)
 
@@ -922,13 +824,7 @@ def _bare(number: Any) -> Any:
 
 
 def _fields(metric: Metric) -> tuple[int, float, float] | None:
-    """Return a point as a record keeps it; None where a record cannot.
-
-    Raises
-    ------
-    mlflow.exceptions.MlflowException
-        No store can: MLflow's own words where it has some.
-    """
+    """Return a point as a record keeps it; None where a record cannot."""
     step, timestamp, value = metric.step, metric.timestamp, metric.value
     if not (type(step) is int and type(timestamp) is int and type(value) is float and 0 <= timestamp < _EXACT):
         validation._validate_metric(metric.key, value, timestamp, step)

@@ -41,22 +41,7 @@ class Overflow:
         self._learnt: dict[tuple[str, str], int] = {}
 
     def fit(self, run: str, kind: Kind, values: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-        """Set aside what a run has no room for.
-
-        Parameters
-        ----------
-        run : str
-            The run, by the id that the kernel knows.
-        kind : {"params", "tags"}
-            What they are.
-        values : mapping of str to str
-            About to be sent.
-
-        Returns
-        -------
-        tuple of (dict of str to str, list of str)
-            What is left to send; and the params that were set aside before with another value, which stays.
-        """
+        """Set aside what a run has no room for."""
         most = self._learnt.get((run, kind), self._most[kind])
         if most is None or not values:
             return dict(values), []
@@ -78,19 +63,7 @@ class Overflow:
         return kept, changed
 
     def learn(self, run: str, kind: Kind, held: Iterable[str], most: int) -> None:
-        """Note what the store has told of a run that it says is full.
-
-        Parameters
-        ----------
-        run : str
-            The run, by the id that the kernel knows.
-        kind : {"params", "tags"}
-            What it is full of.
-        held : iterable of str
-            The names it holds.
-        most : int
-            How many it may hold.
-        """
+        """Note what the store has told of a run that it says is full."""
         self._held[run, kind] = set(held)
         self._learnt[run, kind] = most
 
@@ -101,18 +74,7 @@ class Overflow:
         self._journal.drop_aside(run, "tags", [tag])
 
     def stage(self, run: str) -> None:
-        """Make files of what was set aside of a run, on their way like all its others.
-
-        Parameters
-        ----------
-        run : str
-            The run, by the id that the kernel knows.
-
-        Raises
-        ------
-        OSError
-            There is no room for them here; what was set aside stays so.
-        """
+        """Make files of what was set aside of a run, on their way like all its others."""
         for kind, name in FILES.items():
             values = self._journal.aside(run, kind)
             if not values:

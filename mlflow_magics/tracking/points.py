@@ -264,18 +264,7 @@ class PointLog:
     # -- writing ----------------------------------------------------------------------------------------------
 
     def appender(self, key: int) -> Append:
-        """Return the function that appends a point of one series. It does not raise, and threads may share it.
-
-        Parameters
-        ----------
-        key : int
-            The series' number in the journal.
-
-        Returns
-        -------
-        callable
-            Takes step, seconds since 1970, and value.
-        """
+        """Return the function that appends a point of one series. It does not raise, and threads may share it."""
         pack, checksum, pack_into, size = BODY.pack, crc32, RECORD.pack_into, SEGMENT * SIZE
 
         def append(step: int, when: float, value: float) -> None:
@@ -322,18 +311,7 @@ class PointLog:
         return writing
 
     def holder(self, key: int) -> tuple[Callable[[int, int, float, float], None], Callable[[], None]]:
-        """Return two functions: one overwrites one of three durable places of a series, the other gives them up.
-
-        Parameters
-        ----------
-        key : int
-            The series' number in the journal.
-
-        Returns
-        -------
-        tuple of callable
-            ``hold(place, step, when, value)`` and ``release()``. Where there is no room, they do nothing.
-        """
+        """Return two functions: one overwrites one of three durable places of a series, the other gives them up."""
         slot = self._slot()
         if slot is None or self._holds is None:
             return lambda place, step, when, value: None, lambda: None
@@ -375,22 +353,7 @@ class PointLog:
     # -- reading ----------------------------------------------------------------------------------------------
 
     def read(self, position: int, most: int, *, settled: bool = False) -> tuple[list[Point], int]:
-        """Return points from a position on.
-
-        Parameters
-        ----------
-        position : int
-            Where to begin: 0, or what an earlier call returned.
-        most : int
-            How many to return at most.
-        settled : bool
-            Whether nobody writes any more, so that what is unfinished stays so.
-
-        Returns
-        -------
-        tuple of (list of Point, int)
-            The points, and the position behind them. A damaged record is none: see :meth:`damage`.
-        """
+        """Return points from a position on."""
         with self._lock:
             return self._read(position, most, settled)
 
@@ -444,18 +407,7 @@ class PointLog:
         return max(start, segment.length) if full else segment.end(start)
 
     def late(self, position: int) -> list[Point]:
-        """Return points that were given up as unfinished, and were finished after all.
-
-        Parameters
-        ----------
-        position : int
-            How far the points have been read for good: only those before it are late.
-
-        Returns
-        -------
-        list of Point
-            Each of them once.
-        """
+        """Return points that were given up as unfinished, and were finished after all."""
         found = []
         with self._lock:
             for number, index in list(self._holes):
@@ -593,20 +545,7 @@ class PointLog:
                     segment.path.unlink()
 
     def damage(self, position: int, end: int) -> int:
-        """Look for points that a dead kernel has written and that cannot be read.
-
-        Parameters
-        ----------
-        position : int
-            The points before it were sent.
-        end : int
-            Up to here points were noted as written, at the least; 0 if that is not known.
-
-        Returns
-        -------
-        int
-            How many records are damaged or gone, at the least. Their segments are kept when they are dropped.
-        """
+        """Look for points that a dead kernel has written and that cannot be read."""
         lost = 0
         with self._lock:
             last = max((*self._segments, (end - 1) // SEGMENT), default=-1)
@@ -682,19 +621,7 @@ class PointLog:
 
 
 def _broken(segment: _Segment, start: int, least: int, full: bool) -> int:
-    """Count the records of a dead kernel's segment that were written and cannot be read.
-
-    Parameters
-    ----------
-    segment : _Segment
-        Which.
-    start : int
-        Where to begin.
-    least : int
-        Up to here all were written, by what was noted.
-    full : bool
-        Whether a later segment was begun, so that all of this one's records were.
-    """
+    """Count the records of a dead kernel's segment that were written and cannot be read."""
     content = bytes(segment.map)
     begun = -(-len(content.rstrip(b"\0")) // SIZE)
     end = SEGMENT if full else max(least, begun)

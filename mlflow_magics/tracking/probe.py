@@ -32,22 +32,7 @@ _API = "/api/2.0/mlflow/experiments/get-by-name?experiment_name=Default"
 def reach(target: Target, environment: Mapping[str, str | None] = os.environ) -> str:
     """See whether the store is there and lets us in.
 
-    Parameters
-    ----------
-    target : Target
-        The store.
-    environment : mapping of str to str or None, optional
-        The environment as the user left it; a request timeout in it is respected.
-
-    Returns
-    -------
-    str
-        The server's MLflow version, or an SQLite file's schema; empty where it does not say.
-
-    Raises
-    ------
-    ReachError
-        If it cannot be used, within about 9 s at the most.
+    The server's MLflow version, or an SQLite file's schema; empty where it does not say.
     """
     if target.kind == "server":
         return _reach_server(target, answer_seconds(environment))

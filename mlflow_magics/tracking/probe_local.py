@@ -19,22 +19,7 @@ NEWER = ("it was made by a newer MLflow", "pip install --upgrade mlflow, then re
 def reach_file(target: Target, path: Path) -> str:
     """See whether an SQLite store can be written; its folder is made if only that is missing.
 
-    Parameters
-    ----------
-    target : Target
-        The store.
-    path : Path
-        Its file, which may be missing.
-
-    Returns
-    -------
-    str
-        The revision of MLflow's schema in it; empty where there is none yet.
-
-    Raises
-    ------
-    ReachError
-        If file or folder cannot be used.
+    The revision of MLflow's schema in it; empty where there is none yet.
     """
     _ensure_folder(path.parent, target.where)
     if not path.exists():
@@ -99,18 +84,7 @@ def _ensure_folder(folder: Path, where: str) -> None:
 
 
 def reach_database(target: Target) -> None:
-    """See whether a database server lets us in.
-
-    Parameters
-    ----------
-    target : Target
-        The store.
-
-    Raises
-    ------
-    ReachError
-        If the driver is missing, or the server silent or unwilling.
-    """
+    """See whether a database server lets us in."""
     import sqlalchemy
 
     def ask() -> None:

@@ -39,36 +39,12 @@ _LOCAL_URI = re.compile(rf"{SCHEME}:/({LOCAL_ID.pattern})/artifacts")
 
 
 def packed(datasets: Sequence[DatasetInput]) -> list[str]:
-    """Write the datasets of a run down.
-
-    Parameters
-    ----------
-    datasets : sequence of mlflow.entities.DatasetInput
-        With their tags.
-
-    Returns
-    -------
-    list of str
-        What the operation "inputs" takes.
-    """
+    """Write the datasets of a run down."""
     return [base64.b64encode(dataset.to_proto().SerializeToString()).decode() for dataset in datasets]
 
 
 def do(op: str, store: Any, run_id: str, data: Data) -> None:
-    """Do a write that is neither a point nor a value.
-
-    Parameters
-    ----------
-    op : str
-        What; see the table at the end of this module.
-    store : mlflow.store.tracking.AbstractStore
-        Where.
-    run_id : str
-        The run, as the store knows it.
-    data : mapping
-        With what, and what :class:`.delivery.Delivery` knows: ``remote`` turns an id into the store's, ``place`` into
-        the URI of its files; ``begun`` holds what earlier tries have begun, and ``refuse`` tells of a part.
-    """
+    """Do a write that is neither a point nor a value."""
     _OPS[op](store, run_id, data)
 
 
@@ -181,24 +157,7 @@ def create_run(
 ) -> tuple[Run, str]:
     """Create a run in its experiment, or in MLflow's default one where that takes none any more: deleted, or gone.
 
-    Parameters
-    ----------
-    experiment : str
-        The experiment's id.
-    create : callable
-        Creates the run in the experiment of an id.
-    named : callable
-        Returns the experiment of a name, if there is one.
-
-    Returns
-    -------
-    tuple of (mlflow.entities.Run, str)
-        The run, and why it is not where it should be; empty if it is.
-
-    Raises
-    ------
-    Exception
-        Whatever the store raises.
+    The run, and why it is not where it should be; empty if it is.
     """
     try:
         return create(experiment), ""
@@ -212,24 +171,7 @@ def create_run(
 def create_model(
     store: Any, experiment: str, run_id: str | None, creation: Data, origin: tuple[str, str] | None
 ) -> str:
-    """Create a logged model (MLflow 3).
-
-    Parameters
-    ----------
-    store : mlflow.store.tracking.AbstractStore
-        Where.
-    experiment, run_id : str
-        The experiment and the run it comes from, as the store knows them.
-    creation : mapping
-        Name, type, tags and params.
-    origin : tuple of (str, str) or None
-        The tag and its value by which an earlier try's model is found; None if there was none.
-
-    Returns
-    -------
-    str
-        Its id.
-    """
+    """Create a logged model (MLflow 3)."""
     from mlflow.entities import LoggedModelParameter, LoggedModelTag
 
     if origin is not None:
@@ -283,20 +225,7 @@ def _model_status(store: Any, model_id: str, data: Data) -> None:
 
 
 def repository_at(uri: str, tracking_uri: str) -> Any:
-    """Return MLflow's own repository of an artifact URI, whatever its version.
-
-    Parameters
-    ----------
-    uri : str
-        Of a run's artifacts.
-    tracking_uri : str
-        The store that the run is in.
-
-    Returns
-    -------
-    mlflow.store.artifact.artifact_repo.ArtifactRepository
-        Not ours.
-    """
+    """Return MLflow's own repository of an artifact URI, whatever its version."""
     if "tracking_uri" in inspect.signature(get_artifact_repository).parameters:
         return unwrapped(get_artifact_repository(uri, tracking_uri=tracking_uri))
     if uri.startswith("mlflow-artifacts:"):

@@ -32,20 +32,8 @@ _UNDERNEATH = ("numpy", "pandas", "scipy")
 def stated_requirements(model: object, flavor: str, module: ModuleType) -> list[str] | None:
     """State the requirements of a model, where they are known from its parts.
 
-    Parameters
-    ----------
-    model : object
-        The model.
-    flavor : str
-        Its flavor, ``"sklearn"``.
-    module : module
-        The flavor's module, ``mlflow.sklearn``.
-
-    Returns
-    -------
-    list of str or None
-        Pinned, sorted: ``["cloudpickle==3.1.2", "scikit-learn==1.9.1"]``. None where they are not known, as
-        with a class that was written in a notebook; leave those to MLflow's inference.
+    Pinned, sorted: ``["cloudpickle==3.1.2", "scikit-learn==1.9.1"]``. None where they are not known, as with a class
+    that was written in a notebook; leave those to MLflow's inference.
     """
     defaults = getattr(module, "get_default_pip_requirements", None)
     if flavor not in _TOLD_BY_CLASSES or defaults is None:

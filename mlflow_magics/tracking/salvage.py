@@ -47,15 +47,7 @@ def is_empty(folder: Path) -> bool:
 
 
 def repair(folder: Path, schema: str) -> None:
-    """Make a dead kernel's database good, if it is not.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        The journal's, locked.
-    schema : str
-        SQL that makes the tables that are not there.
-    """
+    """Make a dead kernel's database good, if it is not."""
     path = folder / "journal.db"
     bare = setaside.is_first_format(folder)
     before = folder / "before"

@@ -91,24 +91,7 @@ class Sender:
     def flush(
         self, is_done: Callable[[], bool], seconds: float, *, patient: bool = False, urgent: bool = False
     ) -> bool:
-        """Send now, and wait for it.
-
-        Parameters
-        ----------
-        is_done : callable
-            Whether what is waited for has been sent.
-        seconds : float
-            How long to wait at most.
-        patient : bool
-            Whether to wait for a try of its own, although the store was unreachable a moment ago.
-        urgent : bool
-            Whether to try at once, also where the store asked to wait.
-
-        Returns
-        -------
-        bool
-            Whether all was sent.
-        """
+        """Send now, and wait for it. Return whether all was sent."""
         if threading.current_thread() is self._thread or not self._thread.is_alive():
             return is_done()
         deadline = time.monotonic() + seconds

@@ -76,17 +76,7 @@ def add(folder: Path, name: str, items: Iterable[Any]) -> None:
 
 
 def say(folder: Path, what: str, count: int = 1) -> None:
-    """Count what could not be read or sent of a journal: points, writes, files.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        The journal's.
-    what : str
-        What they are.
-    count : int, optional
-        How many at least.
-    """
+    """Count what could not be read or sent of a journal: points, writes, files."""
     path = folder / _DAMAGED / _COUNTS
     counts = _read(path)
     counts[what] = counts.get(what, 0) + count
@@ -131,17 +121,7 @@ def is_any(folder: Path) -> bool:
 def move(folder: Path, *, whole: bool = False) -> Path | None:
     """Move what was set aside of a journal, or the whole journal, to where it stays.
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-        The journal's.
-    whole : bool
-        Whether nothing of it could be read.
-
-    Returns
-    -------
-    pathlib.Path or None
-        Where it is now; None if it could not be moved, and lies where it was.
+    Where it is now; None if it could not be moved, and lies where it was.
     """
     to = place() / folder.name
     try:

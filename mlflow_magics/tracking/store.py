@@ -316,18 +316,7 @@ _outbox: Outbox | None = None
 
 
 def plain(tracking_uri: str) -> Any:
-    """Open a store as MLflow itself does, without an outbox before it, and without MLflow's memory of an earlier one.
-
-    Parameters
-    ----------
-    tracking_uri : str
-        Any tracking URI.
-
-    Returns
-    -------
-    mlflow.store.tracking.AbstractStore
-        New, but for what MLflow keeps of a database's connections.
-    """
+    """Open a store as MLflow itself does, without an outbox before it or MLflow's memory of an earlier one."""
     builder = registry.get_store_builder(tracking_uri)
     _asking.plain = True
     try:
@@ -337,24 +326,7 @@ def plain(tracking_uri: str) -> Any:
 
 
 def prepare(store: Any, tracking_uri: str, address: str, *, offline: bool = False) -> Outbox:
-    """Make an outbox for a store, which nobody is given yet.
-
-    Parameters
-    ----------
-    store : mlflow.store.tracking.AbstractStore
-        As :func:`plain` returned it.
-    tracking_uri : str
-        As MLflow has it.
-    address : str
-        The same without credentials.
-    offline : bool
-        Whether to send only when asked.
-
-    Returns
-    -------
-    Outbox
-        For :func:`put`; to be closed where it comes to nothing.
-    """
+    """Make an outbox for a store, which nobody is given yet."""
     return Outbox(older_models.over(store, tracking_uri), tracking_uri, address, offline=offline)
 
 

@@ -125,29 +125,7 @@ def parse(text: str, folder: Path, plugins: Iterable[str] = ()) -> Target:
 
 
 def sqlite_target(path: Path, query: str = "", notes: tuple[str, ...] = (), scheme: str = "sqlite") -> Target:
-    """Make the target for an SQLite file.
-
-    Parameters
-    ----------
-    path : Path
-        The absolute path of the database file.
-    query : str, optional
-        What follows the ``?`` of the URI.
-    notes : tuple of str, optional
-        Lines to carry along.
-    scheme : str, optional
-        ``"sqlite"``, or with a driver.
-
-    Returns
-    -------
-    Target
-        The target.
-
-    Raises
-    ------
-    ConnectionFailedError
-        If the path cannot be written as an SQLite URI.
-    """
+    """Make the target for an SQLite file."""
     # SQLAlchemy 2.1 decodes %20 in the path and 2.0 does not; both cut at a question mark. MLflow retries what it
     # then cannot open for 100 seconds.
     if "?" in str(path) or re.search(r"%[0-9A-Fa-f]{2}", str(path)):
@@ -184,15 +162,7 @@ def short_path(path: Path) -> str:
 def is_file_store(folder: Path) -> bool:
     """Say whether a folder holds runs in MLflow's old file format.
 
-    Parameters
-    ----------
-    folder : Path
-        A folder such as ``./mlruns``; it need not exist.
-
-    Returns
-    -------
-    bool
-        Whether an experiment's ``meta.yaml`` lies in it.
+    Return whether an experiment's ``meta.yaml`` lies in it.
     """
     if not folder.is_dir():
         return False

@@ -77,18 +77,7 @@ class UnavailableError(Exception):
 
 
 def verdict(error: BaseException) -> Verdict:
-    """Judge what a store, an artifact repository or a plugin raised.
-
-    Parameters
-    ----------
-    error : BaseException
-        What was raised.
-
-    Returns
-    -------
-    {"refused", "unauthorized", "unavailable"}
-        Never again, once somebody has signed in, or later.
-    """
+    """Judge what a store, an artifact repository or a plugin raised."""
     if _without_sign_in(error):
         return "unauthorized"
     if isinstance(error, UnavailableError) or _FILE.search(str(error)):
@@ -120,15 +109,7 @@ def verdict(error: BaseException) -> Verdict:
 def limit_of(error: BaseException) -> tuple[str, int] | None:
     """Tell whether a write was refused because a run is full.
 
-    Parameters
-    ----------
-    error : BaseException
-        What was raised.
-
-    Returns
-    -------
-    tuple of (str, int) or None
-        What there is too much of, in Azure ML's words (``"Parameters"``), and how much the run may hold.
+    What there is too much of, in Azure ML's words (``"Parameters"``), and how much the run may hold.
     """
     found = _LIMIT.search(str(error))
     return (found["field"], int(found["most"])) if found is not None else None
@@ -166,16 +147,8 @@ def _asked_to_wait(error: BaseException) -> float | None:
 def seconds_of(header: str | None) -> float | None:
     """Read a ``Retry-After``.
 
-    Parameters
-    ----------
-    header : str or None
-        Its value.
-
-    Returns
-    -------
-    float or None
-        Seconds, a minute at the most. None for the other form, a date: that is for a clock that may be wrong on either
-        side, and our own backoff does better; and for what is no number.
+    Seconds, a minute at the most. None for the other form, a date: that is for a clock that may be wrong on either
+    side, and our own backoff does better; and for what is no number.
     """
     try:
         seconds = float(header) if header else math.nan
@@ -185,20 +158,7 @@ def seconds_of(header: str | None) -> float | None:
 
 
 def unavailable(error: BaseException, after: float | None) -> UnavailableError:
-    """Say that a store cannot take a write now.
-
-    Parameters
-    ----------
-    error : BaseException
-        What it raised.
-    after : float or None
-        How many seconds it asked to wait.
-
-    Returns
-    -------
-    UnavailableError
-        To be raised.
-    """
+    """Say that a store cannot take a write now."""
     after = after if after is not None else _asked_to_wait(error)
     waited = timed_out(error)
     code = getattr(error, "error_code", "")
@@ -208,18 +168,7 @@ def unavailable(error: BaseException, after: float | None) -> UnavailableError:
 
 
 def explain(error: BaseException) -> str:
-    """Return why a store does not take writes now, on one line.
-
-    Parameters
-    ----------
-    error : BaseException
-        What was raised.
-
-    Returns
-    -------
-    str
-        Credentials masked.
-    """
+    """Return why a store does not take writes now, on one line."""
     if _without_sign_in(error):
         return signin.is_sign_in_failure(error) or SIGN_IN
     if verdict(error) == "unauthorized":

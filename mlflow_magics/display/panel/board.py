@@ -142,13 +142,7 @@ class Panel:
     # -- steered ----------------------------------------------------------------------------------------------
 
     def set_baseline(self, run: RunView | None) -> None:
-        """Choose the run that the current one is compared with.
-
-        Parameters
-        ----------
-        run : RunView or None
-            None: compare with none.
-        """
+        """Choose the run that the current one is compared with."""
         self.baseline = run
         self._say(f"compared with {clean(run.name or run.run_id, 60)}, in Params & results" if run else "")
         self.wake()

@@ -24,22 +24,7 @@ _ROWS = 100
 
 
 def gather(desk: Desk, runs: Sequence[RunView]) -> tuple[list[RunView], list[str]]:
-    """Ask the store for all of some runs. Takes a request a run: for a worker.
-
-    Parameters
-    ----------
-    desk : Desk
-        Asked.
-    runs : sequence of RunView
-        As the list has them.
-
-    Returns
-    -------
-    list of RunView
-        With curves, where they could be had.
-    list of str
-        One line for each that could not.
-    """
+    """Ask the store for all of some runs. Takes a request a run: for a worker."""
     whole: list[RunView] = []
     failed: list[str] = []
     for run in runs:

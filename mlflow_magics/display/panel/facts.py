@@ -17,17 +17,7 @@ _MOST = 480  # values of which a sparkline is drawn
 def elapsed(run: RunView, now: float) -> str:
     """Say how long a run has taken.
 
-    Parameters
-    ----------
-    run : RunView
-        Open or ended.
-    now : float
-        Seconds since the epoch.
-
-    Returns
-    -------
-    str
-        In whole seconds while it runs, so that it changes once a second; empty where its beginning is unknown.
+    In whole seconds while it runs, so that it changes once a second; empty where its beginning is unknown.
     """
     if not math.isfinite(run.began) or run.began <= 0:
         return ""
@@ -38,36 +28,12 @@ def elapsed(run: RunView, now: float) -> str:
 
 
 def status_facts(run: RunView, *facts: Markup) -> Markup:
-    """Write a run's status and facts beside it.
-
-    Parameters
-    ----------
-    run : RunView
-        The run.
-    *facts : Markup
-        In order; empty ones are left out.
-
-    Returns
-    -------
-    Markup
-        A pill, and the facts quietly.
-    """
+    """Write a run's status and facts beside it."""
     return join((status_pill(run.status), subdued(join(facts, " · ")) if any(facts) else words("")))
 
 
 def spark(curve: Curve) -> Markup:
-    """Draw a curve small.
-
-    Parameters
-    ----------
-    curve : Curve
-        Of any length.
-
-    Returns
-    -------
-    Markup
-        An ``<svg>``.
-    """
+    """Draw a curve small."""
     values = curve.values
     if len(values) > _MOST:
         # A live curve is drawn four times a second: the eye sees no more than this.
@@ -76,17 +42,6 @@ def spark(curve: Curve) -> Markup:
 
 
 def mark_of(curve: Curve) -> tuple[object, ...]:
-    """Tell whether a curve is still the same, without looking at its points.
-
-    Parameters
-    ----------
-    curve : Curve
-        Any.
-
-    Returns
-    -------
-    tuple
-        Equal for equal curves; numbers as text, as NaN is not equal to itself.
-    """
+    """Tell whether a curve is still the same, without looking at its points."""
     at = (curve.steps[-1], curve.times[-1]) if curve.steps and curve.times else ()
     return (curve.name, curve.count, len(curve.values), *map(repr, (curve.last, curve.min, curve.max, *at)))

@@ -80,15 +80,7 @@ class Head:
         )
 
     def refresh(self, header: Header, run: RunView | None) -> None:
-        """Show how things are.
-
-        Parameters
-        ----------
-        header : Header
-            Now.
-        run : RunView or None
-            For the link to it.
-        """
+        """Show how things are."""
         self._line.value = head_line(header, run)
         busy = header.busy and not self._clicks_while_busy()
         self._busy.value = subdued(words(f"▶ {_BUSY}")) if busy else EMPTY
@@ -170,33 +162,12 @@ class Strip:
         self.widget = area("strip")
 
     def refresh(self, header: Header, run: RunView | None) -> None:
-        """Show how things are.
-
-        Parameters
-        ----------
-        header : Header
-            Now.
-        run : RunView or None
-            The run to tell of.
-        """
+        """Show how things are."""
         self.widget.value = strip_line(header, run)
 
 
 def head_line(header: Header, run: RunView | None) -> Markup:
-    """Write where we are.
-
-    Parameters
-    ----------
-    header : Header
-        Its strings may hold anything.
-    run : RunView or None
-        For the link to it.
-
-    Returns
-    -------
-    Markup
-        State, store, links.
-    """
+    """Write where we are."""
     facts = []
     if header.where:
         facts.append(mono(text(clean(header.where))))
@@ -208,20 +179,7 @@ def head_line(header: Header, run: RunView | None) -> Markup:
 
 
 def strip_line(header: Header, run: RunView | None) -> Markup:
-    """Write the strip.
-
-    Parameters
-    ----------
-    header : Header
-        Its strings may hold anything.
-    run : RunView or None
-        The same.
-
-    Returns
-    -------
-    Markup
-        A line of parts that wrap.
-    """
+    """Write the strip."""
     told = [state_pill(header.state)]
     if header.said and header.said != header.state:
         told.append(subdued(text(clean(header.said, 100))))

@@ -33,20 +33,7 @@ class Column(NamedTuple):
 
 
 def known(runs: Iterable[RunView], before: Sequence[Column] = ()) -> tuple[Column, ...]:
-    """List the metrics and params that runs have.
-
-    Parameters
-    ----------
-    runs : iterable of RunView
-        Some runs.
-    before : sequence of Column, optional
-        What is known already, which stays.
-
-    Returns
-    -------
-    tuple of Column
-        The metrics first; 300 at the most.
-    """
+    """List the metrics and params that runs have."""
     found = dict.fromkeys(before)
     for run in runs:
         found.update(dict.fromkeys(Column("metric", name) for name in run.metrics))
@@ -56,20 +43,7 @@ def known(runs: Iterable[RunView], before: Sequence[Column] = ()) -> tuple[Colum
 
 
 def telling(runs: Sequence[RunView], among: Sequence[Column]) -> tuple[Column, ...]:
-    """Choose the columns that say most: three metrics, and three params that are not the same in all runs.
-
-    Parameters
-    ----------
-    runs : sequence of RunView
-        What is seen.
-    among : sequence of Column
-        What is known.
-
-    Returns
-    -------
-    tuple of Column
-        Six at the most.
-    """
+    """Choose the columns that say most: three metrics, and three params that are not the same in all runs."""
     metrics = [
         column for column in among if column.kind == "metric" and any(column.name in run.metrics for run in runs)
     ]
@@ -79,35 +53,13 @@ def telling(runs: Sequence[RunView], among: Sequence[Column]) -> tuple[Column, .
 
 
 def template(columns: Sequence[Column]) -> tuple[str, str]:
-    """Tell how wide things are.
-
-    Parameters
-    ----------
-    columns : sequence of Column
-        Beside the fixed ones.
-
-    Returns
-    -------
-    tuple of str
-        CSS ``grid-template-columns`` of a row, and the width below which it is scrolled instead.
-    """
+    """Tell how wide things are."""
     wide = " ".join("minmax(56px,1fr)" for _ in columns)
     return f"98px 80px 76px 14px {wide}".strip(), f"{300 + 64 * len(columns)}px"
 
 
 def heading(columns: Sequence[Column]) -> Markup:
-    """Write the line above the rows.
-
-    Parameters
-    ----------
-    columns : sequence of Column
-        Beside the fixed ones.
-
-    Returns
-    -------
-    Markup
-        A grid like the rows'.
-    """
+    """Write the line above the rows."""
     fixed = [cell(subdued(words(word))) for word in ("status", "began", "took", "")]
     chosen = [cell(subdued(text(clean(column.name, 60))), f"{column.kind} {column.name[:200]}") for column in columns]
     across, narrowest = template(columns)
@@ -115,22 +67,7 @@ def heading(columns: Sequence[Column]) -> Markup:
 
 
 def row(run: RunView, columns: Sequence[Column], now: float) -> Markup:
-    """Write a run.
-
-    Parameters
-    ----------
-    run : RunView
-        Its strings may hold anything.
-    columns : sequence of Column
-        Beside the fixed ones.
-    now : float
-        Seconds since the epoch.
-
-    Returns
-    -------
-    Markup
-        A grid; the name is the tick box's.
-    """
+    """Write a run."""
     took = (now if run.ended is None else run.ended) - run.began
     cells = [
         cell(status_pill(run.status), run.status),
@@ -143,18 +80,7 @@ def row(run: RunView, columns: Sequence[Column], now: float) -> Markup:
 
 
 def ago(seconds: float) -> str:
-    """Write how long ago something was.
-
-    Parameters
-    ----------
-    seconds : float
-        A negative one (another machine's clock) counts as now.
-
-    Returns
-    -------
-    str
-        ``"just now"``, ``"42 s ago"``, ``"3 min ago"``, ``"2 h ago"``, ``"5 d ago"``.
-    """
+    """Write how long ago something was."""
     if not math.isfinite(seconds):
         return "—"
     if seconds < 5:
@@ -163,20 +89,7 @@ def ago(seconds: float) -> str:
 
 
 def value_of(run: RunView, column: Column) -> str:
-    """Write one value of a run.
-
-    Parameters
-    ----------
-    run : RunView
-        The run.
-    column : Column
-        Which.
-
-    Returns
-    -------
-    str
-        As it came: not cleaned. Empty where the run has none.
-    """
+    """Write one value of a run. As it came: not cleaned. Empty where the run has none."""
     if column.kind == "param":
         return run.params.get(column.name, "")
     metric = run.metrics.get(column.name)

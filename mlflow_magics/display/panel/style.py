@@ -54,82 +54,27 @@ _PLAIN = ("· unknown", AMBER)
 
 
 def sheet(picture: str) -> Markup:
-    """Write the panel's style sheet.
-
-    Parameters
-    ----------
-    picture : str
-        The class of the static picture, which is hidden while the live panel is in the page.
-
-    Returns
-    -------
-    Markup
-        A ``<style>``.
-    """
+    """Write the panel's style sheet."""
     return Markup(f"<style>{_RULES}.{picture}{{display:none!important}}</style>")
 
 
 def state_pill(state: str) -> Markup:
-    """Write a connection's state: word, symbol and colour.
-
-    Parameters
-    ----------
-    state : str
-        A `boards.State`.
-
-    Returns
-    -------
-    Markup
-        A pill.
-    """
+    """Write a connection's state: word, symbol and colour."""
     return pill(*_STATES.get(state, _PLAIN))
 
 
 def status_pill(status: str) -> Markup:
-    """Write a run's status: word, symbol and colour.
-
-    Parameters
-    ----------
-    status : str
-        MLflow's; one that is not known is called so.
-
-    Returns
-    -------
-    Markup
-        A pill.
-    """
+    """Write a run's status: word, symbol and colour."""
     return pill(*_STATUSES.get(status, _PLAIN))
 
 
 def status_word(status: str) -> str:
-    """Name a run's status.
-
-    Parameters
-    ----------
-    status : str
-        MLflow's.
-
-    Returns
-    -------
-    str
-        ``"✓ finished"``.
-    """
+    """Name a run's status."""
     return _STATUSES.get(status, _PLAIN)[0]
 
 
 def spoken(change: str) -> Markup:
-    """Write a change so that a screen reader says "up" and "down" for its arrows.
-
-    Parameters
-    ----------
-    change : str
-        As :func:`.words.change` writes it.
-
-    Returns
-    -------
-    Markup
-        The arrow hidden from the reader, the word from the eye.
-    """
+    """Write a change so that a screen reader says "up" and "down" for its arrows."""
     said = {"▲": "up", "▼": "down", "=": "unchanged"}
     sign, rest = change[:1], change[1:]
     if sign not in said:
@@ -139,22 +84,7 @@ def spoken(change: str) -> Markup:
 
 
 def area(name: str = "", value: Markup = EMPTY, **layout: str) -> widgets.HTML:
-    """Make a place for HTML.
-
-    Parameters
-    ----------
-    name : str, optional
-        Its class, behind the prefix.
-    value : Markup, optional
-        What it begins with.
-    **layout : str
-        CSS of the widget.
-
-    Returns
-    -------
-    HTML
-        The widget.
-    """
+    """Make a place for HTML."""
     made = widgets.HTML(value, layout=widgets.Layout(**layout))
     if name:
         made.add_class(PREFIX + name)
@@ -162,42 +92,14 @@ def area(name: str = "", value: Markup = EMPTY, **layout: str) -> widgets.HTML:
 
 
 def button(label: str, tooltip: str, press: Callable[[], None], width: str = "auto") -> widgets.Button:
-    """Make a button.
-
-    Parameters
-    ----------
-    label, tooltip : str
-        What it shows, and what it says it does.
-    press : callable
-        Raises nothing.
-    width : str, optional
-        CSS width.
-
-    Returns
-    -------
-    Button
-        The widget.
-    """
+    """Make a button."""
     made = widgets.Button(description=label, tooltip=tooltip, layout=widgets.Layout(width=width, min_width="32px"))
     made.on_click(lambda _: press())
     return made
 
 
 def row(*children: widgets.Widget, **layout: str) -> widgets.Box:
-    """Put widgets beside each other where there is room, else on the next line.
-
-    Parameters
-    ----------
-    *children : Widget
-        In order.
-    **layout : str
-        CSS of the box.
-
-    Returns
-    -------
-    Box
-        The widget.
-    """
+    """Put widgets beside each other where there is room, else on the next line."""
     style = {"display": "flex", "flex_flow": "row wrap", "align_items": "center", "width": "100%", **layout}
     return widgets.Box(children, layout=widgets.Layout(**style))
 

@@ -19,21 +19,7 @@ _NO_LATEX = str.maketrans({"$": "\uff04", "\\": "\uff3c"})
 
 
 def label(value: str, limit: int = 60) -> str:
-    """Write a foreign string as the description of a widget or an option of a list.
-
-    Parameters
-    ----------
-    value : str
-        Anything.
-    limit : int, optional
-        The most characters.
-
-    Returns
-    -------
-    str
-        One line, which ipywidgets sets as text. JupyterLab typesets LaTeX in it, so dollars and backslashes
-        become their full-width twins.
-    """
+    """Write a foreign string as the description of a widget or an option of a list."""
     return clean(value, limit).translate(_NO_LATEX)
 
 
@@ -55,24 +41,7 @@ def one_line(error: Exception) -> str:
 
 
 def grid(columns: str, *cells: Markup, narrowest: str = "0", **attributes: str) -> Markup:
-    """Lay cells out beside each other.
-
-    Parameters
-    ----------
-    columns : str
-        CSS ``grid-template-columns``, of our own.
-    *cells : Markup
-        One for each column.
-    narrowest : str, optional
-        CSS width below which it does not shrink.
-    **attributes : str
-        Further attributes of the row.
-
-    Returns
-    -------
-    Markup
-        A div.
-    """
+    """Lay cells out beside each other."""
     style = (
         f"display:grid;grid-template-columns:{columns};column-gap:8px;align-items:center;min-width:{narrowest};"
         "line-height:1.4;font-size:12px"
@@ -100,18 +69,7 @@ def cell(child: Markup, whole: str = "") -> Markup:
 
 
 def lines(given: Sequence[Markup]) -> Markup:
-    """Write a list, an entry a line.
-
-    Parameters
-    ----------
-    given : sequence of Markup
-        The lines.
-
-    Returns
-    -------
-    Markup
-        Divs; empty where there are none.
-    """
+    """Write a list, an entry a line. Divs; empty where there are none."""
     style = "overflow-wrap:anywhere;line-height:1.45;font-size:12px"
     return Markup("".join(element("div", each, style=style) for each in given))
 
@@ -133,15 +91,7 @@ def quiet(value: str) -> Markup:
 
 
 def offer(chooser: widgets.Dropdown | widgets.SelectMultiple, options: tuple[tuple[str, object], ...]) -> None:
-    """Change what a list offers, if it does change; the caller sets the value after.
-
-    Parameters
-    ----------
-    chooser : Dropdown or SelectMultiple
-        The list.
-    options : tuple of (str, object)
-        Labels and values.
-    """
+    """Change what a list offers, if it does change; the caller sets the value after."""
     if tuple(chooser.options) != options:
         chooser.options = options
 
@@ -181,18 +131,7 @@ class Visits:
         self._busy = False
 
     def news(self, busy: bool) -> bool:
-        """Take note of a call.
-
-        Parameters
-        ----------
-        busy : bool
-            Whether a cell is being run: its names are in flux, and its time is not ours.
-
-        Returns
-        -------
-        bool
-            True at the first call, when a cell has ended, and after a pause outside a cell.
-        """
+        """Take note of a call. True at the first call, when a cell has ended, and after a pause outside a cell."""
         now = self._clock()
         first, ended = self._last is None, self._busy and not busy
         away = self._last is not None and now - self._last > _AWAY

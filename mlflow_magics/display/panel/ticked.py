@@ -74,15 +74,7 @@ class Ticked:
         return run_id in self._runs
 
     def put(self, run: RunView, on: bool) -> None:
-        """Tick or untick a run.
-
-        Parameters
-        ----------
-        run : RunView
-            Which.
-        on : bool
-            Whether it is ticked.
-        """
+        """Tick or untick a run."""
         if on:
             self._runs[run.run_id] = run
         else:
@@ -90,13 +82,7 @@ class Ticked:
         self._draw()
 
     def renew(self, runs: Iterable[RunView]) -> None:
-        """Take those of some runs that are ticked as they are now.
-
-        Parameters
-        ----------
-        runs : iterable of RunView
-            As they were just loaded.
-        """
+        """Take those of some runs that are ticked as they are now."""
         self._runs.update({run.run_id: run for run in runs if run.run_id in self._runs})
 
     def forget(self) -> None:

@@ -34,19 +34,7 @@ class Worker:
     def submit(
         self, job: Callable[[], T], done: Callable[[T], None], failed: Callable[[str], None], key: str = ""
     ) -> None:
-        """Have a job done when it is its turn.
-
-        Parameters
-        ----------
-        job : callable
-            Asks the store.
-        done : callable
-            Gets what it returned; in the worker's thread, as `failed` is.
-        failed : callable
-            Gets what it raised, on one line.
-        key : str, optional
-            A job that still waits is replaced by a newer one with the same key.
-        """
+        """Have a job done when it is its turn."""
 
         def work() -> None:
             try:

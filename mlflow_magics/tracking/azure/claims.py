@@ -13,15 +13,7 @@ def claims(token: str) -> dict[str, Any]:
     Not verified, and not to be trusted for more than showing a name: whether a token is good is for the service that
     takes it to say, and we have only just been handed it by the one that signs.
 
-    Parameters
-    ----------
-    token : str
-        A JWT.
-
-    Returns
-    -------
-    dict
-        Its claims; empty for what is no JWT.
+    Its claims; empty for what is no JWT.
     """
     try:
         body = token.split(".")[1]

@@ -43,18 +43,7 @@ _HOSTS = {".azureml.ms": PUBLIC, ".ml.azure.cn": CHINA, ".ml.azure.us": GOVERNME
 
 
 def of_host(host: str) -> Cloud | None:
-    """Tell the cloud by a workspace's host.
-
-    Parameters
-    ----------
-    host : str
-        As in :class:`~.addresses.Workspace`.
-
-    Returns
-    -------
-    Cloud or None
-        None for a host of no known cloud.
-    """
+    """Tell the cloud by a workspace's host. Return None for a host of no known cloud."""
     name = host.partition(":")[0].lower()
     return next((cloud for suffix, cloud in _HOSTS.items() if name.endswith(suffix)), None)
 
@@ -89,21 +78,7 @@ def current(workspace: Workspace, environ: Mapping[str, str]) -> Cloud:
 
 
 def environment(workspace: Workspace, environ: Mapping[str, str | None]) -> dict[str, str]:
-    """Say which variable to place while connected to Azure ML.
-
-    Parameters
-    ----------
-    workspace : Workspace
-        Where to.
-    environ : mapping of str to str or None
-        The environment as the user left it; what is set there stays.
-
-    Returns
-    -------
-    dict of str to str
-        ``AZUREML_CURRENT_CLOUD``, or the plugin fetches a list of clouds first (30 s where that is blocked); nothing
-        for a host of no known cloud.
-    """
+    """Say which variable to place while connected to Azure ML."""
     cloud = of_host(workspace.host)
     if cloud is None or environ.get(VARIABLE) or environ.get("ARM_CLOUD_METADATA_URL") is not None:
         return {}

@@ -78,15 +78,7 @@ def read(path: Path) -> Workspace:
 def tenant(path: Path) -> str:
     """Tell the tenant that a config.json names, for comparing it with that of the token.
 
-    Parameters
-    ----------
-    path : Path
-        The file; one that :func:`read` takes.
-
-    Returns
-    -------
-    str
-        Its id; empty where it names none.
+    Its id; empty where it names none.
     """
     content = _content(path, short_path(path))
     found = content.get("tenant_id") or content.get("tenant") or ""
@@ -94,20 +86,7 @@ def tenant(path: Path) -> str:
 
 
 def check_tenant(path: Path, signed_in: str) -> None:
-    """See whether somebody is signed in to the tenant that a config.json names.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    signed_in : str
-        The tenant of the token; empty where it is not known.
-
-    Raises
-    ------
-    ConnectionFailedError
-        If they differ.
-    """
+    """See whether somebody is signed in to the tenant that a config.json names."""
     wanted = tenant(path)
     # A tenant can be named by a domain too, which no token carries.
     comparable = wanted.count("-") == 4 and bool(signed_in)

@@ -73,12 +73,7 @@ class Member:
 
 @contextmanager
 def in_chain() -> Iterator[None]:
-    """Have azure's credentials behave as members of a chain: short probes, and no warnings for a failure that we tell.
-
-    Yields
-    ------
-    None
-    """
+    """Have azure's credentials behave as members of a chain: short probes, no warnings for a failure that we tell."""
     for name in _CHATTY:
         logging.getLogger(f"azure.identity.{name}").addFilter(_is_others)  # adding it twice is harmless
     before = _chain.set(True)
@@ -200,15 +195,7 @@ class Credential:
         return self._member.how if self._member is not None else ""
 
     def keep(self, scope: str, token: AccessToken) -> None:
-        """Keep a token until it is to be renewed.
-
-        Parameters
-        ----------
-        scope : str
-            What it is for.
-        token : AccessToken
-            The token.
-        """
+        """Keep a token until it is to be renewed."""
         left = token.expires_on - time.time()
         self._tenant = self._tenant or str(claims(token.token).get("tid", ""))
         self._tokens[scope] = token, token.expires_on - min(_RENEW_SECONDS, left / 5)
@@ -220,25 +207,7 @@ class Credential:
             self._refused = True  # azure's own credentials keep the token too
 
     def get_token(self, *scopes: str, **options: Any) -> AccessToken:
-        """Return a token that is still good.
-
-        Parameters
-        ----------
-        *scopes : str
-            What it is for; the plugin names one.
-        **options
-            As azure's own credentials take; claims and tenants are not asked for by the plugin, and not used.
-
-        Returns
-        -------
-        AccessToken
-            Kept, or renewed.
-
-        Raises
-        ------
-        SignInError
-            If it cannot be renewed within the limit. Nobody is asked, and nothing blocks.
-        """
+        """Return a token that is still good."""
         scope = scopes[0]
         if fresh := self._fresh(scope):
             return fresh

@@ -86,15 +86,7 @@ def remember() -> Callable[[], None]:
 def has_jobs_token(workspace: Workspace) -> bool:
     """Tell whether the plugin tracks to a workspace with the token of the job that this process is.
 
-    Parameters
-    ----------
-    workspace : Workspace
-        Which.
-
-    Returns
-    -------
-    bool
-        Whether: also once ``mlflow.start_run`` has taken ``MLFLOW_RUN_ID``, by which the plugin told, away.
+    Whether: also once ``mlflow.start_run`` has taken ``MLFLOW_RUN_ID``, by which the plugin told, away.
     """
     found = sys.modules.get(_LOADER)
     if found is None or not workspace.host:
@@ -108,11 +100,6 @@ def take_back(workspace: Workspace) -> None:
     """Give the plugin its own credentials for a workspace back. Harmless where nothing was placed.
 
     Stores that were made meanwhile keep ours: a client that the user holds goes on working.
-
-    Parameters
-    ----------
-    workspace : Workspace
-        As it was placed.
     """
     for uri in _spellings(workspace):
         if uri not in _placed:

@@ -26,15 +26,7 @@ class Job:
 def compute_instance(environ: Mapping[str, str]) -> str | None:
     """Recognise a compute instance.
 
-    Parameters
-    ----------
-    environ : mapping of str to str
-        The environment.
-
-    Returns
-    -------
-    str or None
-        One line for the connection: the instance, its workspace and resource group as far as it says them.
+    One line for the connection: the instance, its workspace and resource group as far as it says them.
     """
     name = environ.get("CI_NAME", "").strip()
     if not name or not (environ.get("MSI_ENDPOINT") or environ.get("CI_WORKSPACE")):
@@ -51,15 +43,7 @@ def compute_instance(environ: Mapping[str, str]) -> str | None:
 def job(environ: Mapping[str, str]) -> Job | None:
     """Recognise a job, by the variables that the plugin itself takes for one.
 
-    Parameters
-    ----------
-    environ : mapping of str to str
-        The environment as the user left it: what connecting places there does not count.
-
-    Returns
-    -------
-    Job or None
-        The job; None elsewhere, and where the plugin would not use the job's token.
+    The job; None elsewhere, and where the plugin would not use the job's token.
     """
     if not environ.get("MLFLOW_TRACKING_URI", "").lower().startswith("azureml:"):
         return None

@@ -78,15 +78,7 @@ def mend(*, again: bool = False) -> str:
 def unknown_arguments(builder: object) -> list[str]:
     """Find what MLflow hands to an artifact store's builder and this one does not take.
 
-    Parameters
-    ----------
-    builder : callable
-        The plugin's.
-
-    Returns
-    -------
-    list of str
-        The arguments' names; empty where it fits.
+    The arguments' names; empty where it fits.
     """
     from mlflow.store.artifact.artifact_repository_registry import ArtifactRepositoryRegistry
 

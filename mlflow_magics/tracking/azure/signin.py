@@ -73,33 +73,7 @@ def sign_in(
     seconds: float = SECONDS,
     attended: bool = False,
 ) -> Signed:
-    """Sign in to Azure.
-
-    Parameters
-    ----------
-    workspace : Workspace
-        What for; its host may be unknown yet.
-    device_code : bool, optional
-        Whether to sign in by a code that is typed on a page, which may take as long as the code is valid (15 min).
-        A Ctrl-C ends it.
-    show : callable, optional
-        Takes the line with the page and the code; needed for `device_code`.
-    seconds : float, optional
-        How long all those who ask nobody may take together, and any later renewal.
-    attended : bool, optional
-        Whether somebody sits before this kernel. Then a browser is opened where one can be, once nobody else is
-        signed in, and waited for 120 s.
-
-    Returns
-    -------
-    Signed
-        Who. Nothing is given to the plugin yet.
-
-    Raises
-    ------
-    ConnectionFailedError
-        If nobody is signed in; the message names the ways out.
-    """
+    """Sign in to Azure."""
     if _is_job(workspace):
         return _by_job(workspace)
     cloud = clouds.current(workspace, os.environ)
@@ -150,15 +124,7 @@ def later(workspace: Workspace) -> Signed:
 def can_open_browser(environ: Mapping[str, str]) -> bool:
     """Say whether a browser that opens here would be seen by the user.
 
-    Parameters
-    ----------
-    environ : mapping of str to str
-        The environment.
-
-    Returns
-    -------
-    bool
-        Whether this is a desktop session: neither CI, nor reached by SSH, nor behind a hub, nor without a display.
+    Return whether this is a desktop session: neither CI, nor reached by SSH, nor behind a hub, nor without a display.
     """
     elsewhere = ("CI", "TF_BUILD", "SSH_CONNECTION", "JUPYTERHUB_USER", "CI_NAME", "AZUREML_RUN_ID", "CODESPACES")
     if any(environ.get(name) for name in elsewhere):
