@@ -338,7 +338,7 @@ def test_what_the_user_asks_for_is_not_left_out(author):
 
 
 def test_a_series_reaches_the_store_while_a_long_cell_goes_on(author, monkeypatch):
-    from mlflow_magics.tracking import keptback
+    from mlflow_magics.tracking.outbox import keptback
 
     monkeypatch.setattr(keptback, "SECONDS", 0.5)
     author.user_ns["stored_now"] = lambda: stored.points(database(author), mlflow_run_id(author), "loss")
@@ -362,7 +362,7 @@ def mlflow_run_id(shell):
 
 
 def test_a_series_that_is_in_the_store_before_the_author_logs_it_goes_no_further_and_that_is_said(author, monkeypatch):
-    from mlflow_magics.tracking import keptback
+    from mlflow_magics.tracking.outbox import keptback
 
     monkeypatch.setattr(keptback, "SECONDS", 0.2)
     author.user_ns["late"] = partial(author.user_ns["mlflow"].log_metric)  # as a library's: not seen beforehand
@@ -387,8 +387,8 @@ def test_a_series_that_is_in_the_store_before_the_author_logs_it_goes_no_further
 
 
 def test_the_panel_draws_what_waits_and_then_only_what_the_author_logs(author):
-    from mlflow_magics.tracking import store
-    from mlflow_magics.tracking.curves import LiveCurves
+    from mlflow_magics.tracking.lookback.curves import LiveCurves
+    from mlflow_magics.tracking.patches import store
 
     drawn = []
     live = LiveCurves(store.current())

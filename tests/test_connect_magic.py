@@ -15,8 +15,8 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
-from mlflow_magics.tracking import footprint
 from mlflow_magics.tracking.azure import plugin
+from mlflow_magics.tracking.location import footprint
 from tests.rig.servers import StatusServer, refused_port
 
 
@@ -422,7 +422,7 @@ class TestWhereTheNextRunGoes:
         assert "did you mean http://host:5000?" in shown
 
     def test_the_panels_head_says_so_too(self, stored, connect, store_at):
-        from mlflow_magics.desk import SessionDesk
+        from mlflow_magics.session.desk import SessionDesk
 
         session = stored.magics_manager.registry["MlflowMagics"].session
         desk = SessionDesk(session, lambda: False, list, lambda job: job())
@@ -487,7 +487,9 @@ class TestAFailedConnectLeavesTheEarlierOneWhole:
         """Connected to one store; a second lies beside it. Tell what is connected, and that a run arrives there."""
         from mlflow.tracking._tracking_service.utils import _get_store, _tracking_store_registry
 
-        from mlflow_magics.tracking import localstore, patience, store
+        from mlflow_magics.tracking.calls import patience
+        from mlflow_magics.tracking.location import localstore
+        from mlflow_magics.tracking.patches import store
 
         store_at("other")
         connect("-e kept")
@@ -522,8 +524,8 @@ class TestAFailedConnectLeavesTheEarlierOneWhole:
         ],
     )  # fmt: skip
     def test_at_every_stage(self, stored, refused, whole, folder, monkeypatch, stage, words):
-        from mlflow_magics.tracking import store
         from mlflow_magics.tracking.azure import entering
+        from mlflow_magics.tracking.patches import store
 
         if stage == "experiment":
             client = MlflowClient(f"sqlite:///{folder}/other/mlflow.db")

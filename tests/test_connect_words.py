@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from IPython.core.error import UsageError
 
-from mlflow_magics.tracking import footprint, store
+from mlflow_magics.tracking.location import footprint
+from mlflow_magics.tracking.patches import store
 
 # fmt: off
 _WORDS = (

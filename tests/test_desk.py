@@ -9,8 +9,8 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
-from mlflow_magics.desk import SessionDesk
-from mlflow_magics.errors import MlflowMagicsError
+from mlflow_magics.session.desk import SessionDesk
+from mlflow_magics.vocabulary.errors import MlflowMagicsError
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.utils.autologging_utils import autologging_is_disabled
 
-from mlflow_magics.cells import CellRuns
-from mlflow_magics.magics import MlflowMagics
+from mlflow_magics.shell.cells import CellRuns
+from mlflow_magics.shell.magics import MlflowMagics
 from tests.rig.servers import SilentServer, refused_port
 
 from .test_cells import artifact, artifacts, cell, only_run, runs
@@ -100,8 +100,8 @@ class TestStores:
         assert not tracked.run_cell(f"mlflow.start_run(experiment_id='{gone}')").success
 
     def test_a_store_that_stops_answering_is_waited_for_once(self, tracked, capsys, monkeypatch):
-        from mlflow_magics.errors import TrackingError
-        from mlflow_magics.tracking import runs as room
+        from mlflow_magics.tracking.runs import runs as room
+        from mlflow_magics.vocabulary.errors import TrackingError
 
         asked = []
 
@@ -120,8 +120,8 @@ class TestStores:
         assert "does not answer" in " ".join(capsys.readouterr().out.split())
 
     def test_a_timeout_is_told_from_other_failures(self):
-        from mlflow_magics.errors import TrackingError
-        from mlflow_magics.tracking.runs import close_run
+        from mlflow_magics.tracking.runs.runs import close_run
+        from mlflow_magics.vocabulary.errors import TrackingError
 
         run = type("Run", (), {"info": type("Info", (), {"run_id": "0" * 32})()})()
         os.environ |= {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "1"}

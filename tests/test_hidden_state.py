@@ -9,7 +9,7 @@ import time
 import mlflow
 import pytest
 
-from mlflow_magics.capture import provenance
+from mlflow_magics.capture.notebook import provenance
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ import mlflow
 import pandas
 import pytest
 
-from mlflow_magics.capture import restoring
+from mlflow_magics.capture.notebook import restoring
 from tests.rig.servers import MlflowServer
 
 FIT = """%%mlflow_run {name} --metrics accuracy loss --model model
@@ -200,7 +200,7 @@ class TestRuns:
         assert names(run("%mlflow_runs -e lasting --sort duration")[0]) == ["1 s", "5 s", "9 s"]
 
     def test_only_as_many_pages_as_needed(self, looked, run, monkeypatch):
-        from mlflow_magics.tracking import store
+        from mlflow_magics.tracking.patches import store
 
         inner = store.current().store
         asked = []
@@ -315,7 +315,7 @@ mlflow.sklearn.autolog(disable=True)
             assert "one → two (0d1e2f3a → icy_stre)" in run(f"%mlflow_diff {first} icy_street-9x1 -e dashes")[1]
 
     def test_packages_that_moved(self, looked, run):
-        from mlflow_magics.tracking import context
+        from mlflow_magics.tracking.runs import context
 
         table = run("%mlflow_runs --sort oldest --top 2")[0]
         assert "python=" in table["tags." + context.PACKAGES][0]
@@ -472,7 +472,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
     def test_where_the_store_is_stands_on_no_command_line(self, tmp_path):
         # A database's address holds its password, and every user of a machine may read its command lines.
-        from mlflow_magics.tracking import webui
+        from mlflow_magics.tracking.lookback import webui
 
         folder = tmp_path / "hunter2"
         folder.mkdir()
@@ -497,7 +497,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     )
     def test_through_jupyters_own_address(self, tmp_path, monkeypatch, hostname, prefix, found):
         # As a real Jupyter server writes it; jupyter-server-proxy is only looked for here, and not installed.
-        from mlflow_magics.tracking import webui
+        from mlflow_magics.tracking.lookback import webui
 
         if hostname:
             (tmp_path / "jpserver-4242.json").write_text(json.dumps({"base_url": "/base/", "hostname": hostname}))

@@ -15,7 +15,7 @@ import time
 import numpy as np
 import pytest
 
-from mlflow_magics.tracking import store
+from mlflow_magics.tracking.patches import store
 from tests.rig import stored
 from tests.rig.children import clean_environment
 from tests.rig.faulty import Fault, FaultyProxy
@@ -329,7 +329,7 @@ def test_points_that_were_kept_back_outlive_their_kernel_but_not_those_that_the_
 
 
 def test_points_that_are_kept_back_have_room_on_no_disk_too(run, database, monkeypatch):
-    monkeypatch.setattr("mlflow_magics.tracking.journal.segments_allowed", lambda: 0)
+    monkeypatch.setattr("mlflow_magics.tracking.outbox.disk.journal.segments_allowed", lambda: 0)
     run("%mlflow_connect local -e home")
     run(OWN_LOOP.replace("        os.kill(os.getpid(), 9)", "        pass"))
     run("%mlflow_sync")
@@ -530,7 +530,7 @@ def test_a_time_that_is_none_is_an_error_in_the_cell_and_stops_nothing(tracked, 
     """It blocked the outbox for ever, this kernel's and the next's."""
     import mlflow
 
-    from mlflow_magics.tracking import store
+    from mlflow_magics.tracking.patches import store
 
     cell = (
         "%%mlflow_run odd\nimport mlflow\ntry:\n    mlflow.log_metric('m', 1.0, timestamp=" + odd + ")\n"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mlflow_magics.desk import SessionDesk
-from mlflow_magics.errors import MlflowMagicsError
+from mlflow_magics.session.desk import SessionDesk
+from mlflow_magics.vocabulary.errors import MlflowMagicsError
 
 
 class TestDesk:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from mlflow_magics import untouched
+from mlflow_magics.vocabulary import untouched
 from tests.rig.kernels import KernelProcess
 
 RIG = Path(__file__).parent / "rig"
@@ -267,7 +267,7 @@ class TestUntouched:
 
     def test_the_start_method_of_processes_is_the_users_to_choose(self):
         out = in_a_fresh_process(
-            "import multiprocessing as m\nfrom mlflow_magics.untouched import untouched\n"
+            "import multiprocessing as m\nfrom mlflow_magics.vocabulary.untouched import untouched\n"
             "with untouched(): m.RLock()\n"
             "print(m.get_start_method(allow_none=True)); m.set_start_method('spawn')\n"
             "with untouched(): m.RLock()\n"

@@ -110,7 +110,7 @@ class TestTheAuthorsOwn:
 class TestLongTexts:
     @pytest.mark.parametrize("word", ["ACGT", "a1B2", "token", "a-", "eyJ", "://a:", "pw='", "password=", "key=", "x "])
     def test_the_cost_of_a_text_grows_with_its_length_alone(self, word):
-        from mlflow_magics.capture import secrets
+        from mlflow_magics.capture.values import secrets
 
         def cost(letters):
             begin = time.process_time()
@@ -123,13 +123,13 @@ class TestLongTexts:
         assert large < 30 * small + 0.05
 
     def test_a_long_source_is_redacted_to_its_end(self):
-        from mlflow_magics.capture import secrets
+        from mlflow_magics.capture.values import secrets
 
         source = "x = 'ACGT'\n" * 100_000 + "password = 'hunter22'\n"
         assert secrets.redact(source) == source.replace("hunter22", "***")
 
     def test_a_secret_across_the_cut_of_a_long_message_is_not_shown_in_part(self):
-        from mlflow_magics.capture import secrets
+        from mlflow_magics.capture.values import secrets
 
         for start in range(1_990, 2_002):
             text = "x" * start + " password=hunter22hunter22 " + "y" * 50_000
@@ -138,7 +138,7 @@ class TestLongTexts:
     @pytest.mark.slow
     def test_ten_million_letters_cost_no_more_than_a_few(self, tracked):
         """The steps are counted, and not the seconds: no name is looked at, and few patterns are tried."""
-        from mlflow_magics.capture import secrets
+        from mlflow_magics.capture.values import secrets
 
         seen = []
         patch = pytest.MonkeyPatch()

@@ -374,7 +374,7 @@ def append(self, step, when, value):
 
 def test_a_sink_that_fails_costs_the_cell_nothing(watcher, monkeypatch):
     """The contract says that it does not; should it, the training goes on, and the block says so."""
-    ours = {"__name__": "mlflow_magics.tracking.journal"}
+    ours = {"__name__": "mlflow_magics.tracking.outbox.disk.journal"}
     exec(BROKEN, ours)
     monkeypatch.setattr(Kept, "append", ours["append"])
     result = watcher.run_cell("%%mlflow_run --dry-run --watch loss\nfor i in range(5):\n    loss = 0.5\nloss")

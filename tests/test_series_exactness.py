@@ -18,8 +18,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlflow_magics.capture.hook import NAME
-from mlflow_magics.capture.plan import assigned_names
+from mlflow_magics.capture.following.hook import NAME
+from mlflow_magics.capture.following.plan import assigned_names
 
 PROGRAMS = dict(
     re.findall(r"^# --- (.*)\n((?:(?!# --- ).*\n)+)", r"""

@@ -1,4 +1,7 @@
-"""Who may import whom. Every import of every file counts, those inside functions and TYPE_CHECKING blocks included."""
+"""Who may import whom. Every import of every file counts, those inside functions and TYPE_CHECKING blocks included.
+
+The tree is read: a wing is a folder of the package, a floor is a folder of a wing, a room is a file.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -15,69 +19,68 @@ import mlflow_magics
 PACKAGE = Path(mlflow_magics.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-# Room -> the rooms of our own that it may import.
-ROOMS = {
-    "__init__": {"magics"},
-    "magics": {
-        "lookback",
-        "arguments",
-        "sending",
-        "completion",
-        "manual",
-        "cells",
-        "display",
-        "session",
-        "panels",
-        "records",
-        "errors",
-    },
-    "lookback": {"arguments", "session", "display", "tracking", "capture", "boards", "findings", "records", "errors"},
-    "findings": {"boards"},
-    "panels": {"desk", "display", "session", "cells", "boards", "records", "errors"},
-    "desk": {"manual", "session", "openrun", "capture", "tracking", "boards", "records", "errors"},
-    "completion": {"arguments"},
-    "arguments": {"untouched", "errors"},
-    "manual": {"arguments", "session", "openrun", "capture", "tracking", "records", "errors"},
-    "cells": {"rewriting", "untouched", "session", "openrun", "capture", "records", "errors"},
-    "rewriting": {"capture", "records", "errors"},
-    "display": {"display", "boards", "findings", "records", "errors"},
-    "sending": {"session", "tracking", "records", "errors"},
-    "session": {"recording", "sending", "openrun", "capture", "tracking", "records", "errors"},
-    "recording": {"session", "openrun", "capture", "tracking", "records", "errors"},
-    "openrun": {"capture", "tracking", "records", "errors"},
-    "capture": {"capture", "untouched", "boards", "records", "errors"},
-    "tracking": {"tracking", "untouched", "boards", "findings", "records", "errors"},
-    "boards": {"records"},
-    "untouched": set(),
-    "records": set(),
-    "errors": set(),
+# Wing -> the wings that it may import.
+WINGS: Mapping[str, set[str]] = {
+    "": {"shell"},  # the package itself
+    "shell": {"session", "capture", "tracking", "display", "vocabulary"},
+    "session": {"capture", "tracking", "display", "vocabulary"},
+    "capture": {"vocabulary"},
+    "tracking": {"vocabulary"},
+    "display": {"vocabulary"},
+    "vocabulary": set(),
 }
 
-# Room -> the packages outside the standard library that it may import. What only a type checker sees counts too.
+# Wing -> its floors, from the top: each imports only those below it.
+FLOORS: Mapping[str, tuple[str, ...]] = {
+    "capture": ("notebook", "following", "roles", "values", "code"),
+    "tracking": (
+        *("lookback", "connecting", "runs", "models", "patches", "outbox", "outbox/sending", "outbox/disk"),
+        *("azure", "location", "calls"),
+    ),
+    "display": ("panel", "panel/tabs", "outputs", "charts", "markup"),
+}
+
+# Floor -> floors above it that it imports all the same. To be emptied.
+UPWARDS = {
+    "calls": {"outbox/sending"},
+    "location": {"azure", "outbox/disk"},
+    "outbox": {"patches"},
+    "outbox/sending": {"patches"},
+}
+
+# Wing -> the packages outside the standard library that it may import. What only a type checker sees counts too.
 PACKAGES = {
-    "__init__": {"IPython"},
-    "magics": {"IPython", "tqdm"},
-    "lookback": {"IPython"},
-    "completion": {"IPython"},
-    "arguments": {"IPython"},
-    "cells": {"IPython"},
-    "panels": {"IPython"},
+    "": {"IPython"},
+    "shell": {"IPython", "tqdm"},
+    "session": {"mlflow"},  # the type of a field only; see test_mlflow_is_imported_by_tracking_alone
     "display": {"ipywidgets"},
-    "openrun": {"mlflow"},  # the type of a field only; see test_mlflow_is_imported_by_tracking_alone
     "tracking": {
         *("mlflow", "requests", "urllib3", "sqlalchemy", "git", "pandas", "numpy", "packaging"),
         *("filelock", "platformdirs", "jupyter_core"),
-        *("azure", "azureml", "msal"),  # in tracking/azure alone; see test_azure_is_imported_by_its_room_alone
+        *("azure", "azureml", "msal"),  # in tracking/azure alone; see test_azure_is_imported_by_its_floor_alone
     },
+    "capture": {"detect_secrets"},  # in secrets.py alone; see test_detect_secrets_is_imported_by_its_room_alone
 }
 
 
-def room(path: Path) -> str:
-    parts = path.relative_to(PACKAGE).with_suffix("").parts
-    return parts[0]
+def place(path: Path) -> str:
+    """A room's path in the package, without its suffix."""
+    return path.relative_to(PACKAGE).with_suffix("").as_posix()
 
 
-def imports(path: Path, *, for_types: bool = True):
+ROOMS = {place(path): path for path in FILES}
+
+
+def wing(room: str) -> str:
+    return room.partition("/")[0] if "/" in room else ""
+
+
+def floor(room: str) -> str:
+    """The folder in its wing that a room is in; empty for one at the top of it."""
+    return "/".join(room.split("/")[1:-1])
+
+
+def imports(path: Path, *, for_types: bool = True) -> Iterator[tuple[str, bool]]:
     """Yield ``(package or room, is_ours)`` for each import in a file."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     hidden = set()
@@ -85,7 +88,6 @@ def imports(path: Path, *, for_types: bool = True):
         for node in ast.walk(tree):
             if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
                 hidden |= {id(inner) for statement in node.body for inner in ast.walk(statement)}
-    depth = len(path.relative_to(PACKAGE).parts)
     for node in ast.walk(tree):
         if id(node) in hidden:
             continue
@@ -94,51 +96,89 @@ def imports(path: Path, *, for_types: bool = True):
                 root = alias.name.split(".")[0]
                 assert root != "mlflow_magics", f"{path.name}: import our own rooms relatively"
                 yield root, False
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield str(node.module).split(".")[0], False
         elif isinstance(node, ast.ImportFrom):
-            if node.level == 0:
-                yield node.module.split(".")[0], False
-            elif node.level < depth:
-                yield room(path), True  # inside the room
-            elif node.module:
-                yield node.module.split(".")[0], True
-            else:
-                for alias in node.names:
-                    yield alias.name, True
+            above = place(path).split("/")[: -node.level]
+            module = "/".join([*above, *(node.module or "").split(".")]).strip("/")
+            for alias in node.names:
+                inner = f"{module}/{alias.name}".strip("/")
+                found = next((each for each in (inner, f"{inner}/__init__", module) if each in ROOMS), "")
+                yield found or f"{module}/__init__".strip("/"), True
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_each_room_imports_what_it_may(path):
-    name = room(path)
-    for imported, ours in imports(path):
-        if ours:
-            assert imported == name or imported in ROOMS[name], f"{name} may not import {imported}"
-        elif imported not in sys.stdlib_module_names:
-            allowed = PACKAGES.get(name, set())
-            if path.name == "secrets.py" and name == "capture":
-                allowed = {"detect_secrets"}
-            assert imported in allowed, f"{name} may not import {imported}"
+@pytest.mark.parametrize("room", ROOMS)
+def test_each_room_imports_what_it_may(room):
+    for imported, ours in imports(ROOMS[room]):
+        if not ours:
+            allowed = imported in sys.stdlib_module_names or imported in PACKAGES.get(wing(room), ())
+            assert allowed, f"{wing(room)} may not import {imported}"
+        elif wing(imported) != wing(room):
+            assert wing(imported) in WINGS[wing(room)], f"{wing(room)} may not import {imported}"
+        elif (floors := FLOORS.get(wing(room))) and floor(imported) != floor(room) != "":
+            here, there = floor(room), floor(imported)
+            assert there in UPWARDS.get(here, ()) or floors.index(here) < floors.index(there), (
+                f"{here} may not import {imported}: it is above"
+            )
+
+
+def test_every_room_stands_in_a_wing():
+    assert {wing(room) for room in ROOMS} == set(WINGS)
+    assert [room for room in ROOMS if "/" not in room] == ["__init__"]
+    for name, floors in FLOORS.items():
+        assert {floor(room) for room in ROOMS if wing(room) == name} - {""} == set(floors)
+
+
+def test_what_is_allowed_upwards_is_needed():
+    used = {(floor(room), floor(imported)) for room in ROOMS for imported, ours in imports(ROOMS[room]) if ours}
+    assert {(here, there) for here, floors in UPWARDS.items() for there in floors} <= used
+
+
+def test_no_circle_of_files():
+    """By what is imported when a room runs; a type's name alone makes no circle."""
+    below = {
+        room: {name for name, ours in imports(path, for_types=False) if ours and name != room}
+        for room, path in ROOMS.items()
+    }
+    while free := [room for room, names in below.items() if not names & below.keys()]:
+        for room in free:
+            del below[room]
+    assert not below, f"a circle among {sorted(below)}"
 
 
 def test_mlflow_is_imported_by_tracking_alone():
-    importers = {room(p) for p in FILES if ("mlflow", False) in set(imports(p, for_types=False))}
+    importers = {wing(room) for room, p in ROOMS.items() if ("mlflow", False) in set(imports(p, for_types=False))}
     assert importers == {"tracking"}
 
 
-def test_azure_is_imported_by_its_room_alone():
+def test_azure_is_imported_by_its_floor_alone():
     azure = {("azure", False), ("azureml", False), ("msal", False)}
-    importers = {p for p in FILES if azure & set(imports(p))}
-    assert importers
-    assert {p.parent.relative_to(PACKAGE).as_posix() for p in importers} == {"tracking/azure"}
+    importers = {room for room, path in ROOMS.items() if azure & set(imports(path))}
+    assert {room.rpartition("/")[0] for room in importers} == {"tracking/azure"}
 
 
-def test_every_room_has_its_wall():
-    assert {room(path) for path in FILES} == set(ROOMS)
+def test_detect_secrets_is_imported_by_its_room_alone():
+    importers = {room for room, path in ROOMS.items() if ("detect_secrets", False) in set(imports(path))}
+    assert importers == {"capture/values/secrets"}
+
+
+def drawn(drawing: str) -> set[str]:
+    """The rooms in a drawing of the tree: two blanks more are a folder further in."""
+    found, folders = set(), {0: ""}
+    for line in drawing.splitlines()[1:]:
+        depth = len(line) - len(line.lstrip())
+        words = line.strip()
+        if folder := re.match(r"([\w/]+)/(?=\s|$)", words):
+            folders[depth + 2] = folders[depth] + folder[0]
+        else:
+            found |= {folders[depth] + name for name in re.findall(r"(\w+)\.py\b", words)}
+    return found
 
 
 def test_the_drawing_shows_every_room():
     contributing = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    drawn = set(re.findall(r"\w+\.py", contributing))
-    assert {path.name for path in FILES} <= drawn
+    (drawing,) = re.findall(r"```\n(mlflow_magics/\n.*?)```", contributing, re.DOTALL)
+    assert drawn(drawing) == {room for room in ROOMS if not room.endswith("/__init__")}
 
 
 LOADED = """
@@ -154,9 +194,9 @@ print(*sorted(name for name in set(sys.modules) - before if "." not in name or n
 def test_loading_imports_nothing_heavy(tmp_path):
     out = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, cwd=tmp_path, check=True)
     loaded = set(out.stdout.split())
-    assert "mlflow_magics.magics" in loaded
+    assert "mlflow_magics.shell.magics" in loaded
     for heavy in ("mlflow", "pandas", "numpy", "ipywidgets", "requests", "detect_secrets", "matplotlib"):
         assert heavy not in loaded
     # A thread looks for what dead kernels left, and has come so far or not; these know no MLflow.
-    background = {f"mlflow_magics.tracking.{name}" for name in ("journal", "points", "masking")}
+    background = {f"mlflow_magics.tracking.{name}" for name in BACKGROUND}
     assert {name for name in loaded if name.startswith("mlflow_magics.tracking.")} <= background

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from mlflow_magics.capture.dataflow import analyse
-from mlflow_magics.capture.roles import assign, snapshot
-from mlflow_magics.records import Choices
+from mlflow_magics.capture.code.dataflow import analyse
+from mlflow_magics.capture.roles.roles import assign, snapshot
+from mlflow_magics.vocabulary.records import Choices
 
 CELL = """
 lr = 0.1

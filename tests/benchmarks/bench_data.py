@@ -25,7 +25,7 @@ def data(rows: int = 1_000_000) -> Iterator[Row]:
     """A DataFrame of numbers, 20 columns."""
     import mlflow.data
 
-    from mlflow_magics.tracking import datasets
+    from mlflow_magics.tracking.runs import datasets
 
     frame = pd.DataFrame(np.random.default_rng(0).normal(size=(rows, 20)), columns=[f"c{i}" for i in range(20)])
     ours = seconds(lambda: datasets.describe("X", frame))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-from mlflow_magics.capture import failure, secrets
-from mlflow_magics.capture.dataflow import analyse
-from mlflow_magics.capture.roles import assign, snapshot
-from mlflow_magics.records import Choices
+from mlflow_magics.capture.code.dataflow import analyse
+from mlflow_magics.capture.notebook import failure
+from mlflow_magics.capture.roles.roles import assign, snapshot
+from mlflow_magics.capture.values import secrets
+from mlflow_magics.vocabulary.records import Choices
 
 from .table import Row, at_most
 

@@ -8,9 +8,9 @@ import inspect
 import linecache
 from typing import Any
 
-from mlflow_magics.capture.dataflow import analyse
-from mlflow_magics.capture.roles import assign, snapshot
-from mlflow_magics.records import Captured, Choices
+from mlflow_magics.capture.code.dataflow import analyse
+from mlflow_magics.capture.roles.roles import assign, snapshot
+from mlflow_magics.vocabulary.records import Captured, Choices
 
 
 def fresh(setup: str = "") -> dict[str, Any]:

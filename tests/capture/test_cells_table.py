@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mlflow_magics.records import Choices
+from mlflow_magics.vocabulary.records import Choices
 
 from .cells import capture, fresh, metrics, params, skipped
 

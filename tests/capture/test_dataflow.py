@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlflow_magics.capture.dataflow import analyse
+from mlflow_magics.capture.code.dataflow import analyse
 
 
 def test_names_come_in_the_order_of_their_first_mention() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlflow_magics.capture.flatten import dotted, flatten
+from mlflow_magics.capture.values.flatten import dotted, flatten
 
 
 def flat(value: object) -> dict[str, Any]:

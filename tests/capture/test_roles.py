@@ -11,9 +11,9 @@ from unittest.mock import MagicMock
 import numpy as np
 import pytest
 
-from mlflow_magics.capture.dataflow import analyse
-from mlflow_magics.capture.roles import assign, role_of, snapshot
-from mlflow_magics.records import Choices, Skipped
+from mlflow_magics.capture.code.dataflow import analyse
+from mlflow_magics.capture.roles.roles import assign, role_of, snapshot
+from mlflow_magics.vocabulary.records import Choices, Skipped
 
 from .cells import capture, execute, fresh, metrics, params, skipped
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlflow_magics.capture.secrets import is_secret_name, redact, secret_reason
+from mlflow_magics.capture.values.secrets import is_secret_name, redact, secret_reason
 
 from .cells import capture, fresh, params, skipped
 
@@ -157,7 +157,7 @@ def test_live_values_are_redacted_wherever_they_stand(monkeypatch: pytest.Monkey
 
 
 def test_secrets_cannot_be_forced_and_do_not_hide_in_records() -> None:
-    from mlflow_magics.records import Choices
+    from mlflow_magics.vocabulary.records import Choices
 
     code = (
         "api_key = 'geheim1'\n"

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from mlflow_magics.capture.failure import last_line, traceback_text
-from mlflow_magics.capture.secrets import redact
+from mlflow_magics.capture.notebook.failure import last_line, traceback_text
+from mlflow_magics.capture.values.secrets import redact
 
 from . import secrets_heldout
 from .cells import capture, execute, fresh, params

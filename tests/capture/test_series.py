@@ -19,10 +19,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlflow_magics.capture import hook
-from mlflow_magics.capture.plan import Plan
-from mlflow_magics.capture.reading import Deferred, reader
-from mlflow_magics.capture.series import FULL, SAMPLE, Following, track
+from mlflow_magics.capture.following import hook
+from mlflow_magics.capture.following.plan import Plan
+from mlflow_magics.capture.following.reading import Deferred, reader
+from mlflow_magics.capture.following.series import FULL, SAMPLE, Following, track
 
 
 class Kept:

@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from mlflow_magics.boards import Curve, Header, Loggable, Logged, Page, RunView
-from mlflow_magics.errors import MlflowMagicsError
-from mlflow_magics.records import Integration
+from mlflow_magics.vocabulary.boards import Curve, Header, Loggable, Logged, Page, RunView
+from mlflow_magics.vocabulary.errors import MlflowMagicsError
+from mlflow_magics.vocabulary.records import Integration
 
 HEADER = Header(
     where="http://127.0.0.1:5000",

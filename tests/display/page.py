@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 from wcwidth import wcswidth
 
-from mlflow_magics.display.text import width
+from mlflow_magics.display.markup.text import width
 
 
 class Page(HTMLParser):

@@ -11,9 +11,9 @@ import random
 import sys
 from pathlib import Path
 
-from mlflow_magics.boards import Curve
-from mlflow_magics.display.html import Markup
-from mlflow_magics.display.plots import plot
+from mlflow_magics.display.charts.plots import plot
+from mlflow_magics.display.markup.html import Markup
+from mlflow_magics.vocabulary.boards import Curve
 from tests.display.screenshots import RULES, THEMES
 
 MEASURE = """() => [...document.querySelectorAll('svg')].flatMap(svg => {

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from mlflow_magics.display import summary, tables
+from mlflow_magics.display.outputs import summary, tables
 from tests.display import samples
 
 # What JupyterLab's themes say about an output area, in short; the blocks must look right in spite of it.

@@ -13,9 +13,9 @@ from typing import Any
 import ipywidgets as widgets
 from ipywidgets.widgets import widget as registry
 
-from mlflow_magics.boards import Curve, Page, RunView
-from mlflow_magics.display.panel.worker import Worker
-from mlflow_magics.errors import OptionError
+from mlflow_magics.display.panel.tools.worker import Worker
+from mlflow_magics.vocabulary.boards import Curve, Page, RunView
+from mlflow_magics.vocabulary.errors import OptionError
 from tests.display.desks import FakeDesk
 
 SIZE = 50

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlflow_magics.display import summary
-from mlflow_magics.display.charts import BLOCKS, GAP, curve, spark
-from mlflow_magics.display.words import ordinal
-from mlflow_magics.records import Series
+from mlflow_magics.display.charts.charts import BLOCKS, GAP, curve, spark
+from mlflow_magics.display.markup.words import ordinal
+from mlflow_magics.display.outputs import summary
+from mlflow_magics.vocabulary.records import Series
 from tests.display import samples
 from tests.display.page import Page, fits
 from tests.display.test_hostile import CORPUS

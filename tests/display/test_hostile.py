@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from mlflow_magics.display import summary, tables
-from mlflow_magics.display.block import Block
-from mlflow_magics.display.html import safe_url
-from mlflow_magics.records import CheckStep, Connection, Integration, Metric, Outcome, Param, Skipped
+from mlflow_magics.display.markup.block import Block
+from mlflow_magics.display.markup.html import safe_url
+from mlflow_magics.display.outputs import summary, tables
+from mlflow_magics.vocabulary.records import CheckStep, Connection, Integration, Metric, Outcome, Param, Skipped
 from tests.display import samples
 from tests.display.page import Page, fits
 

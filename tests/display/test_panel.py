@@ -13,15 +13,15 @@ import ipywidgets as widgets
 import pytest
 from traitlets import All
 
-from mlflow_magics.boards import Header
-from mlflow_magics.display import words
+from mlflow_magics.display.markup import words
 from mlflow_magics.display.panel import Panel
-from mlflow_magics.display.panel import metrics as metrics_tab
-from mlflow_magics.display.panel.facts import elapsed
+from mlflow_magics.display.panel.tools.facts import elapsed
 from mlflow_magics.display.panel.picture import picture
-from mlflow_magics.display.panel.values import Values
-from mlflow_magics.display.panel.worker import Worker
-from mlflow_magics.errors import MlflowMagicsError
+from mlflow_magics.display.panel.tabs import metrics as metrics_tab
+from mlflow_magics.display.panel.tabs.values import Values
+from mlflow_magics.display.panel.tools.worker import Worker
+from mlflow_magics.vocabulary.boards import Header
+from mlflow_magics.vocabulary.errors import MlflowMagicsError
 from tests.display.desks import HEADER, OTHER, RUN, FakeDesk, curve, falling
 from tests.display.page import Page, fits
 

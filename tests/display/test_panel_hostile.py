@@ -10,10 +10,10 @@ from typing import Any
 import ipywidgets as widgets
 import pytest
 
-from mlflow_magics.boards import Header, RunView
 from mlflow_magics.display.panel import Panel
 from mlflow_magics.display.panel.picture import picture
-from mlflow_magics.errors import MlflowMagicsError
+from mlflow_magics.vocabulary.boards import Header, RunView
+from mlflow_magics.vocabulary.errors import MlflowMagicsError
 from tests.display.desks import OTHER, RUN, FakeDesk, falling
 from tests.display.page import Page, fits
 from tests.display.test_hostile import CORPUS

@@ -10,11 +10,11 @@ from dataclasses import replace
 import ipywidgets as widgets
 import pytest
 
-from mlflow_magics.boards import Header, RunView
-from mlflow_magics.display.panel import compare, runrows
-from mlflow_magics.display.panel.runs import COLUMNS, Runs
-from mlflow_magics.display.panel.worker import Worker
-from mlflow_magics.errors import OptionError
+from mlflow_magics.display.panel.tabs import compare, runrows
+from mlflow_magics.display.panel.tabs.runs import COLUMNS, Runs
+from mlflow_magics.display.panel.tools.worker import Worker
+from mlflow_magics.vocabulary.boards import Header, RunView
+from mlflow_magics.vocabulary.errors import OptionError
 from tests.display.desks import curve
 from tests.display.page import Page
 from tests.display.tab_desk import TabDesk, find, living, settle, tree

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 import ipywidgets as widgets
 import pytest
 
-from mlflow_magics.boards import Header, Loggable
-from mlflow_magics.display.panel import loglist
-from mlflow_magics.display.panel.autolog import Autolog
-from mlflow_magics.display.panel.loglist import LogList
-from mlflow_magics.display.panel.tabtools import Visits
-from mlflow_magics.display.panel.worker import Worker
-from mlflow_magics.errors import OptionError
-from mlflow_magics.records import Integration
+from mlflow_magics.display.panel.tabs import loglist
+from mlflow_magics.display.panel.tabs.autolog import Autolog
+from mlflow_magics.display.panel.tabs.loglist import LogList
+from mlflow_magics.display.panel.tools.tabtools import Visits
+from mlflow_magics.display.panel.tools.worker import Worker
+from mlflow_magics.vocabulary.boards import Header, Loggable
+from mlflow_magics.vocabulary.errors import OptionError
+from mlflow_magics.vocabulary.records import Integration
 from tests.display.page import Page
 from tests.display.tab_desk import TabDesk, find, living, tree
 from tests.display.test_hostile import CORPUS

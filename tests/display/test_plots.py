@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlflow_magics.boards import Curve
-from mlflow_magics.display import scales
-from mlflow_magics.display.lettering import fit, room, said
-from mlflow_magics.display.lines import COLOURS, DASHES, columns, smooth
-from mlflow_magics.display.plots import plot
+from mlflow_magics.display.charts import scales
+from mlflow_magics.display.charts.lettering import fit, room, said
+from mlflow_magics.display.charts.lines import COLOURS, DASHES, columns, smooth
+from mlflow_magics.display.charts.plots import plot
+from mlflow_magics.vocabulary.boards import Curve
 from tests.browser import lab
 from tests.display import plots_screenshots
 from tests.display.page import Page

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlflow_magics.display import summary
-from mlflow_magics.display.words import clean
-from mlflow_magics.records import Metric, Outcome, Param, Skipped
+from mlflow_magics.display.markup.words import clean
+from mlflow_magics.display.outputs import summary
+from mlflow_magics.vocabulary.records import Metric, Outcome, Param, Skipped
 from tests.display import samples
 from tests.display.page import Page, fits
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from mlflow_magics.display import tables
-from mlflow_magics.display.block import Block
+from mlflow_magics.display.markup.block import Block
+from mlflow_magics.display.outputs import tables
 from tests.display import samples
 from tests.display.page import Page, fits
 

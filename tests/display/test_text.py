@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wcwidth import wcswidth
 
-from mlflow_magics.display import text
+from mlflow_magics.display.markup import text
 
 # Latin, combining marks, Greek, Hebrew, kana, Han: where tables of widths agree whatever their Unicode version.
 LETTERS = st.sampled_from("ab .-_/éß\u0301\u0308αωשלアイ日本語↵…")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlflow_magics.display.words import LIMIT, change, clean, count, duration, number
+from mlflow_magics.display.markup.words import LIMIT, change, clean, count, duration, number
 
 NAN, INF = float("nan"), float("inf")
 

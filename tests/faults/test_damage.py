@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-from mlflow_magics.tracking import patience, recovery
+from mlflow_magics.tracking.calls import patience
+from mlflow_magics.tracking.connecting import recovery
 from tests.rig.children import clean_environment
 
 from .expected import OWN, SERIES, loop, value
@@ -126,7 +127,7 @@ def in_process(state: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def in_a_process(state: Path) -> list[str]:
     """As ``%load_ext`` does it."""
     done = subprocess.run(
-        [sys.executable, "-m", "mlflow_magics.tracking.recovery"],
+        [sys.executable, "-m", "mlflow_magics.tracking.connecting.recovery"],
         input=json.dumps({"tracking_uri": "", "address": ""}),
         env=clean_environment(state),
         capture_output=True,

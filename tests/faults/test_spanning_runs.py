@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from mlflow_magics.tracking import recovery
+from mlflow_magics.tracking.connecting import recovery
 from tests.rig import stored
 from tests.rig.kernels import KernelProcess
 

@@ -11,7 +11,8 @@ from contextlib import closing
 
 import pytest
 
-from mlflow_magics.tracking import recovery, verdicts
+from mlflow_magics.tracking.connecting import recovery
+from mlflow_magics.tracking.outbox.sending import verdicts
 from tests.rig import stored
 
 pytestmark = pytest.mark.slow

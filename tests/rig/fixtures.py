@@ -30,7 +30,8 @@ def mlflow_as_found(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     import mlflow
 
-    from mlflow_magics.tracking import connection, footprint
+    from mlflow_magics.tracking.connecting import connection
+    from mlflow_magics.tracking.location import footprint
 
     for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
         monkeypatch.delenv(name)

@@ -16,15 +16,18 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import RestException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-from mlflow_magics import records
-from mlflow_magics.errors import MlflowMagicsError
-from mlflow_magics.tracking import allowances, recovery, runs, store
-from mlflow_magics.tracking.allowances import Allowance, check_experiment
-from mlflow_magics.tracking.batches import batches
-from mlflow_magics.tracking.delivery import Delivery
-from mlflow_magics.tracking.journal import Journal, Key, RunEntry
-from mlflow_magics.tracking.points import PointLog
-from mlflow_magics.tracking.verdicts import UnavailableError
+from mlflow_magics.tracking.connecting import recovery
+from mlflow_magics.tracking.location import allowances
+from mlflow_magics.tracking.location.allowances import Allowance, check_experiment
+from mlflow_magics.tracking.outbox.disk.journal import Journal, Key, RunEntry
+from mlflow_magics.tracking.outbox.disk.points import PointLog
+from mlflow_magics.tracking.outbox.sending.batches import batches
+from mlflow_magics.tracking.outbox.sending.delivery import Delivery
+from mlflow_magics.tracking.outbox.sending.verdicts import UnavailableError
+from mlflow_magics.tracking.patches import store
+from mlflow_magics.tracking.runs import runs
+from mlflow_magics.vocabulary import records
+from mlflow_magics.vocabulary.errors import MlflowMagicsError
 
 AZURE = allowances.of("azureml://westeurope.api.azureml.ms/mlflow/v1.0/subscriptions/s")
 FILE = "params_over_the_limit.json"
@@ -319,7 +322,7 @@ def test_files_that_are_not_taken_do_not_hold_up_the_end(box, monkeypatch):
     def gone(uri, tracking_uri):
         raise ConnectionError("the bucket is gone")
 
-    monkeypatch.setattr("mlflow_magics.tracking.replay.repository_at", gone)
+    monkeypatch.setattr("mlflow_magics.tracking.outbox.sending.replay.repository_at", gone)
     send_some = [box.delivery.round() for _ in range(3)]
     assert any(send_some)
     assert box.store.get_run(run).info.status == "FINISHED"

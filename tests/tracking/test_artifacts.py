@@ -16,7 +16,12 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
 
-from mlflow_magics.tracking import artifacts, connection, copying, delivery, files, journal, outbox, sender, store
+from mlflow_magics.tracking.connecting import connection
+from mlflow_magics.tracking.outbox import outbox
+from mlflow_magics.tracking.outbox.disk import copying, journal
+from mlflow_magics.tracking.outbox.sending import delivery, sender
+from mlflow_magics.tracking.patches import artifacts, store
+from mlflow_magics.tracking.runs import files
 from tests.rig.faulty import Fault, FaultyProxy
 
 

@@ -16,9 +16,12 @@ import numpy as np
 import pytest
 from mlflow.entities import Metric, RunTag
 
-from mlflow_magics.errors import ConnectionFailedError, MlflowMagicsError, UnknownNameError
-from mlflow_magics.tracking import browse, connection, histories, sender, store
-from mlflow_magics.tracking.browse import FilterError
+from mlflow_magics.tracking.connecting import connection
+from mlflow_magics.tracking.lookback import browse, histories
+from mlflow_magics.tracking.lookback.browse import FilterError
+from mlflow_magics.tracking.outbox.sending import sender
+from mlflow_magics.tracking.patches import store
+from mlflow_magics.vocabulary.errors import ConnectionFailedError, MlflowMagicsError, UnknownNameError
 from tests.rig.faulty import Fault, FaultyProxy
 
 HOSTILE = ["a b", "select", "x.y/z:1", "1st", "DESC", "or 1=1 --", "loss-", "and", "metrics.loss"]

@@ -8,10 +8,10 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
-from mlflow_magics.errors import ConnectionFailedError
-from mlflow_magics.tracking import footprint, localstore
-from mlflow_magics.tracking.check import check
-from mlflow_magics.tracking.connection import connect
+from mlflow_magics.tracking.connecting.check import check
+from mlflow_magics.tracking.connecting.connection import connect
+from mlflow_magics.tracking.location import footprint, localstore
+from mlflow_magics.vocabulary.errors import ConnectionFailedError
 from tests.rig.servers import SilentServer, StatusServer, TlsServer, refused_port
 
 pytestmark = pytest.mark.usefixtures("mlflow_as_found")

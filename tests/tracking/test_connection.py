@@ -15,11 +15,11 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.tracking._tracking_service.utils import _tracking_store_registry
 
-from mlflow_magics.errors import ConnectionFailedError, MlflowMagicsError
-from mlflow_magics.tracking import footprint, localstore
 from mlflow_magics.tracking.azure import plugin
-from mlflow_magics.tracking.connection import connect, disconnect, use_experiment
-from mlflow_magics.tracking.limits import LIMITS
+from mlflow_magics.tracking.calls.limits import LIMITS
+from mlflow_magics.tracking.connecting.connection import connect, disconnect, use_experiment
+from mlflow_magics.tracking.location import footprint, localstore
+from mlflow_magics.vocabulary.errors import ConnectionFailedError, MlflowMagicsError
 from tests.rig.servers import SilentServer, StatusServer, TlsServer, refused_port
 
 pytestmark = pytest.mark.usefixtures("mlflow_as_found")

@@ -18,10 +18,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlflow_magics.tracking import connection, curves, points, store
-from mlflow_magics.tracking.curves import LiveCurves
-from mlflow_magics.tracking.journal import Key
-from mlflow_magics.tracking.points import RECORD, SIZE, PointLog
+from mlflow_magics.tracking.connecting import connection
+from mlflow_magics.tracking.lookback import curves
+from mlflow_magics.tracking.lookback.curves import LiveCurves
+from mlflow_magics.tracking.outbox.disk import points
+from mlflow_magics.tracking.outbox.disk.journal import Key
+from mlflow_magics.tracking.outbox.disk.points import RECORD, SIZE, PointLog
+from mlflow_magics.tracking.patches import store
 
 NAN = math.nan
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlflow_magics.errors import NotLoggableError
-from mlflow_magics.tracking import datasets
+from mlflow_magics.tracking.runs import datasets
+from mlflow_magics.vocabulary.errors import NotLoggableError
 
 LARGE = 50_000
 

@@ -17,13 +17,14 @@ from mlflow.exceptions import MlflowException, RestException
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, PERMISSION_DENIED, REQUEST_LIMIT_EXCEEDED
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-from mlflow_magics.tracking import delivery, patience, sender
-from mlflow_magics.tracking.batches import batches
-from mlflow_magics.tracking.delivery import ORIGIN_TAG, REJECTED_TAG, Delivery
-from mlflow_magics.tracking.journal import Journal, Key, RunEntry
-from mlflow_magics.tracking.points import PointLog
-from mlflow_magics.tracking.sender import Sender
-from mlflow_magics.tracking.verdicts import UnavailableError, limit_of, unavailable, verdict
+from mlflow_magics.tracking.calls import patience
+from mlflow_magics.tracking.outbox.disk.journal import Journal, Key, RunEntry
+from mlflow_magics.tracking.outbox.disk.points import PointLog
+from mlflow_magics.tracking.outbox.sending import delivery, sender
+from mlflow_magics.tracking.outbox.sending.batches import batches
+from mlflow_magics.tracking.outbox.sending.delivery import ORIGIN_TAG, REJECTED_TAG, Delivery
+from mlflow_magics.tracking.outbox.sending.sender import Sender
+from mlflow_magics.tracking.outbox.sending.verdicts import UnavailableError, limit_of, unavailable, verdict
 from tests.rig.faulty import Fault, FaultyProxy
 
 HOUR = 3_600_000

@@ -7,9 +7,10 @@ import shutil
 import mlflow
 import pytest
 
-from mlflow_magics.records import Metric
-from mlflow_magics.tracking import named, runs
-from mlflow_magics.tracking import store as outbox
+from mlflow_magics.tracking.lookback import named
+from mlflow_magics.tracking.patches import store as outbox
+from mlflow_magics.tracking.runs import runs
+from mlflow_magics.vocabulary.records import Metric
 
 # Each beside its nearest neighbours.
 TEXTS = [

@@ -77,7 +77,7 @@ def test_reused_workers_log_into_the_run_of_the_present_cell(workers):
 def test_workers_stay_where_nobody_logs(workers, monkeypatch):
     assert "mlflow" not in workers.user_ns
     ask = "import os\npids = set(Parallel(n_jobs=2)(delayed(os.getpid)() for _ in range(4)))\n"
-    from mlflow_magics.tracking import workers as room
+    from mlflow_magics.tracking.patches import workers as room
 
     # The test's own modules import mlflow; the notebook does not.
     monkeypatch.setattr(room, "_is_users", lambda name, module: name == "__main__" and module is workers.user_module)

@@ -18,8 +18,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
-from mlflow_magics.tracking import journal, setaside
-from mlflow_magics.tracking.journal import Journal, JournalError, Key, RunEntry
+from mlflow_magics.tracking.outbox.disk import journal, setaside
+from mlflow_magics.tracking.outbox.disk.journal import Journal, JournalError, Key, RunEntry
 
 URI = "http://tracking.example:5000"
 NAMES = st.sampled_from(["run-a", "run-b", ""])

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from mlflow_magics.tracking import links
 from mlflow_magics.tracking.azure import addresses
+from mlflow_magics.tracking.location import links
 
 AZURE = (
     "azureml://westeurope.api.azureml.ms/mlflow/v1.0/subscriptions/0b1f6471-1bf0-4dda-aec3-111122223333"

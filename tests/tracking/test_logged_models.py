@@ -14,7 +14,9 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sklearn.linear_model import LogisticRegression
 
-from mlflow_magics.tracking import artifacts, connection, models, recovery, store
+from mlflow_magics.tracking.connecting import connection, recovery
+from mlflow_magics.tracking.models import models
+from mlflow_magics.tracking.patches import artifacts, store
 from tests.rig.faulty import Fault, FaultyProxy
 
 X = np.arange(20.0).reshape(10, 2)
@@ -319,7 +321,7 @@ def test_a_mistake_is_told_at_once(offline):
 
 @three
 def test_no_room_is_said(offline, monkeypatch):
-    monkeypatch.setattr("mlflow_magics.tracking.outbox.STRAIGHT_BYTES", 10)
+    monkeypatch.setattr("mlflow_magics.tracking.outbox.outbox.STRAIGHT_BYTES", 10)
     with mlflow.start_run() as run, pytest.raises(MlflowException, match="no room"):
         log()
     sync()

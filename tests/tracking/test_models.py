@@ -23,12 +23,12 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from mlflow_magics.errors import NotLoggableError, TrackingError
-from mlflow_magics.tracking import models
-from mlflow_magics.tracking.flavors import flavor_of, model_roots
-from mlflow_magics.tracking.models import install_alias, log_model, remove_alias
-from mlflow_magics.tracking.quiet import quiet
-from mlflow_magics.tracking.requirements import stated_requirements
+from mlflow_magics.tracking.calls.quiet import quiet
+from mlflow_magics.tracking.models import models
+from mlflow_magics.tracking.models.flavors import flavor_of, model_roots
+from mlflow_magics.tracking.models.models import install_alias, log_model, remove_alias
+from mlflow_magics.tracking.models.requirements import stated_requirements
+from mlflow_magics.vocabulary.errors import NotLoggableError, TrackingError
 
 X, Y = load_iris(return_X_y=True, as_frame=True)
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from mlflow.exceptions import MlflowException
 from mlflow.utils import validation
 
-from mlflow_magics.records import Metric, Param
-from mlflow_magics.tracking.names import mend_key, mend_metrics, mend_params, mend_run_name, mend_tags
+from mlflow_magics.tracking.runs.names import mend_key, mend_metrics, mend_params, mend_run_name, mend_tags
+from mlflow_magics.vocabulary.records import Metric, Param
 
 
 def accepts(name):

@@ -19,8 +19,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mlflow_magics.tracking import points
-from mlflow_magics.tracking.points import RECORD, SIZE, Point, PointLog
+from mlflow_magics.tracking.outbox.disk import points
+from mlflow_magics.tracking.outbox.disk.points import RECORD, SIZE, Point, PointLog
 
 MANY = 1000
 

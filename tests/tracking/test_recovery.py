@@ -14,10 +14,12 @@ import pytest
 from mlflow.entities import RunStatus, RunTag
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-from mlflow_magics.tracking import journal, patience, recovery, setaside
-from mlflow_magics.tracking.delivery import ORIGIN_TAG, REJECTED_TAG
-from mlflow_magics.tracking.journal import Key, RunEntry
-from mlflow_magics.tracking.points import PointLog
+from mlflow_magics.tracking.calls import patience
+from mlflow_magics.tracking.connecting import recovery
+from mlflow_magics.tracking.outbox.disk import journal, setaside
+from mlflow_magics.tracking.outbox.disk.journal import Key, RunEntry
+from mlflow_magics.tracking.outbox.disk.points import PointLog
+from mlflow_magics.tracking.outbox.sending.delivery import ORIGIN_TAG, REJECTED_TAG
 from tests.rig.children import prepare, spawn
 from tests.rig.faulty import Fault, FaultyProxy
 from tests.rig.servers import refused_port
@@ -295,7 +297,7 @@ def test_of_two_recoveries_at_a_time_one_sends(store, uri, state):
     for number in range(4):
         name = f"r{number}"
         leave(uri, runs=[offline(name)], rows=[params(f"offline-{name}", a="1")])
-    command = [sys.executable, "-m", "mlflow_magics.tracking.recovery"]
+    command = [sys.executable, "-m", "mlflow_magics.tracking.connecting.recovery"]
     both = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(2)

@@ -9,10 +9,10 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Param as MlflowParam
 
-from mlflow_magics.errors import MlflowMagicsError
-from mlflow_magics.records import Metric, Param
-from mlflow_magics.tracking import runs
-from mlflow_magics.tracking import store as outbox
+from mlflow_magics.tracking.patches import store as outbox
+from mlflow_magics.tracking.runs import runs
+from mlflow_magics.vocabulary.errors import MlflowMagicsError
+from mlflow_magics.vocabulary.records import Metric, Param
 
 
 @pytest.fixture

@@ -16,10 +16,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mlflow.entities import Metric, Param, RunTag
 
-from mlflow_magics.tracking import flusher, forks, journal, store
-from mlflow_magics.tracking.journal import Key
-from mlflow_magics.tracking.points import PointLog
-from mlflow_magics.tracking.verdicts import UnavailableError
+from mlflow_magics.tracking.calls import forks
+from mlflow_magics.tracking.outbox import flusher
+from mlflow_magics.tracking.outbox.disk import journal
+from mlflow_magics.tracking.outbox.disk.journal import Key
+from mlflow_magics.tracking.outbox.disk.points import PointLog
+from mlflow_magics.tracking.outbox.sending.verdicts import UnavailableError
+from mlflow_magics.tracking.patches import store
 
 
 @pytest.fixture

@@ -22,7 +22,9 @@ from mlflow.store.tracking.rest_store import RestStore
 from mlflow.tracking._tracking_service.utils import _get_store, _tracking_store_registry
 from mlflow.utils import rest_utils
 
-from mlflow_magics.tracking import connection, sender, store
+from mlflow_magics.tracking.connecting import connection
+from mlflow_magics.tracking.outbox.sending import sender
+from mlflow_magics.tracking.patches import store
 from tests.rig.faulty import Fault, FaultyProxy
 from tests.rig.servers import refused_port
 

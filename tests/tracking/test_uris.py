@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from mlflow_magics.errors import ConnectionFailedError
-from mlflow_magics.tracking.links import experiment_url, run_url
-from mlflow_magics.tracking.masking import mask, mask_text
-from mlflow_magics.tracking.uris import is_file_store, parse
+from mlflow_magics.tracking.calls.masking import mask, mask_text
+from mlflow_magics.tracking.location.links import experiment_url, run_url
+from mlflow_magics.tracking.location.uris import is_file_store, parse
+from mlflow_magics.vocabulary.errors import ConnectionFailedError
 
 
 @pytest.fixture

@@ -11,24 +11,24 @@ from typing import Any, Protocol, cast
 
 import ipywidgets as widgets
 
-from ...boards import Desk, Header, RunView
-from ..block import Block
-from ..html import EMPTY, element, text, words
-from ..parts import AMBER, callout, subdued
-from ..words import clean
-from .autolog import Autolog
+from ...vocabulary.boards import Desk, Header, RunView
+from ..markup.block import Block
+from ..markup.html import EMPTY, element, text, words
+from ..markup.parts import AMBER, callout, subdued
+from ..markup.words import clean
 from .glance import Glance
 from .header import Head, Strip
-from .loglist import LogList
-from .metrics import Metrics
 from .picture import picture
-from .run import Run
-from .runs import Runs
-from .style import PREFIX, area, guarded, sheet
-from .tabtools import free, one_line
+from .tools.style import PREFIX, area, guarded, sheet
+from .tabs.autolog import Autolog
+from .tabs.loglist import LogList
+from .tabs.metrics import Metrics
+from .tabs.run import Run
+from .tabs.runs import Runs
+from .tabs.values import Values
+from .tools.tabtools import free, one_line
 from .ticker import Ticker
-from .values import Values
-from .worker import Worker
+from .tools.worker import Worker
 
 _LIVE, _SLOW, _AFTER_FAILURE = 0.25, 1.0, 5.0  # seconds from one turn to the next
 _SHARE = 0.012  # of one processor: what redrawing may take from a cell that is running
@@ -173,7 +173,7 @@ class Panel:
     # -- redrawn ----------------------------------------------------------------------------------------------
 
     def _turn(self) -> tuple[float, float | None]:
-        """Draw what has changed; tell :class:`.Ticker` when to come again. The first turn is in the main thread."""
+        """Draw what has changed; tell :class:`.ticker.Ticker` when to come again. The first turn is in the main thread."""
         if self._closed:
             return 0.0, None
         began = time.thread_time()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...boards import Desk, Header, RunView
+from ...vocabulary.boards import Desk, Header, RunView
 
 
 class Glance:

@@ -9,14 +9,14 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from ...boards import Desk, Header, RunView
-from ..html import EMPTY, Markup, element, join, link, text, words
-from ..parts import mono, subdued
-from ..words import clean, number
-from .facts import elapsed, spark, status_facts
-from .style import area, button, guarded, row, state_pill
-from .tabtools import label
-from .worker import Worker
+from ...vocabulary.boards import Desk, Header, RunView
+from ..markup.html import EMPTY, Markup, element, join, link, text, words
+from ..markup.parts import mono, subdued
+from ..markup.words import clean, number
+from .tools.facts import elapsed, spark, status_facts
+from .tools.style import area, button, guarded, row, state_pill
+from .tools.tabtools import label
+from .tools.worker import Worker
 
 _BUSY = "the cell is running: clicks take effect when it ends"
 _LONGEST_NAME = 500  # of an experiment, in characters; MLflow takes no longer one

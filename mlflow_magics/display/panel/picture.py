@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
-from ...boards import Header, RunView
-from .. import charts, parts, text
-from ..block import Block
-from ..html import EMPTY, Markup, element, join, link, safe_url, words
-from ..html import text as escaped
-from ..view import VISIBLE
-from ..words import clean, duration, number
-from .facts import spark, status_facts
-from .style import state_pill, status_word
+from ...vocabulary.boards import Header, RunView
+from ..charts import charts
+from ..markup import parts, text
+from ..markup.block import Block
+from ..markup.html import EMPTY, Markup, element, join, link, safe_url, words
+from ..markup.html import text as escaped
+from ..markup.words import clean, duration, number
+from ..outputs.view import VISIBLE
+from .tools.facts import spark, status_facts
+from .tools.style import state_pill, status_word
 
 
 def picture(header: Header, run: RunView | None, name: str = "") -> Block:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from ...errors import ConnectionFailedError
-from ..diagnosis import ReachError
-from ..masking import one_line
-from ..waiting import within
+from ...vocabulary.errors import ConnectionFailedError
+from ..calls.masking import one_line
+from ..calls.waiting import within
+from ..location.diagnosis import ReachError
 from . import clouds
 from .addresses import Workspace, parse
 

@@ -8,14 +8,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ...errors import ConnectionFailedError
-from ...records import SignIn
-from .. import footprint, links, patience
-from ..diagnosis import ReachError, causes, diagnosis
-from ..limits import answer_seconds
-from ..masking import one_line
-from ..uris import Target
-from ..waiting import within
+from ...vocabulary.errors import ConnectionFailedError
+from ...vocabulary.records import SignIn
+from ..calls import patience
+from ..calls.limits import answer_seconds
+from ..calls.masking import one_line
+from ..calls.waiting import within
+from ..location import footprint, links
+from ..location.diagnosis import ReachError, causes, diagnosis
+from ..location.uris import Target
 from . import addresses, arm, clouds, configs, injection, places, plugin, signin
 
 _STATUS = re.compile(r"error code (\d{3})")

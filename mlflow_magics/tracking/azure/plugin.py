@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, v
 
 from packaging.version import InvalidVersion, Version
 
-from ...errors import ConnectionFailedError
+from ...vocabulary.errors import ConnectionFailedError
 
 WANTED = "azureml-mlflow>=1.62.0.post6"
 # What that version allows of MLflow, by its own metadata.

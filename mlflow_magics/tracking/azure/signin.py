@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ConnectionFailedError
-from ..diagnosis import causes
-from ..masking import one_line
+from ...vocabulary.errors import ConnectionFailedError
+from ..calls.masking import one_line
+from ..location.diagnosis import causes
 from . import clouds, injection, places
 from .addresses import Workspace
 from .claims import claims, user

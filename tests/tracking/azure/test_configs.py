@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from mlflow_magics.errors import ConnectionFailedError
 from mlflow_magics.tracking.azure import clouds, configs, places, plugin
 from mlflow_magics.tracking.azure.addresses import Workspace
+from mlflow_magics.vocabulary.errors import ConnectionFailedError
 
 GUID = "01234567-89ab-cdef-0123-456789abcdef"
 GOOD = {"subscription_id": GUID, "resource_group": "g", "workspace_name": "w"}

@@ -16,7 +16,7 @@ START = """
 import os, sys, time, urllib.request
 import mlflow
 from mlflow import MlflowClient
-from mlflow_magics.errors import ConnectionFailedError
+from mlflow_magics.vocabulary.errors import ConnectionFailedError
 from mlflow_magics.tracking.azure import addresses, arm, injection, signin
 home, notes = addresses.parse(os.environ["URI"])
 def control(**values):

@@ -1,0 +1,1 @@
+"""What a cell's code says: statements, expressions, scopes, calls."""

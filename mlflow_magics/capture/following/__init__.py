@@ -1,0 +1,1 @@
+"""Numbers as they are assigned: the series of a cell."""

@@ -1,0 +1,1 @@
+"""Charts as SVG, which needs no script."""

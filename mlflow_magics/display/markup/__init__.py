@@ -1,0 +1,1 @@
+"""What all that is shown is made of: text, HTML, words."""

@@ -1,0 +1,1 @@
+"""A run's block, tables and findings, as text and as HTML."""

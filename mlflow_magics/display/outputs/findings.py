@@ -1,0 +1,256 @@
+"""What looking back brings, as blocks: a table of runs, one run, two runs compared."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from ...vocabulary.boards import RunView
+from ...vocabulary.findings import Change, Difference, Found
+from ..markup import html, parts, text
+from ..markup.block import Block
+from ..markup.words import change, clean, count, duration, number
+
+_MOST_COLUMNS = 6
+_WIDTH = 118
+_FLEXIBLE = 16
+_MARKS = {"FINISHED": "✓", "FAILED": "✗", "KILLED": "■", "RUNNING": "…", "SCHEDULED": "…"}
+_MOST_LINES = 60
+
+
+def runs(found: Found) -> Block:
+    """Show runs as a table.
+
+    Parameters
+    ----------
+    found : Found
+        The runs; their strings may hold anything.
+
+    Returns
+    -------
+    Block
+        Name, state, age, duration, and the params that differ and the metrics that most have, or the columns asked for.
+    """
+    columns = found.columns or _columns(found.runs)
+    shown = f"{count(len(found.runs), 'run')}" if not found.more else f"the first {count(len(found.runs), 'run')}"
+    caption = f"{shown} of {clean(found.experiment)}, {found.order}"
+    notes = [*found.notes, *(["there are more: --top N"] if found.more else [])]
+    if not found.runs:
+        experiment = clean(found.experiment)
+        caption = {
+            "filtered": f"no run of {experiment} is like that",
+            "new": f"there are no runs in {experiment} yet",
+            "not asked": f"no run of {experiment} is known here",
+        }[found.empty]
+    head = _head(columns)
+    rows = [_row(run, columns) for run in found.runs]
+    narrow = columns if found.columns else _fitting(found.runs, columns)
+    lines = text.columns([_head(narrow), *(_row(run, narrow) for run in found.runs)], _WIDTH) if rows else []
+    written = [*text.heading(caption), *(f"  {line}" for line in lines)]
+    if rows and (hidden := len(columns) - len(narrow)):
+        written += text.paragraph(
+            "also", f"{count(hidden, 'column')} that did not fit; --columns KEY shows what you name"
+        )
+    written += [line for note in notes for line in text.paragraph("note", clean(note, 300))]
+    cells = [
+        [_linked(run, row[0]), *(parts.unbroken(html.text(each)) for each in row[1:4]), *map(_cell, row[4:])]
+        for run, row in zip(found.runs, rows, strict=True)
+    ]
+    return Block(
+        text="\n".join(written),
+        html=parts.card(
+            parts.line(parts.subdued(html.words(caption))),
+            parts.beside(parts.table(head, cells)) if cells else html.EMPTY,
+            *(parts.note("note", clean(note, 300)) for note in notes),
+        ),
+    )
+
+
+def best(run: RunView, metric: str, least: bool, notes: Sequence[str] = ()) -> Block:
+    """Show the best run.
+
+    Parameters
+    ----------
+    run : RunView
+        The run.
+    metric : str
+        By what it is the best.
+    least : bool
+        Whether the least is.
+    notes : sequence of str, optional
+        One line each.
+
+    Returns
+    -------
+    Block
+        Its name, the value, its params, and where it is.
+    """
+    word = "least" if least else "highest"
+    value = number(run.metrics[metric])
+    title = f"{clean(run.name, 60)}: {word} {clean(metric)}, {value}"
+    params = [(clean(name), clean(each)) for name, each in run.params.items()]
+    url = html.safe_url(run.url)
+    written = [*text.heading(title), *([f"  {url}"] if url else []), *text.paragraph("run", run.run_id)]
+    written += text.labelled("params", text.columns(params[:20])) if params else []
+    written += [line for note in notes for line in text.paragraph("note", clean(note, 300))]
+    table = parts.table(("param", "value"), [[html.text(name), html.text(each)] for name, each in params[:20]])
+    return Block(
+        text="\n".join(written),
+        html=parts.card(
+            parts.line(
+                html.element("strong", html.link(html.text(clean(run.name, 60)), run.url)),
+                html.words(f" · {word} "),
+                html.text(clean(metric)),
+                html.words(f": {value} "),
+                parts.subdued(parts.mono(html.text(run.run_id))),
+            ),
+            parts.beside(table) if params else html.EMPTY,
+            *(parts.note("note", clean(note, 300)) for note in notes),
+        ),
+    )
+
+
+def difference(found: Difference) -> Block:
+    """Show what two runs differ in.
+
+    Parameters
+    ----------
+    found : Difference
+        Both runs and their differences.
+
+    Returns
+    -------
+    Block
+        Params, metrics with direction and size of the change, data, packages, and the sources' diff.
+    """
+    names = f"{clean(found.before.name, 40)} → {clean(found.after.name, 40)}"
+    ids = f"{found.before.short_id} → {found.after.short_id}"
+    metrics = _metrics(found)
+    parts_of_it = (("params", found.params), ("data", found.data), ("packages", found.packages))
+    written = text.heading(f"{names} ({ids})")
+    for label, changes in parts_of_it:
+        written += text.labelled(label, text.columns(_changes(changes))) if changes else []
+    written += text.labelled("metrics", text.columns(metrics)) if metrics else []
+    diff = [line.replace("\t", "    ")[:200] for line in found.source]
+    more = len(diff) - _MOST_LINES
+    cut = [*diff[:_MOST_LINES], *([f"… and {more} lines more"] if more > 0 else [])]
+    written += text.labelled("source", cut) if cut else []
+    alike = " and ".join(filter(None, (", ".join(found.compared[:-1]), *found.compared[-1:])))
+    nothing = f"the same {alike}" if alike and not (cut or any(each for _, each in parts_of_it)) else ""
+    written += text.paragraph("same", nothing)
+    written += [line for note in found.notes for line in text.paragraph("note", clean(note, 300))]
+    tables = [
+        parts.table((label, "before", "after"), [list(map(html.text, row[::2])) for row in _changes(changes)])
+        for label, changes in parts_of_it
+        if changes
+    ]
+    if metrics:
+        cells = [[html.text(name), html.text(values), html.words(moved)] for name, values, moved in metrics]
+        tables.append(parts.table(("metrics", "before → after", "change"), cells))
+    return Block(
+        text="\n".join(written),
+        html=parts.card(
+            parts.line(html.element("strong", html.text(names)), html.words(" "), parts.subdued(html.words(ids))),
+            parts.beside(*tables),
+            _source(cut),
+            parts.line(parts.subdued(html.words(nothing))) if nothing else html.EMPTY,
+            *(parts.note("note", clean(note, 300)) for note in found.notes),
+        ),
+    )
+
+
+def _columns(runs: Sequence[RunView]) -> tuple[str, ...]:
+    """Choose the params that differ, and the metrics that most runs have."""
+    values: dict[str, set[str]] = {}
+    for run in runs:
+        for name in {name for each in runs for name in each.params}:
+            values.setdefault(name, set()).add(run.params.get(name, ""))
+    params = [name for name in _often(run.params for run in runs) if len(values[name]) > 1 or len(runs) == 1]
+    metrics = _often(run.metrics for run in runs)
+    return (
+        *(f"params.{name}" for name in params[:_MOST_COLUMNS]),
+        *(f"metrics.{name}" for name in metrics[:_MOST_COLUMNS]),
+    )
+
+
+def _often(names: Iterable[Iterable[str]]) -> list[str]:
+    """Return names, those that most runs have first."""
+    counted = Counter(name for each in names for name in each)
+    return sorted(counted, key=lambda name: (-counted[name], name))
+
+
+def _head(columns: Sequence[str]) -> tuple[str, ...]:
+    bare = Counter(column.partition(".")[2] for column in columns)
+    # A name that is a param and a metric is told apart.
+    names = (column if bare[name := column.partition(".")[2]] > 1 else name for column in columns)
+    return ("run", "", "when", "took", *(clean(name, 24) for name in names), "id")
+
+
+def _fitting(runs: Sequence[RunView], columns: tuple[str, ...]) -> tuple[str, ...]:
+    """Leave out columns until a terminal holds the rest, with whole ids; of the params and of the metrics by turns."""
+
+    def room(columns: Sequence[str]) -> int:
+        cells = zip(_head(columns), *(_row(run, columns) for run in runs), strict=True)
+        return sum(2 + min(_FLEXIBLE, max(map(text.width, each))) for each in cells)
+
+    while len(columns) > 1 and room(columns) > _WIDTH:
+        params = [column for column in columns if column.startswith("params.")]
+        last = params[-1] if len(params) > len(columns) / 2 else columns[-1]
+        columns = tuple(column for column in columns if column != last)
+    return columns
+
+
+def _row(run: RunView, columns: Sequence[str]) -> tuple[str, ...]:
+    ended = run.ended if run.ended is not None else time.time()
+    state = f"{_MARKS.get(run.status, '')} {clean(run.status.lower(), 20)}"
+    values = []
+    for column in columns:
+        kind, _, name = column.partition(".")
+        if kind == "metrics":
+            values.append(number(run.metrics[name]) if name in run.metrics else "")
+        else:
+            found = (run.params if kind == "params" else run.tags).get(name)
+            values.append("" if found is None else clean(found, 40))
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.began))
+    return (clean(run.name, 40), state, when, duration(max(0.0, ended - run.began)), *values, run.short_id)
+
+
+def _metrics(found: Difference) -> list[tuple[str, str, str]]:
+    rows = []
+    for name, (old, new) in found.metrics.items():
+        values = f"{'—' if old is None else number(old)} → {'—' if new is None else number(new)}"
+        moved = change(new, old) if new is not None and old is not None else ""
+        if moved and moved != "=" and old:
+            moved += f" ({(new - old) / abs(old):+.1%})" if new is not None else ""
+        rows.append((clean(name), values, moved))
+    return rows
+
+
+def _changes(changes: Iterable[Change]) -> list[tuple[str, str, str, str, str]]:
+    return [(clean(each.name), "", _word(each.before), "→", _word(each.after)) for each in changes]
+
+
+def _word(value: str) -> str:
+    return clean(value, 60) if value else "—"
+
+
+def _source(lines: Sequence[str]) -> html.Markup:
+    if not lines:
+        return html.EMPTY
+    tints = {"+": parts.GREEN, "-": parts.RED}
+    shown = []
+    for line in lines:
+        colour = tints.get(line[:1])
+        style = f"color:{colour}" if colour else "opacity:0.65"
+        shown.append(html.element("div", html.text(line) if line.strip() else html.words(" "), style=style))
+    body = html.element("div", *shown, style="white-space:pre-wrap;font-size:12px;font-family:monospace")
+    return parts.fold(html.words("source"), body, unfolded=True)
+
+
+def _linked(run: RunView, name: str) -> html.Markup:
+    return html.link(html.text(name), run.url)
+
+
+def _cell(value: str) -> html.Markup:
+    return html.text(value) if value else html.EMPTY

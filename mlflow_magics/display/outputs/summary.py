@@ -1,0 +1,277 @@
+"""What a cell logged: one :class:`...vocabulary.records.Outcome` as text and as HTML, both from one cleaned view of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...vocabulary.records import Outcome, Skipped, Status
+from ..charts import charts
+from ..markup import html, parts, text
+from ..markup.block import Block
+from ..markup.words import count
+from .view import FOLDED, VISIBLE, Curve, Row, Rows, View, view_of
+
+_LOOKS: dict[Status, tuple[str, str, str]] = {
+    "FINISHED": ("✓ finished", "in", parts.GREEN),
+    "FAILED": ("✗ failed", "after", parts.RED),
+    "KILLED": ("■ killed", "after", parts.AMBER),
+}
+
+
+def render(outcome: Outcome) -> Block:
+    """Show what became of a run.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        The run; its strings may hold anything.
+
+    Returns
+    -------
+    Block
+        Status, links, params, metrics with their change, curves of series, files, models, notes, and what was skipped.
+    """
+    view = view_of(outcome)
+    return Block(text="\n".join(_text(view)), html=_html(view))
+
+
+# ---- text
+
+
+def _text(view: View) -> list[str]:
+    word, joint, _ = _LOOKS[view.status]
+    glyph, word = word.split()
+    facts = [f"{glyph} {view.name}", f"{word} {joint} {view.time}"]
+    facts += [f"experiment {view.experiment}"] if view.experiment else []
+    return [
+        *text.heading(" · ".join(facts)),
+        *([f"  {view.run_url}"] if view.run_url else text.paragraph("run", view.run)),
+        *text.paragraph("note", view.banner),
+        *text.paragraph("error", view.error),
+        *_text_rows("params", view.params),
+        *_text_rows("metrics", view.metrics),
+        *_text_curves(view),
+        *text.paragraph("opened", _text_runs(view)),
+        *text.paragraph("also", _text_also(view)),
+        *text.paragraph("files", text.listed(view.files)),
+        *text.paragraph("models", text.listed(view.models)),
+        *text.paragraph("data", text.listed(view.data)),
+        *text.paragraph("why", _text_why(view)),
+        *text.paragraph("skipped", text.listed([_text_skipped(each) for each in view.skipped])),
+        *(line for note in view.notes for line in text.paragraph("note", note)),
+    ]
+
+
+def _text_rows(label: str, rows: Rows) -> list[str]:
+    if not rows.rows:
+        return []
+    lines = text.columns([(row.name, row.value, row.change) for row in rows.visible])
+    return text.labelled(label, lines + ([f"… and {rows.more} more"] if rows.more else []))
+
+
+def _text_curves(view: View) -> list[str]:
+    """Give each series two lines: its curve from the first value to the last, and the rest of it."""
+    shown = view.curves[:VISIBLE]
+    rows = [(each.name, charts.spark(each.values), f"{each.first} → {each.last}", each.change) for each in shown]
+    aligned = text.columns(rows)
+    if len(aligned) != len(rows):  # a name so long that it is wrapped: then each line for itself
+        aligned = ["\n".join(text.columns([row])) for row in rows]
+    lines = []
+    for each, line in zip(shown, aligned, strict=True):
+        lines += line.split("\n")
+        lines += [f"  {part}" for part in text.wrap(_text_range(each), text.WIDTH - text.GUTTER - 2)]
+    more = len(view.curves) - len(shown) + view.more_curves
+    return text.labelled("series", lines + ([f"… and {more} more"] if more else []))
+
+
+def _text_range(curve: Curve) -> str:
+    return f"min {curve.least} · max {curve.most} · {curve.points}"
+
+
+def _text_runs(view: View) -> str:
+    if not view.runs:
+        return ""
+    return f"{count(len(view.runs), 'more run')}: {text.listed([name for name, _ in view.runs])}"
+
+
+def _text_also(view: View) -> str:
+    said = []
+    for rows in (view.auto_params, view.auto_metrics):
+        if rows.rows:
+            items = [f"{row.name}={row.value}" + (f" {row.change}" if row.change else "") for row in rows.rows]
+            said.append(f"{count(rows.total, rows.noun)}: {text.listed(items[: text.LISTED], rows.total)}")
+    return "; ".join(said) + " (autolog, mlflow.log_*)" if said else ""
+
+
+def _text_why(view: View) -> str:
+    reasons: dict[str, list[str]] = {}
+    rows: tuple[Row | Curve, ...] = (*view.params.visible, *view.metrics.visible, *view.curves[:VISIBLE])
+    for row in rows:
+        if row.why:
+            reasons.setdefault(row.why, []).append(row.name)
+    return "; ".join(f"{why}: {text.listed(names[:4], len(names))}" for why, names in reasons.items())
+
+
+def _text_skipped(each: Skipped) -> str:
+    return f"{each.name} ({each.reason}{'; ' if each.option else ''}{each.option})"
+
+
+# ---- HTML
+
+
+def _html(view: View) -> str:
+    return parts.card(
+        _header(view),
+        parts.callout(_LOOKS[view.status][2], parts.mono(html.text(view.error))) if view.error else html.EMPTY,
+        parts.beside(_rows_table(view.params, ("param", "value")), _rows_table(view.metrics, ("metric", "value"))),
+        parts.beside(_curves_table(view)),
+        _opened(view),
+        _kept(view),
+        *(parts.note("note", note) for note in view.notes),
+        parts.beside(
+            _also_fold(view),
+            _more_fold("files", view.files),
+            _more_fold("models", view.models),
+            _skipped_fold(view.skipped),
+            _why_fold(view),
+        ),
+    )
+
+
+def _header(view: View) -> html.Markup:
+    word, joint, colour = _LOOKS[view.status]
+    facts = [html.words(f"{joint} {view.time}")]
+    if view.experiment:
+        label = html.link(html.text(view.experiment), view.experiment_url)
+        facts.append(html.join((html.words("experiment "), label)))
+    if view.run_url:
+        facts.append(html.link(html.words("open run ↗"), view.run_url))
+    elif view.run:
+        facts.append(html.join((html.words("run "), parts.mono(html.text(view.run)))))
+    return parts.line(
+        parts.pill(word, colour),
+        html.element("strong", html.text(view.name), style="font-weight:600"),
+        html.words(" "),
+        parts.subdued(html.join(facts, " · ")),
+        html.words(" "),
+        parts.pill(view.banner, parts.AMBER) if view.banner else html.EMPTY,
+    )
+
+
+def _rows_table(rows: Rows, head: tuple[str, str]) -> html.Markup:
+    if not rows.rows:
+        return html.EMPTY
+    seen = [_table(rows.visible, head)]
+    if rows.more:
+        # What a fold does not hold either is in MLflow: say how much.
+        unseen = rows.total - len(rows.rows)
+        title = f"{rows.more} more {rows.noun}s" + (f", the first {FOLDED} here" if unseen else "")
+        seen.append(parts.fold(html.words(title), _table(rows.folded, head)))
+    return html.join(seen)
+
+
+def _table(rows: Sequence[Row], head: tuple[str, str]) -> html.Markup:
+    moved = any(row.change for row in rows)
+    cells = (
+        (
+            html.text(row.name),
+            html.text(row.value),
+            *([parts.subdued(html.text(row.change))] if moved else []),
+        )
+        for row in rows
+    )
+    return parts.table((*head, "vs previous") if moved else head, cells)
+
+
+def _curves_table(view: View) -> html.Markup:
+    if not view.curves:
+        return html.EMPTY
+    seen = [_curves(view.curves[:VISIBLE])]
+    if folded := view.curves[VISIBLE:]:
+        more = len(folded) + view.more_curves
+        title = f"{more} more series" + (f", the first {FOLDED} here" if view.more_curves else "")
+        seen.append(parts.fold(html.words(title), _curves(folded, drawn=False)))
+    return html.join(seen)
+
+
+def _curves(curves: Sequence[Curve], *, drawn: bool = True) -> html.Markup:
+    cells = (
+        (
+            html.text(curve.name),
+            # A hundred drawings would be most of a saved notebook.
+            charts.curve(curve.values) if drawn else html.words(charts.spark(curve.values)),
+            html.join((html.words(f"{curve.first} → {curve.last}"), parts.subdued(html.words(curve.change))), " "),
+            html.words(f"{curve.least} … {curve.most}"),
+            parts.subdued(html.words(curve.points)),
+        )
+        for curve in curves
+    )
+    moved = any(curve.change for curve in curves)
+    return parts.table(("series", "", "first → last" + ", vs previous" * moved, "min … max", "points"), cells)
+
+
+def _names(names: Sequence[str]) -> html.Markup:
+    return html.join((parts.mono(html.text(name)) for name in names), ", ")
+
+
+def _opened(view: View) -> html.Markup:
+    """Name the runs that the cell opened beside its own, on one line; the rest of many is folded."""
+    if not view.runs:
+        return html.EMPTY
+    links = [html.link(html.text(name), url) for name, url in view.runs[:FOLDED]]
+    head = parts.subdued(html.words(f"opened {count(len(view.runs), 'more run')} "))
+    line = parts.line(html.join((head, html.join(links[: text.LISTED], ", "))))
+    rest = links[text.LISTED :]
+    if not rest:
+        return line
+    return html.join((line, parts.fold(html.words(f"{len(view.runs) - text.LISTED} more runs"), html.join(rest, ", "))))
+
+
+def _kept(view: View) -> html.Markup:
+    """Name the files, models and datasets, on one line."""
+    kept = [
+        html.join((parts.subdued(html.words(f"{label} ")), _names(names[: text.LISTED])))
+        for label, names in (("files", view.files), ("models", view.models), ("data", view.data))
+        if names
+    ]
+    return parts.line(html.join(kept, " · ")) if kept else html.EMPTY
+
+
+def _more_fold(label: str, names: Sequence[str]) -> html.Markup:
+    if not (rest := names[text.LISTED :]):
+        return html.EMPTY
+    return parts.fold(html.words(f"{len(rest)} more {label}"), _names(rest[:FOLDED]))
+
+
+def _also_fold(view: View) -> html.Markup:
+    some = [rows for rows in (view.auto_params, view.auto_metrics) if rows.rows]
+    if not some:
+        return html.EMPTY
+    title = "also " + ", ".join(count(rows.total, rows.noun) for rows in some) + " (autolog, mlflow.log_*)"
+    tables = parts.beside(*(_rows_table(rows, (rows.noun, "value")) for rows in some))
+    # Where capture found nothing, this is all the cell has to show.
+    return parts.fold(html.words(title), tables, unfolded=not (view.params.rows or view.metrics.rows or view.curves))
+
+
+def _skipped_fold(skipped: Sequence[Skipped]) -> html.Markup:
+    if not skipped:
+        return html.EMPTY
+    shown = skipped[:FOLDED]
+    mendable = any(each.option for each in shown)
+    rows = ([each.name, each.reason, *([each.option] if mendable else [])] for each in shown)
+    head = ("name", "why not", "to log it") if mendable else ("name", "why not")
+    table = parts.table(head, ([html.text(cell) if cell else html.EMPTY for cell in row] for row in rows))
+    more = len(skipped) - FOLDED
+    tail = parts.line(html.words(f"… and {more} more")) if more > 0 else html.EMPTY
+    return parts.fold(html.words(f"{len(skipped)} skipped"), html.join((table, tail)))
+
+
+def _why_fold(view: View) -> html.Markup:
+    rows = [
+        (html.text(row.name), html.words(rows.noun), html.text(row.why))
+        for rows in (view.params, view.metrics)
+        for row in rows.rows
+        if row.why
+    ]
+    rows += [(html.text(each.name), html.words("series"), html.text(each.why)) for each in view.curves if each.why]
+    return parts.fold(html.words("why these"), parts.table(("name", "logged as", "why"), rows)) if rows else html.EMPTY

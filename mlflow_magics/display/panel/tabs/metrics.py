@@ -1,0 +1,242 @@
+"""The Metrics tab: a chart for each curve, beside another run's if one is chosen, and the single values as a table."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets as widgets
+
+from ....vocabulary.boards import Curve, Desk, Page, RunView
+from ...charts.plots import plot
+from ...markup import parts
+from ...markup.html import EMPTY, Markup, join, text, words
+from ...markup.words import clean, count, number
+from ..tools.facts import mark_of
+from ..tools.style import area, button, guarded, row, status_word
+from ..tools.tabtools import label, offer
+from ..tools.worker import Worker
+
+_PER_PAGE = 12
+_SINGLES = 200
+_WIDTH, _HEIGHT = 400, 200  # two beside each other in a notebook's cell, one at 600 px
+
+
+class Metrics:
+    """The Metrics tab.
+
+    Parameters
+    ----------
+    desk : Desk
+        Knows the run, and tells of others.
+    worker : Worker
+        Asks the store for them.
+    say : callable
+        Shows one line.
+    wake : callable
+        Has the tab refreshed soon.
+
+    Attributes
+    ----------
+    title : str
+        The tab's.
+    widget : ipywidgets.Widget
+        What the tab shows.
+    budget : float
+        Seconds of processor time that one refresh may take: what was not redrawn then is the first the next time.
+    """
+
+    title = "Metrics"
+
+    def __init__(
+        self, desk: Desk, worker: Worker, say: Callable[[str], None], *, wake: Callable[[], None] = lambda: None
+    ) -> None:
+        self._desk, self._worker, self._say, self._wake = desk, worker, say, wake
+        self.budget = math.inf
+        self._page = 0
+        self._other: RunView | None = None
+        self._offered_for: object = None
+        self._drawn: list[object] = []  # of each slot, what its chart was drawn of
+        self._when: list[int] = []  # and at which turn
+        self._turn = 0
+        self._slots: list[widgets.HTML] = []
+        self._search = widgets.Text(
+            placeholder="search metrics",
+            tooltip="Show only metrics whose name holds this",
+            layout=widgets.Layout(width="150px"),
+        )
+        self._log = widgets.Checkbox(
+            description="log scale",
+            tooltip="Draw values by their logarithm",
+            indent=False,
+            layout=widgets.Layout(width="auto"),
+        )
+        self._smooth = widgets.FloatSlider(
+            description="Smoothing",
+            tooltip="How much each point leans on those before it",
+            min=0.0,
+            max=0.99,
+            step=0.01,
+            readout_format=".2f",
+            continuous_update=False,
+            layout=widgets.Layout(width="270px"),
+        )
+        self._axis = widgets.ToggleButtons(
+            options=[("step", "step"), ("time", "time")],
+            tooltips=["Draw along the steps", "Draw along the time since each run's first point"],
+            style={"button_width": "auto"},
+            layout=widgets.Layout(width="auto"),
+        )
+        self._overlay = widgets.Dropdown(
+            description="Compare",
+            tooltip="Another run whose curves are drawn beside",
+            options=(("no other run", ""),),
+            layout=widgets.Layout(width="auto", flex="0 1 300px", min_width="180px"),
+        )
+        self._again = button("↻", "Load the list of runs again", guarded(say, self._load))
+        self._back = button("◀", "The metrics before these", lambda: self._go(-1))
+        self._on = button("▶", "The metrics after these", lambda: self._go(1))
+        self._where = area()
+        self._pager = row(self._back, self._where, self._on)
+        self._pager.layout.display = "none"
+        self._charts = row(align_items="flex-start")
+        self._charts.add_class("mlflow-magics-charts")
+        self._singles = area()
+        for control in (self._search, self._log, self._smooth, self._axis):
+            control.observe(self._changed, "value")
+        self._overlay.observe(self._chosen, "value")
+        self.widget = widgets.VBox(
+            [
+                row(self._search, self._log, self._axis, self._smooth),
+                row(self._overlay, self._again),
+                self._pager,
+                self._charts,
+                self._singles,
+            ]
+        )
+
+    def refresh(self) -> None:
+        """Redraw what has changed, the charts that waited longest first."""
+        run = self._desk.run()
+        self._offer_when_due(run)
+        wanted = self._search.value.strip().lower()
+        curves = [each for each in (run.curves if run else ()) if wanted in each.name.lower()]
+        pages = max(1, -(-len(curves) // _PER_PAGE))
+        self._page = min(self._page, pages - 1)
+        shown = curves[self._page * _PER_PAGE :][:_PER_PAGE]
+        self._show_pager(pages, len(curves))
+        self._draw(run, shown)
+        self._singles.value = _singles(run, wanted)
+
+    def close(self) -> None:
+        """Free the charts that are not in the page; the panel frees the others."""
+        self._charts.children = tuple(self._slots)
+        self._other = None
+
+    # -- charts -----------------------------------------------------------------------------------------------
+
+    def _draw(self, run: RunView | None, shown: list[Curve]) -> None:
+        while len(self._slots) < len(shown):
+            self._slots.append(area())
+            self._drawn.append(None)
+            self._when.append(0)
+        self._charts.children = tuple(self._slots[: len(shown)])
+        if run is None:
+            return
+        others = {each.name: each for each in self._other.curves} if self._other else {}
+        look = (run.run_id, self._axis.value, self._log.value, self._smooth.value)
+        self._turn += 1
+        began = time.thread_time()
+        for slot in sorted(range(len(shown)), key=self._when.__getitem__):
+            curve, other = shown[slot], others.get(shown[slot].name)
+            mark = (look, run.name, mark_of(curve), mark_of(other) if other and self._other else None)
+            if mark == self._drawn[slot]:
+                continue
+            both = [(run.name, curve)]
+            if other and self._other:
+                both.append((self._other.name, other))
+            self._slots[slot].value = plot(
+                both,
+                width=_WIDTH,
+                height=_HEIGHT,
+                axis=self._axis.value,
+                log=self._log.value,
+                smoothing=self._smooth.value,
+            )
+            self._drawn[slot], self._when[slot] = mark, self._turn
+            if time.thread_time() - began > self.budget:
+                break
+
+    def _show_pager(self, pages: int, many: int) -> None:
+        self._pager.layout.display = "flex" if pages > 1 else "none"
+        self._back.disabled, self._on.disabled = self._page == 0, self._page == pages - 1
+        self._where.value = words(f"page {self._page + 1} of {pages}, {count(many, 'curve')}")
+
+    def _go(self, by: int) -> None:
+        self._page = max(0, self._page + by)
+        self._wake()
+
+    def _changed(self, _: dict[str, Any]) -> None:
+        self._wake()
+
+    # -- another run ------------------------------------------------------------------------------------------
+
+    def _offer_when_due(self, run: RunView | None) -> None:
+        """Ask for the runs when the tab is first seen, when a run has ended, and in another experiment."""
+        header = self._desk.header()
+        due = (header.where, header.experiment_id, run.run_id if run and run.ended is not None else "")
+        if header.where and not header.busy and due != self._offered_for:
+            self._offered_for = due
+            self._load()
+
+    def _load(self) -> None:
+        self._worker.submit(lambda: self._desk.runs("", "newest", ""), self._offer, self._say, key="overlay runs")
+
+    def _offer(self, page: Page) -> None:
+        here = self._desk.run()
+        options = [("no other run", "")]
+        known = [each for each in page.runs if here is None or each.run_id != here.run_id]
+        if self._other is not None and self._other.run_id not in {each.run_id for each in known}:
+            known.insert(0, self._other)
+        for each in known:
+            # Two runs of one name are told apart by their ids.
+            options.append(
+                (f"{label(each.name, 40)} · {status_word(each.status)} · {label(each.run_id, 8)}", each.run_id)
+            )
+        chosen = self._other.run_id if self._other else ""
+        self._overlay.unobserve(self._chosen, "value")
+        try:
+            offer(self._overlay, tuple(options))
+            self._overlay.value = chosen
+        finally:
+            self._overlay.observe(self._chosen, "value")
+
+    def _chosen(self, change: dict[str, Any]) -> None:
+        run_id = change["new"] or ""
+        if not run_id:
+            self._take(None)
+            return
+        self._worker.submit(lambda: self._desk.details(run_id), self._take, self._say, key="overlay")
+
+    def _take(self, run: RunView | None) -> None:
+        # Only what is still chosen: the answer may come late.
+        if (run.run_id if run else "") == (self._overlay.value or ""):
+            self._other = run
+            self._wake()
+
+
+def _singles(run: RunView | None, wanted: str) -> Markup:
+    if run is None:
+        return parts.subdued(words("no run yet"))
+    drawn = {each.name for each in run.curves}
+    rows = [(name, value) for name, value in run.metrics.items() if name not in drawn and wanted in name.lower()]
+    if not rows:
+        nothing = not (run.metrics or run.curves)
+        return parts.subdued(words("no metrics yet")) if nothing else EMPTY
+    table = parts.table(
+        ("metric", "value"), ((text(clean(name, 60)), words(number(value))) for name, value in rows[:_SINGLES])
+    )
+    more = len(rows) - _SINGLES
+    return join((table, parts.line(words(f"… and {more} more: search for them")) if more > 0 else EMPTY))

@@ -1,0 +1,325 @@
+"""The Runs tab: the experiment's runs, sorted, filtered, paged; ticked ones beside each other."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import ipywidgets as widgets
+
+from ....vocabulary.boards import Desk, Page, RunView
+from ...markup.html import EMPTY, text, words
+from ...markup.parts import AMBER, callout
+from ...markup.words import clean
+from ..tools.tabtools import HEIGHT, free, label, offer, quiet
+from . import runrows
+from .runrows import Column
+from .ticked import Ticked
+
+if TYPE_CHECKING:
+    from ..tools.worker import Worker
+
+PAGE = 50
+"""Rows; a page of the desk's has no more."""
+
+COLUMNS = 6
+"""The most metrics and params in a row."""
+
+_ORDERS = (
+    ("newest first", "newest"),
+    ("oldest first", "oldest"),
+    ("by name", "name"),
+    ("by status", "status"),
+    # No store sorts by it.
+    ("shortest first (in the page)", "duration"),
+    ("longest first (in the page)", "-duration"),
+)
+_SORTABLE = 60
+_AGES = 15.0  # seconds after which "3 min ago" is written anew
+
+
+class _Asked(NamedTuple):
+    """What a page was asked for with; `experiment` is for telling a late answer from the one that is awaited."""
+
+    experiment: str
+    filter: str
+    order: str
+    tokens: tuple[str, ...]  # of the pages up to this one
+
+
+class Runs:
+    """The Runs tab.
+
+    Parameters
+    ----------
+    desk : Desk
+        Knows the runs.
+    worker : Worker
+        Asks it for them.
+    say : callable
+        Shows one line to the user.
+    use_baseline : callable
+        Takes the run that the other tabs shall compare with.
+    clock : callable, optional
+        Seconds since the epoch.
+
+    Attributes
+    ----------
+    title : str
+        The tab's.
+    widget : ipywidgets.Widget
+        What the tab shows.
+    """
+
+    title = "Runs"
+
+    def __init__(
+        self,
+        desk: Desk,
+        worker: Worker,
+        say: Callable[[str], None],
+        use_baseline: Callable[[RunView], None],
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._desk, self._worker, self._say = desk, worker, say
+        self._clock = clock
+        # Callbacks come in the kernel's main thread or a subshell's, answers and `refresh` in threads of ours.
+        self._lock = threading.RLock()
+        self._filling = False
+        self._experiment: str | None = None
+        self._ended: tuple[str, str] | None = None
+        self._asked: _Asked | None = None
+        self._shown: _Asked | None = None
+        self._page = Page()
+        self._known: tuple[Column, ...] = ()
+        self._chosen: tuple[Column, ...] | None = None
+        self._ticked = Ticked(desk, worker, say, use_baseline, self._lock, self._draw)
+        self._drawn = 0.0
+        self._rows: list[tuple[widgets.Checkbox, widgets.HTML]] = []
+        self._build()
+
+    def _build(self) -> None:
+        narrow, wrap = partial(widgets.Layout, width="auto"), partial(widgets.Layout, flex_flow="row wrap")
+        button = partial(widgets.Button, layout=narrow())
+        self._filter = widgets.Text(
+            description="Filter", placeholder="metrics.accuracy > 0.9 and params.lr = '0.1'", continuous_update=False,
+            tooltip="in MLflow's syntax; Enter", layout=widgets.Layout(flex="1 1 280px", width="auto"),
+        )  # fmt: skip
+        self._order = widgets.Dropdown(
+            description="Order",
+            options=_ORDERS,
+            tooltip="how the runs are sorted",
+            layout=widgets.Layout(width="290px"),
+        )
+        self._again = button(description="Refresh", icon="refresh", tooltip="ask the store again")
+        self._more = widgets.ToggleButton(description="Columns…", tooltip="choose metrics and params", layout=narrow())
+        self._columns = widgets.SelectMultiple(
+            description="Columns", rows=8, tooltip=f"up to {COLUMNS}; Ctrl or Shift chooses several",
+            layout=widgets.Layout(width="100%", max_width="480px", display="none"),
+        )  # fmt: skip
+        self._state, self._heading, self._place = widgets.HTML(), widgets.HTML(), widgets.HTML()
+        self._corner = widgets.HTML(value=quiet("run"))
+        self._across = widgets.Layout(width="auto", min_width="0")
+        self._grid = widgets.GridBox(
+            [self._corner, self._heading],
+            layout=widgets.Layout(
+                grid_template_columns="minmax(120px,200px) 1fr",
+                width="100%",
+                max_height=HEIGHT,
+                overflow="auto",
+                align_items="center",
+            ),
+        )
+        self._newer = button(description="← before", tooltip="the page before this", disabled=True)
+        self._older = button(description="after →", tooltip="the page after this", disabled=True)
+        self.widget = widgets.VBox(
+            [
+                widgets.HBox([self._filter, self._order, self._again, self._more], layout=wrap()),
+                self._columns,
+                self._state,
+                self._grid,
+                widgets.HBox(
+                    [self._newer, self._older, self._place, *self._ticked.buttons],
+                    layout=wrap(align_items="center"),
+                ),
+                self._ticked.comparison,
+            ]
+        )
+        self._filter.observe(lambda _: self._begin(), names="value")
+        self._order.observe(lambda _: self._begin(), names="value")
+        self._more.observe(self._show_columns, names="value")
+        self._columns.observe(self._choose, names="value")
+        self._again.on_click(lambda _: self._reload())
+        self._newer.on_click(lambda _: self._turn(-1))
+        self._older.on_click(lambda _: self._turn(1))
+
+    def refresh(self) -> None:
+        """Load the runs when there is a reason to: the first time, another experiment, a run that has ended."""
+        with self._lock:
+            experiment, run = self._desk.header().experiment_id, self._desk.run()
+            ended = (run.run_id, run.status) if run is not None and run.status != "RUNNING" else None
+            if experiment != self._experiment:
+                self._experiment, self._ended = experiment, ended
+                self._forget()
+                self._begin()
+            elif ended not in (None, self._ended):
+                self._ended = ended
+                self._reload()
+            elif self._clock() - self._drawn >= _AGES:
+                self._draw()
+
+    def close(self) -> None:
+        """Free the widgets; an answer that is still awaited is dropped."""
+        with self._lock:
+            self._asked = None
+            self._ticked.drop()
+        free(self.widget)
+        for row in self._rows:
+            for each in row:
+                free(each)
+
+    # -- what is asked of the store ---------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """Ask for the first page."""
+        with self._lock:
+            if not self._filling:
+                self._load(("",))
+
+    def _reload(self) -> None:
+        """Ask for the same page again; for the first, where its filter has changed since or was wrong."""
+        with self._lock:
+            shown = self._shown
+            same = shown is not None and (shown.filter, shown.order) == self._wanted()
+            self._load(shown.tokens if shown is not None and same else ("",))
+
+    def _turn(self, by: int) -> None:
+        with self._lock:
+            if self._shown is None:
+                return
+            tokens = self._shown.tokens
+            if by > 0 and self._page.next:
+                self._load((*tokens, self._page.next))
+            elif by < 0 and len(tokens) > 1:
+                self._load(tokens[:-1])
+
+    def _wanted(self) -> tuple[str, str]:
+        return self._filter.value.strip(), self._order.value or "newest"
+
+    def _load(self, tokens: tuple[str, ...]) -> None:
+        asked = self._asked = _Asked(self._experiment or "", *self._wanted(), tokens)
+        self._state.value = quiet("asking the store…")
+        # A second click before the answer would turn on from the page that is about to go.
+        self._newer.disabled = self._older.disabled = True
+        self._worker.submit(
+            lambda: self._desk.runs(asked.filter, asked.order, asked.tokens[-1]),
+            partial(self._show, asked),
+            partial(self._fail, asked),
+            key="runs",
+        )
+
+    def _show(self, asked: _Asked, page: Page) -> None:
+        with self._lock:
+            if asked != self._asked:
+                return
+            self._shown, self._page = asked, Page(page.runs[:PAGE], page.next)
+            self._known = runrows.known(self._page.runs, self._known)
+            self._ticked.renew(self._page.runs)
+            self._state.value = EMPTY
+            self._offer()
+            self._draw()
+
+    def _fail(self, asked: _Asked, line: str) -> None:
+        with self._lock:
+            if asked != self._asked:
+                return
+            stays = " The runs below are those from before." if self._page.runs else ""
+            self._state.value = callout(AMBER, text(clean(line, 400)), words(stays))
+            self._draw_pager()
+        self._say(line)
+
+    # -- what the user does -----------------------------------------------------------------------------------
+
+    def _tick(self, index: int, change: dict[str, Any]) -> None:
+        with self._lock:
+            if self._filling or index >= len(self._page.runs):
+                return
+            self._ticked.put(self._page.runs[index], change["new"])
+
+    def _show_columns(self, change: dict[str, Any]) -> None:
+        self._columns.layout.display = None if change["new"] else "none"
+
+    def _choose(self, change: dict[str, Any]) -> None:
+        with self._lock:
+            if self._filling:
+                return
+            self._chosen = tuple(change["new"])[:COLUMNS]
+            self._offer()
+            self._draw()
+        if len(change["new"]) > COLUMNS:  # not under the lock: whoever says may hold one of his own
+            self._say(f"the first {COLUMNS} of {len(change['new'])} columns are shown")
+
+    def _forget(self) -> None:
+        """Another experiment: other runs, other metrics."""
+        self._shown, self._page, self._known, self._chosen = None, Page(), (), None
+        self._ticked.forget()
+        self._offer()
+        self._draw()
+
+    # -- what is seen -----------------------------------------------------------------------------------------
+
+    def _seen_columns(self) -> tuple[Column, ...]:
+        return runrows.telling(self._page.runs, self._known) if self._chosen is None else self._chosen
+
+    def _offer(self) -> None:
+        """Put what is known into the lists."""
+        self._filling = True
+        try:
+            order = self._order.value
+            orders: list[tuple[str, object]] = list(_ORDERS)
+            for column in self._known[:_SORTABLE]:
+                name = label(f"{column.kind} {column.name}", 50)
+                asked = f"{column.kind}:{column.name}"
+                orders += [(f"{name} ↓", f"-{asked}"), (f"{name} ↑", asked)]
+            offer(self._order, tuple(orders))
+            self._order.value = order if order in [value for _, value in orders] else "newest"
+            offer(self._columns, tuple((label(f"{each.kind} {each.name}", 50), each) for each in self._known))
+            self._columns.value = tuple(each for each in self._seen_columns() if each in self._known)
+        finally:
+            self._filling = False
+
+    def _draw(self) -> None:
+        """Fill the rows; ipywidgets sends only what differs from what is there."""
+        runs, columns, now = self._page.runs, self._seen_columns(), self._clock()
+        self._drawn = now
+        self._heading.value = runrows.heading(columns) if runs else EMPTY
+        self._corner.value = quiet("run" if runs else "")
+        self._filling = True
+        try:
+            while len(self._rows) < len(runs):
+                self._rows.append(self._new_row())
+            for (box, what), run in zip(self._rows, runs, strict=False):
+                box.description = label(run.name or run.run_id, 60)
+                box.value = run.run_id in self._ticked
+                what.value = runrows.row(run, columns, now)
+        finally:
+            self._filling = False
+        shown = (each for row in self._rows[: len(runs)] for each in row)
+        self._grid.children = (self._corner, self._heading, *shown)
+        self._draw_pager()
+
+    def _new_row(self) -> tuple[widgets.Checkbox, widgets.HTML]:
+        box = widgets.Checkbox(indent=False, layout=self._across)
+        box.observe(partial(self._tick, len(self._rows)), names="value")
+        return box, widgets.HTML(layout=self._across)
+
+    def _draw_pager(self) -> None:
+        page = len(self._shown.tokens) if self._shown is not None else 1
+        self._newer.disabled, self._older.disabled = page == 1, not self._page.next
+        first = (page - 1) * PAGE
+        many = len(self._page.runs)
+        self._place.value = quiet(f"runs {first + 1:,} to {first + many:,}" if many else "no runs")

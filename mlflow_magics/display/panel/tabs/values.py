@@ -1,0 +1,173 @@
+"""The tab of params and results: two tables, and how they differ from the run chosen for comparison."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import ipywidgets as widgets
+
+from ....vocabulary.boards import Desk, RunView
+from ...markup import parts
+from ...markup.html import EMPTY, Markup, element, join, text, words
+from ...markup.words import change, clean, number
+from ..tools.style import area, button, row, spoken
+from ..tools.worker import Worker
+
+_ROWS = 200
+
+
+class Values:
+    """The tab of params and results.
+
+    Parameters
+    ----------
+    desk : Desk
+        Knows the run.
+    worker : Worker
+        Not needed: nothing here is asked of the store.
+    say : callable
+        Shows one line.
+    baseline : callable
+        Gives the run that is compared with; None for none.
+    forget : callable
+        Has none compared with.
+    wake : callable
+        Has the tab refreshed soon.
+
+    Attributes
+    ----------
+    title : str
+        The tab's.
+    widget : ipywidgets.Widget
+        What the tab shows.
+    """
+
+    title = "Params & results"
+
+    def __init__(
+        self,
+        desk: Desk,
+        worker: Worker,
+        say: Callable[[str], None],
+        *,
+        baseline: Callable[[], RunView | None] = lambda: None,
+        forget: Callable[[], None] = lambda: None,
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._desk, self._baseline, self._wake = desk, baseline, wake
+        self._mark: object = None
+        self._search = widgets.Text(
+            placeholder="search names and values",
+            tooltip="Show only rows that hold this",
+            layout=widgets.Layout(width="220px"),
+        )
+        self._against = area()
+        self._forget = button("✕ compare with none", "Compare with no run", forget)
+        self._tables = area()
+        self._search.observe(self._changed, "value")
+        self.widget = widgets.VBox([row(self._search, self._against, self._forget), self._tables])
+
+    def refresh(self) -> None:
+        """Write the tables anew if anything in them changed."""
+        run, base = self._desk.run(), self._baseline()
+        if run is not None and base is not None and base.run_id == run.run_id:
+            base = None  # a run is not compared with itself
+        wanted = self._search.value.strip().lower()
+        mark = (run and (run.run_id, dict(run.params), _writable(run.metrics)), base and base.run_id, wanted)
+        if mark == self._mark:
+            return
+        self._forget.layout.display = "none" if base is None else ""
+        self._against.value = _against(base)
+        self._tables.value = _tables(run, base, wanted)
+        self._mark = mark
+
+    def close(self) -> None:
+        """Forget what was shown; the panel frees the widgets."""
+        self._mark = None
+
+    def _changed(self, _: dict[str, Any]) -> None:
+        self._wake()
+
+
+def _writable(metrics: Mapping[str, float]) -> dict[str, str]:
+    return {name: repr(value) for name, value in metrics.items()}  # NaN is not equal to itself, its name is
+
+
+def _against(base: RunView | None) -> Markup:
+    if base is None:
+        return parts.subdued(words("to compare, choose a run as baseline in the Runs tab"))
+    return join((words("against "), element("strong", text(clean(base.name or base.run_id, 60)))))
+
+
+def _tables(run: RunView | None, base: RunView | None, wanted: str) -> Markup:
+    if run is None:
+        return parts.subdued(words("no run yet"))
+    params = _params(run.params, base.params if base else None)
+    results = _results(run.metrics, base.metrics if base else None)
+    made = parts.beside(
+        _table("param", params, wanted, base is not None), _table("result", results, wanted, base is not None)
+    )
+    if made:
+        return made
+    return parts.subdued(words("nothing matches the search" if params or results else "no params and no results yet"))
+
+
+_Cells = tuple[str, str, Markup]
+"""Name and value, clean, and how it differs."""
+
+
+def _params(params: Mapping[str, str], before: Mapping[str, str] | None) -> list[_Cells]:
+    rows = []
+    for name, value in params.items():
+        rows.append((clean(name, 60), clean(value) if value else "", _param_change(value, name, before)))
+    for name, value in (before or {}).items():
+        if name not in params:
+            rows.append((clean(name, 60), "", join((words("only there: "), text(clean(value))))))
+    return rows
+
+
+def _param_change(value: str, name: str, before: Mapping[str, str] | None) -> Markup:
+    if before is None:
+        return EMPTY
+    if name not in before:
+        return words("only here")
+    return spoken("=") if before[name] == value else join((words("was "), text(clean(before[name]))))
+
+
+def _results(metrics: Mapping[str, float], before: Mapping[str, float] | None) -> list[_Cells]:
+    rows = []
+    for name, value in metrics.items():
+        rows.append((clean(name, 60), number(value), _result_change(value, name, before)))
+    for name, value in (before or {}).items():
+        if name not in metrics:
+            rows.append((clean(name, 60), "", words(f"only there: {number(value)}")))
+    return rows
+
+
+def _result_change(value: float, name: str, before: Mapping[str, float] | None) -> Markup:
+    if before is None:
+        return EMPTY
+    if name not in before:
+        return words("only here")
+    moved = change(value, before[name])
+    return join((spoken(moved), words(_percent(value, before[name])))) if moved != "=" else spoken("=")
+
+
+def _percent(value: float, before: float) -> str:
+    if before == 0 or not math.isfinite(value) or not math.isfinite(before):
+        return ""
+    # Each by itself: the difference of two great floats is none.
+    share = (value / abs(before) - before / abs(before)) * 100
+    return f" ({share:+.3g} %)" if math.isfinite(share) else ""
+
+
+def _table(noun: str, rows: list[_Cells], wanted: str, compared: bool) -> Markup:
+    found = [each for each in rows if wanted in each[0].lower() or wanted in each[1].lower()]
+    if not found:
+        return EMPTY
+    cells = ((text(name), text(value), *((moved,) if compared else ())) for name, value, moved in found[:_ROWS])
+    table = parts.table((noun, "value", "change") if compared else (noun, "value"), cells)
+    more = len(found) - _ROWS
+    return join((table, parts.line(words(f"… and {more} more: search for them")) if more > 0 else EMPTY))

@@ -1,0 +1,733 @@
+"""One object per shell: where it tracks to, which runs are open, and the path that a cell's data takes.
+
+The path is :meth:`Session.close`: cell source + namespace -> data flow -> roles -> records -> MLflow. All rooms below
+are imported when first needed, so that loading the extension costs nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from ..vocabulary.errors import (
+    ConnectionFailedError,
+    ExperimentError,
+    MlflowMagicsError,
+    TrackingError,
+    UnknownNameError,
+)
+
+if TYPE_CHECKING:
+    from ..capture.following.plan import Plan
+    from ..tracking.patches.fluent import FluentRuns
+    from ..vocabulary.records import (
+        Captured,
+        CellSource,
+        CheckStep,
+        Connection,
+        Integration,
+        Outcome,
+        RunOptions,
+        Series,
+        SignIn,
+        Status,
+        Waiting,
+    )
+    from .openrun import OpenRun
+
+
+_EVERYTHING = "*"
+_CELL_SECONDS = 2.5
+_STEP_BY_STEP = "see it step by step with --check"
+
+
+class Session:
+    """The state of the extension in one shell.
+
+    Parameters
+    ----------
+    namespace : mapping
+        The kernel's namespace, live.
+    hidden : collection of str, optional
+        Names in it that are IPython's, not the user's.
+
+    Attributes
+    ----------
+    connection : Connection or None
+        Where this kernel tracks to, once decided.
+    refused : tuple of (str, tuple), or None
+        Why the place that the user named could not be connected, and what the user had named himself then; None where
+        nothing was refused, or something is connected.
+    open_runs : list of OpenRun
+        Outermost first.
+    news : list of str
+        What happened in the background and nobody was told yet.
+    last : tuple of (OpenRun, Outcome), or None
+        The run that ended last, if it was tracked.
+    observers : list of callable
+        Called, without arguments, when a run began or ended or the connection changed; must return at once.
+    """
+
+    def __init__(self, namespace: Mapping[str, Any], hidden: Collection[str] = ()) -> None:
+        self.namespace = namespace
+        self.hidden = hidden
+        self.connection: Connection | None = None
+        self.refused: tuple[str, tuple[str | None, str | None]] | None = None
+        self.open_runs: list[OpenRun] = []
+        self.previous: dict[str, tuple[Mapping[str, str], Mapping[str, float]] | None] = {}
+        self.executed: dict[int, tuple[str, str, float]] = {}
+        self._fluent: FluentRuns | None = None
+        self._autologged: set[str] = set()
+        self.news: list[str] = []
+        self.last: tuple[OpenRun, Outcome] | None = None
+        self.observers: list[Callable[[], None]] = []
+        self._pid = os.getpid()
+        self._named_run = _named_run()
+
+    # -- connection ---------------------------------------------------------------------------------------------
+
+    def connect(
+        self,
+        uri: str | None = None,
+        experiment: str | None = None,
+        registry_uri: str | None = None,
+        *,
+        config: str | None = None,
+        sign_in: SignIn | None = None,
+        offline: bool = False,
+        within_seconds: float | None = None,
+    ) -> Connection:
+        """Decide where this kernel tracks to, and put MLflow's fluent functions in our hands.
+
+        Parameters
+        ----------
+        uri : str, optional
+            Where; found by the rules of :func:`tracking.connection.connect` if not given.
+        experiment : str, optional
+            Name of the experiment; created if missing.
+        registry_uri : str, optional
+            Where models are registered, if elsewhere.
+        config : str, optional
+            The config.json of an Azure ML workspace, or a folder to look in.
+        sign_in : SignIn, optional
+            How a person may sign in to Azure.
+        offline : bool, optional
+            Whether to ask the store nothing, and to send only when told to.
+        within_seconds : float, optional
+            How long a server may take; then what is written waits for it. Without it, it is an error.
+
+        Returns
+        -------
+        Connection
+            What was decided.
+
+        Raises
+        ------
+        MlflowMagicsError
+            A run is open, or the store cannot be used; an earlier connection then stays as it was.
+        """
+        if any(opened.is_tracked for opened in self.open_runs):
+            raise MlflowMagicsError("a run is open; end it (%mlflow_end) before connecting elsewhere")
+        from ..tracking.calls.guards import reason, unseeded
+        from ..tracking.connecting import connection
+        from ..tracking.models import models
+        from ..tracking.patches import fluent
+        from ..tracking.runs import context
+        from . import sending
+
+        def made(connected: Connection) -> None:
+            self.connection, self.refused = connected, None
+            self._fluent = self._fluent or fluent.FluentRuns(self._named_run)
+            self._fluent.install()
+            models.install_alias()
+
+        try:
+            with unseeded():
+                found = connection.connect(
+                    uri,
+                    experiment=experiment,
+                    registry_uri=registry_uri,
+                    folder=context.notebook_folder(self.namespace),
+                    config=config,
+                    sign_in=sign_in,
+                    offline=offline,
+                    within_seconds=within_seconds,
+                    then=made,
+                )
+        except BaseException as error:
+            # An interrupt too. The user named a place: what comes next must not go to another one unasked.
+            if self.connection is None and (uri or config or experiment or registry_uri):
+                why = str(error) if isinstance(error, MlflowMagicsError) else "it was interrupted"
+                self.refused = why, connection.user_set()
+            self._tell()
+            if isinstance(error, Exception) and not isinstance(error, MlflowMagicsError):
+                # What a plugin, a file system or a strange machine comes up with.
+                raise ConnectionFailedError(
+                    connection.mask(uri or "the store"), reason(error), _STEP_BY_STEP
+                ) from error
+            raise
+        sending.recover(self)  # what waits for this store may have waited for these credentials
+        self._tell()
+        return found
+
+    def disconnect(self, status: Status | None = None) -> None:
+        """End the runs that are open and take back all that :meth:`connect` put in place.
+
+        Parameters
+        ----------
+        status : {"FINISHED", "FAILED", "KILLED"}, optional
+            How the runs end; each as the last cell under it, if not given.
+        """
+        if os.getpid() != self._pid:
+            return  # a forked child at its exit: the runs are its parent's
+        while self.open_runs:
+            opened = self.open_runs[-1]
+            self.close(opened, status or opened.last_cell)
+        if self._autologged:
+            from ..tracking.models import autolog
+
+            autolog.turn_off([] if _EVERYTHING in self._autologged else sorted(self._autologged))
+            self._autologged.clear()
+        if self._fluent is not None:
+            from ..tracking.connecting import connection
+            from ..tracking.models import models
+
+            self._fluent.remove()
+            models.remove_alias()
+            connection.disconnect()
+        self._fluent = None
+        self.connection = self.refused = None
+        self._tell()
+
+    def leave_job(self) -> None:
+        """Have MLflow not end the job's run with the kernel: a plain ``mlflow.log_metric`` made it the active one."""
+        if self._fluent is not None and os.getpid() == self._pid:
+            self._fluent.leave_job()
+
+    def expect_place(self) -> None:
+        """See that what follows does not go to a store that nobody named.
+
+        Raises
+        ------
+        TrackingError
+            The place that the user named was refused, and none was named since.
+        """
+        if self.refused is None or self.connection is not None:
+            return
+        from ..tracking.connecting import connection
+
+        why, tracked_to = self.refused
+        if connection.user_set() != tracked_to:
+            self.refused = None  # mlflow.set_tracking_uri names one, or the variable
+            return
+        raise TrackingError(f"%mlflow_connect failed: connect again, or %mlflow_connect local ({why})")
+
+    def next_run(self) -> Connection:
+        """Return where the next run goes: also after ``mlflow.set_experiment`` and ``mlflow.set_tracking_uri``.
+
+        Nothing is asked of a store: an experiment whose name nobody has seen is told by its id.
+
+        Returns
+        -------
+        Connection
+            The connection; or, with ``connected`` false, as much as is known of the one that the next run will make.
+
+        Raises
+        ------
+        MlflowMagicsError
+            The place that the user named was refused, or none can be read in what he said.
+        """
+        from ..tracking.connecting import connection
+        from ..tracking.runs import context
+
+        self.expect_place()
+        if self.connection is None or (not self.open_runs and connection.has_moved()):
+            return connection.expected(context.notebook_folder(self.namespace))
+        return connection.with_chosen_experiment(self.connection)
+
+    def note_cell(self, status: Status) -> None:
+        """Keep on disk how a cell ended, or that one is running (``"KILLED"``), for the runs that span cells.
+
+        Parameters
+        ----------
+        status : {"FINISHED", "FAILED", "KILLED"}
+            What such a run ends as, should the kernel end now.
+        """
+        spanning = [opened for opened in self.open_runs if opened.source is None and opened.run is not None]
+        if not spanning:
+            return
+        from . import recording
+
+        recording.note_ends(spanning, status)
+
+    def note_end_of_cell(self, status: Status) -> None:
+        """Remember how a cell ended, for the runs that span cells."""
+        for opened in self.open_runs:
+            opened.last_cell = status
+        self.note_cell(status)
+
+    @property
+    def fluent(self) -> FluentRuns:
+        """The open runs as MLflow's fluent functions see them.
+
+        Raises
+        ------
+        TrackingError
+            Not connected yet.
+        """
+        if self._fluent is None:
+            raise TrackingError("not connected; type %mlflow_connect")
+        return self._fluent
+
+    def check(self, uri: str | None, experiment: str | None, config: str | None = None) -> tuple[CheckStep, ...]:
+        """Probe a connection, or the current one, step by step.
+
+        Parameters
+        ----------
+        uri, experiment, config : str or None
+            As for :meth:`connect`.
+
+        Returns
+        -------
+        tuple of CheckStep
+            Each with a mend where it failed.
+
+        Raises
+        ------
+        MlflowMagicsError
+            The URI is none at all.
+        """
+        from ..tracking.calls.guards import unseeded
+        from ..tracking.connecting import check
+        from ..tracking.runs import context
+
+        if uri is None and config is None and self.connection is not None:
+            uri = self.connection.uri
+            experiment = experiment or self.connection.experiment_name
+        with unseeded():
+            return check.check(uri, experiment, folder=context.notebook_folder(self.namespace), config=config)
+
+    def autolog(
+        self, words: Sequence[str], options: Mapping[str, Any]
+    ) -> tuple[tuple[Integration, ...], tuple[str, ...]]:
+        """Turn autologging on or off, and tell its state.
+
+        Parameters
+        ----------
+        words : sequence of str
+            Integrations, then ``off``; or ``status``; none: all that MLflow knows.
+        options : mapping
+            MLflow's options of ``autolog()``.
+
+        Returns
+        -------
+        tuple of (tuple of Integration, tuple of str)
+            The state (of what is installed, unless it was asked for), and a line for each thing the user should know.
+
+        Raises
+        ------
+        MlflowMagicsError
+            An integration that MLflow does not know.
+        """
+        from ..tracking.calls.guards import unseeded
+        from ..tracking.models import autolog
+
+        words = tuple(words)
+        notes: list[str] = []
+        with unseeded():
+            if words[-1:] == ("off",):
+                notes += autolog.turn_off(words[:-1]).notes
+            elif words != ("status",):
+                self.expect_place()
+                if self.connection is None:
+                    notes += _connected(self.connect())
+                notes += autolog.turn_on(words, options).notes
+                self._autologged.update(words or [_EVERYTHING])
+            rows = autolog.integrations()
+        if words != ("status",):
+            rows = tuple(row for row in rows if row.installed)
+        return rows, tuple(notes)
+
+    # -- a run's life -------------------------------------------------------------------------------------------
+
+    def open(self, options: RunOptions, source: CellSource | None = None, plan: Plan | None = None) -> OpenRun:
+        """Open a run, for a cell or until :meth:`close`.
+
+        Parameters
+        ----------
+        options : RunOptions
+            What is asked of it.
+        source : CellSource, optional
+            The cell, if the run is one.
+        plan : Plan, optional
+            What is followed in the cell's code, where that was prepared for it.
+
+        Returns
+        -------
+        OpenRun
+            To be given to :meth:`close`. Where the store could not be reached it has no `run`, and a note that says so.
+
+        Raises
+        ------
+        MlflowMagicsError
+            What was asked makes no sense, so that the cell should not run at all.
+        """
+        from ..capture.code import dataflow
+        from ..capture.roles import roles
+        from .openrun import OpenRun
+
+        opened = OpenRun(options, source)
+        if source is not None and source.code:
+            try:
+                opened.flow = dataflow.analyse(source.code)
+                opened.before = roles.snapshot(opened.flow, self.namespace)
+            except RecursionError:
+                opened.notes.append("the cell is nested too deeply to be read, so no variable was logged")
+            self._expect_variables(opened)
+        _expect_assignments(opened)
+        if not options.dry_run:
+            self._begin(opened)
+        self.open_runs.append(opened)
+        try:
+            self._follow(opened, plan)
+        except Exception as trouble:  # noqa: BLE001
+            # A mistake of ours must not fail the cell, nor leave the run to nobody.
+            opened.notes.append(f"the cell's assignments were not followed ({trouble!r}); please report this")
+        self._tell()
+        opened.began = time.perf_counter()
+        return opened
+
+    def open_spanning(self, options: RunOptions) -> OpenRun:
+        """Open a run that spans cells; a Ctrl-C meanwhile ends it as KILLED.
+
+        Parameters
+        ----------
+        options : RunOptions
+            What is asked of it.
+
+        Returns
+        -------
+        OpenRun
+            As of :meth:`open`, whose errors are raised here too.
+        """
+        opened = None
+        try:
+            with self.uninterrupted():
+                opened = self.open(options)
+        except KeyboardInterrupt:
+            if opened is not None and opened in self.open_runs:
+                self.close(opened, "KILLED")
+            raise
+        return opened
+
+    def close(self, opened: OpenRun, status: Status, error: BaseException | None = None) -> Outcome:
+        """End a run with its true outcome, and log what its cell comes to.
+
+        Parameters
+        ----------
+        opened : OpenRun
+            As :meth:`open` returned it.
+        status : {"FINISHED", "FAILED", "KILLED"}
+            How the cell ended.
+        error : BaseException, optional
+            What ended it, if it did not finish.
+
+        Returns
+        -------
+        Outcome
+            All there is to show.
+        """
+        with self.uninterrupted():
+            return self._close(opened, status, error)
+
+    def _close(self, opened: OpenRun, status: Status, error: BaseException | None) -> Outcome:
+        duration = time.perf_counter() - opened.began
+        from ..capture.notebook import failure
+        from ..capture.values import secrets
+        from ..vocabulary.records import Outcome
+
+        self.open_runs.remove(opened)
+        captured = self._capture(opened, error)
+        facts: dict[str, Any] = {"params": captured.params, "metrics": captured.metrics}
+        if opened.is_tracked:
+            from . import recording
+
+            facts = recording.record(self, opened, captured, status, error)
+        opened.shown.clear()
+        news = self.take_news()
+        source = opened.source.text if opened.source is not None else ""
+        outcome = Outcome(
+            **{
+                "run_id": "",
+                "run_name": opened.name or opened.options.name,
+                "experiment_name": opened.experiment_name,
+                "status": status,
+                "duration": duration,
+                "skipped": captured.skipped,
+                "series": captured.series,
+                "error": failure.last_line(error, self.namespace, source) if status != "FINISHED" else "",
+                "dry_run": opened.options.dry_run,
+                **facts,
+                "notes": tuple(
+                    secrets.redact(note, self.namespace, "message", secrets.told_in(source))
+                    for note in (*news, *opened.notes)
+                ),
+            }
+        )
+        if opened.is_tracked:
+            self.last = opened, outcome
+        self._tell()
+        return outcome
+
+    @staticmethod
+    def uninterrupted(*, forget: bool = False) -> AbstractContextManager[None]:
+        """Have a Ctrl-C come when the block is over, so that no run is opened, or closed, by half.
+
+        Parameters
+        ----------
+        forget : bool, optional
+            Whether it has had its effect then, and does not come.
+        """
+        from ..tracking.calls.guards import uninterrupted
+
+        return uninterrupted(forget=forget)
+
+    def redact(self, text: str) -> str:
+        """Return `text` without secrets: those the namespace holds, and those recognised by their form.
+
+        Parameters
+        ----------
+        text : str
+            What is about to be shown.
+
+        Returns
+        -------
+        str
+            With ``***`` in their place.
+        """
+        from ..capture.values import secrets
+
+        return secrets.redact(text, self.namespace, "message")
+
+    def find_open(self) -> OpenRun:
+        """Return the innermost run that is open and tracked."""
+        for opened in reversed(self.open_runs):
+            if opened.is_tracked:
+                return opened
+        raise TrackingError(
+            "no run is open; put %%mlflow_run on the first line of the cell, or open one with %mlflow_start NAME"
+        )
+
+    def find_spanning(self) -> OpenRun:
+        """Return the innermost run that ``%mlflow_start`` opened.
+
+        Raises
+        ------
+        TrackingError
+            There is none.
+        """
+        for opened in reversed(self.open_runs):
+            if opened.source is None:
+                return opened
+        raise TrackingError("no run is open; open one with %mlflow_start NAME")
+
+    def take_news(self) -> list[str]:
+        """Return what happened in the background since the last call."""
+        news, self.news[:] = list(self.news), []
+        if self.connection is not None:
+            from ..tracking.patches import store
+
+            outbox = store.current()
+            open_runs = {opened.run.info.run_id for opened in self.open_runs if opened.run is not None}
+            news += outbox.late_refusals(open_runs) if outbox is not None else []
+        return news
+
+    def set_aside(self) -> list[str]:
+        """Return a line that says where what could not be read or sent is; none if there is nothing."""
+        from ..tracking.outbox.disk import setaside
+
+        return setaside.listed()
+
+    def waiting(self) -> Waiting | None:
+        """Count what the store has not taken yet; None if nothing is connected."""
+        if self.connection is None:
+            return None
+        from ..tracking.patches import store
+
+        outbox = store.current()
+        return outbox.waiting() if outbox is not None else None
+
+    def describe_open(self) -> list[tuple[str, str, str]]:
+        """Return name, id and link of each open run, outermost first; empty texts where there is none."""
+        described = []
+        for opened in self.open_runs:
+            run_id = opened.run.info.run_id if opened.run else ""
+            url = ""
+            if opened.run is not None and self.connection is not None:
+                from ..tracking.connecting import connection
+
+                url = connection.run_url(self.connection.uri, opened.experiment_id, run_id)
+            described.append((opened.name or opened.options.name or "(not tracked)", run_id, url))
+        return described
+
+    def known_names(self) -> list[str]:
+        """Return the user's own names, for "did you mean"."""
+        texts = [name for name in self.namespace if type(name) is str]  # a namespace may hold any key
+        return [name for name in texts if not name.startswith("_") and name not in self.hidden]
+
+    def use_experiment(self, name: str) -> None:
+        """Have new runs go to another experiment of the connected store.
+
+        Parameters
+        ----------
+        name : str
+            Its name; created if missing.
+
+        Raises
+        ------
+        MlflowMagicsError
+            Not connected yet, or the experiment cannot be used.
+        """
+        if self.connection is None:
+            raise TrackingError("not connected; type %mlflow_connect")
+        from dataclasses import replace
+
+        from ..tracking.connecting import connection
+
+        found, url = connection.change_experiment(name)
+        self.connection = replace(self.connection, experiment_id=found, experiment_name=name, experiment_url=url)
+        self._tell()
+
+    def _tell(self) -> None:
+        for observer in tuple(self.observers):
+            observer()
+
+    # -- the parts ----------------------------------------------------------------------------------------------
+
+    def _begin(self, opened: OpenRun) -> None:
+        """Connect if need be, and create or resume the run. Only a mistake of the user's stops the cell."""
+        from ..tracking.calls.guards import reason, unseeded
+        from ..tracking.connecting import connection
+        from . import recording
+
+        asked = bool(opened.options.run_id or opened.options.experiment)
+        with unseeded():
+            try:
+                self.expect_place()
+                if self.connection is None or (not self.open_runs and connection.has_moved()):
+                    opened.notes += _connected(self.connect(within_seconds=_CELL_SECONDS))
+                recording.begin(self, opened)
+            except Exception as error:
+                # An unreachable store, and whatever a plugin or a strange machine comes up with, must not stop the
+                # cell. A mistake in what was typed on the magic's line must, before the cell runs for hours.
+                if opened.is_tracked:
+                    recording.abandon(self, opened)
+                mistake = isinstance(error, MlflowMagicsError) and not isinstance(
+                    error, (TrackingError, ConnectionFailedError)
+                )
+                if asked and (mistake or isinstance(error, ExperimentError)):
+                    raise
+                opened.run = opened.cell_run = None
+                opened.notes.append(f"not tracked: {reason(error)}")
+
+    def _capture(self, opened: OpenRun, error: BaseException | None) -> Captured:
+        from ..capture.notebook import failure
+        from ..capture.roles import roles
+        from ..vocabulary.records import Captured
+
+        series = self._end_following(opened)
+        if opened.flow is None or opened.before is None or not opened.options.capture:
+            return Captured(series=series)
+        try:
+            captured = roles.assign(
+                opened.flow,
+                self.namespace,
+                opened.before,
+                opened.options.choices,
+                reached=failure.line_reached(error, self.namespace, opened.source.code if opened.source else ""),
+                ignored=self.hidden,
+                shown=opened.shown,
+                series=series,
+            )
+        except Exception as trouble:  # noqa: BLE001
+            # A namespace may hold anything. A mistake of ours over it must not leave the run open for ever.
+            opened.notes.append(f"the cell's variables were not logged ({trouble!r}); please report this")
+            return Captured(series=series)
+        opened.notes += captured.notes
+        return captured
+
+    def _follow(self, opened: OpenRun, plan: Plan | None) -> None:
+        """Begin to record what the code of the cell assigns."""
+        flow, before = opened.flow, opened.before
+        if plan is None or flow is None or before is None:
+            return
+        from ..capture.following import series
+        from ..capture.roles import roles
+
+        opened.series = series.Following(
+            plan,
+            opened.options.every,
+            opened.open_sink,
+            lambda name: roles.series_reason(name, flow, self.namespace, before),
+        )
+        opened.series.follow(plan.followed)
+
+    def _end_following(self, opened: OpenRun) -> tuple[Series, ...]:
+        """Stop recording; what went wrong in it is a note."""
+        following, opened.series = opened.series, None
+        if following is None:
+            if opened.options.watch:
+                opened.notes.append("--watch found nothing to follow: %mlflow_run must stand at the top of its cell")
+            return ()
+        from ..capture.following import hook
+
+        try:
+            found = following.finish()
+            trouble = hook.take_trouble()
+        except Exception as error:  # noqa: BLE001
+            # A mistake of ours must not leave the run open for ever.
+            found, trouble = (), repr(error)
+        if trouble:
+            opened.notes.append(f"some points of series were lost ({trouble}); please report this")
+        missed = [name for name in opened.options.watch if name not in {one.name for one in found}]
+        opened.notes += [f"{name} was not followed: no number was assigned to it" for name in missed]
+        return found
+
+    def _expect_variables(self, opened: OpenRun) -> None:
+        """Raise for a ``--model`` or ``--data`` variable that neither exists nor is mentioned in the cell."""
+        mentioned = set(opened.flow.names) if opened.flow is not None else set()
+        for variable, _ in (*opened.options.models, *opened.options.data):
+            if variable not in self.namespace and variable not in mentioned:
+                raise UnknownNameError("variable", variable, [*mentioned, *self.known_names()])
+
+
+def _named_run() -> str:
+    """Return the run that a job named by ``MLFLOW_RUN_ID``, also where MLflow has taken the variable away since."""
+    if named := os.environ.get("MLFLOW_RUN_ID"):
+        return named
+    with contextlib.suppress(OSError), open("/proc/self/environ", "rb") as file:  # as the kernel was started; Linux
+        found = [entry for entry in file.read().split(b"\0") if entry.startswith(b"MLFLOW_RUN_ID=")]
+        return os.fsdecode(found[0].partition(b"=")[2]) if found else ""
+    return ""
+
+
+def _connected(connection: Connection) -> list[str]:
+    return [f"connected to {connection.where} ({connection.origin})", *connection.notes]
+
+
+def _expect_assignments(opened: OpenRun) -> None:
+    """Raise for a ``--watch`` variable that the cell assigns nowhere."""
+    if not opened.options.watch:
+        return
+    import ast
+
+    from ..capture.following.plan import assigned_names
+
+    known = assigned_names(ast.parse(opened.source.code if opened.source is not None else ""))
+    for name in opened.options.watch:
+        if name not in known:
+            raise UnknownNameError("variable", name, known, mend="--watch takes names that this cell assigns")

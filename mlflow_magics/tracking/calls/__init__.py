@@ -1,0 +1,1 @@
+"""How MLflow is called: quietly, patiently, with secrets masked."""

@@ -1,0 +1,1 @@
+"""Connects to a store, checks it, and sends what dead kernels have left."""

@@ -1,0 +1,149 @@
+"""Experiments by name: found, made if missing, explained if deleted."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from mlflow.exceptions import MlflowException
+from mlflow.tracking._tracking_service.utils import _get_store
+
+from ...vocabulary.errors import ConnectionFailedError, ExperimentError
+from ..calls.masking import mask, one_line
+from ..location import allowances
+from ..location.discover import Wanted
+from ..location.localstore import quiet
+from ..location.uris import Target
+from ..patches import store
+from .probe_local import NEWER, is_known
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment that takes runs.
+
+    Attributes
+    ----------
+    experiment_id, name : str
+        MLflow's id and name of it.
+    created : bool
+        Whether it was made just now.
+    """
+
+    experiment_id: str
+    name: str
+    created: bool = False
+
+
+def opened(target: Target, wanted: Wanted) -> Any:
+    """Open a store as MLflow itself does; a new SQLite store is made.
+
+    Parameters
+    ----------
+    target : Target
+        The store.
+    wanted : Wanted
+        The experiment that will be asked for.
+
+    Returns
+    -------
+    mlflow.store.tracking.AbstractStore
+        MLflow's own.
+
+    Raises
+    ------
+    ConnectionFailedError
+        If it cannot be opened.
+    """
+    try:
+        with quiet():
+            return store.plain(target.uri)
+    except Exception as error:  # stores and plugins raise what they like; all end as one error of ours
+        raise explained(error, target, wanted) from error
+
+
+def find_or_create(target: Target, wanted: Wanted, asked: Any = None) -> Experiment:
+    """Find the experiment; make it if its name is new."""
+    if target.kind == "databricks" and wanted.origin == "MLflow's default":
+        mend = "name one by its workspace path: -e /Users/you@example.com/name"
+        raise ConnectionFailedError(target.where, "Databricks has no default experiment", mend)
+    if wanted.name is not None:
+        allowances.check_experiment(target.uri, wanted.name)
+    try:
+        with quiet():
+            return _find_or_create(asked or _get_store(target.uri), target, wanted)
+    except ConnectionFailedError:
+        raise
+    except Exception as error:  # stores and plugins raise what they like; all end as one error of ours
+        raise explained(error, target, wanted) from error
+
+
+def unasked(wanted: Wanted) -> Experiment:
+    """Return the experiment as far as it is known without asking the store.
+
+    With an empty id where only its name is known.
+    """
+    if wanted.experiment_id is not None and wanted.name is None:
+        return Experiment(wanted.experiment_id, f"experiment {wanted.experiment_id}")
+    return Experiment("", wanted.name or "Default")
+
+
+def _find_or_create(client: Any, target: Target, wanted: Wanted) -> Experiment:
+    if wanted.experiment_id is not None:
+        try:
+            return _active(client.get_experiment(wanted.experiment_id), target)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST" or wanted.origin != "mlflow.set_experiment":
+                raise
+            # MLflow 2 keeps the id of the active experiment when its user calls set_tracking_uri.
+            wanted = Wanted(origin="MLflow's default")
+    name = wanted.name or "Default"
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return _active(found, target)
+    try:
+        return Experiment(str(client.create_experiment(name, None, None)), name, created=True)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+        # Somebody else was faster.
+        return _active(client.get_experiment_by_name(name), target)
+
+
+def _active(found: Any, target: Target) -> Experiment:
+    if found.lifecycle_stage == "deleted":
+        restore = f'mlflow.MlflowClient("{mask(target.uri)}").restore_experiment("{found.experiment_id}")'
+        raise ExperimentError(
+            target.where,
+            f"the experiment {found.name!r} (id {found.experiment_id}) is deleted",
+            f"bring it back with {restore}, or take another name",
+        )
+    return Experiment(str(found.experiment_id), str(found.name))
+
+
+def explained(error: Exception, target: Target, wanted: Wanted) -> ConnectionFailedError:
+    """Turn a store's failure into one line with its mend."""
+    text = str(error)
+    asked = repr(wanted.name) if wanted.name is not None else f"with id {wanted.experiment_id}"
+    if "out-of-date database schema" in text or "locate revision" in text:
+        return ConnectionFailedError(target.where, "its schema is not that of this MLflow", _schema_mend(target, text))
+    if getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
+        mend = "name one with -e" + ("" if wanted.origin == "given" else f", or unset {wanted.origin}")
+        return ExperimentError(target.where, f"there is no experiment {asked} (from {wanted.origin})", mend)
+    if re.search(r"\b403\b", text) or getattr(error, "error_code", "") == "PERMISSION_DENIED":
+        mend = "ask for permission on it, or name another with -e"
+        return ExperimentError(target.where, f"no permission for the experiment {asked}", mend)
+    return ConnectionFailedError(
+        target.where,
+        f"the experiment {asked} cannot be used: {one_line(text)}",
+        "see it step by step with --check",
+    )
+
+
+def _schema_mend(target: Target, text: str) -> str:
+    # A revision this MLflow ships a migration for is older than it; an unknown one was written by a newer MLflow.
+    found = re.search(r"found version (\w+)", text)
+    if found is not None and is_known(found[1]):
+        return f"it was made by an older MLflow: back it up, then run `mlflow db upgrade {mask(target.uri)}`"
+    return ": ".join(NEWER)

@@ -1,0 +1,236 @@
+"""What dead kernels have left behind: sent, and their open runs closed, as KILLED if nothing better is known.
+
+``python -m mlflow_magics.tracking.connecting.recovery`` does it in a process of its own: importing MLflow in a thread
+meets the user's own import of it half-way, and Python then breaks one of the two off as a deadlock.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mlflow.entities import RunStatus
+from mlflow.exceptions import MlflowException
+from mlflow.tracking._tracking_service.utils import _get_store
+
+from ..azure import entering
+from ..calls import patience, silence
+from ..calls.guards import reason
+from ..calls.masking import mask
+from ..location import localstore, storefile
+from ..outbox import keptback
+from ..outbox.disk import journal, setaside
+from ..outbox.disk.journal import ENDS, Journal, JournalError, RunEntry
+from ..outbox.disk.points import PointLog
+from ..outbox.sending.delivery import ORIGIN_TAG, Delivery
+from ..outbox.sending.verdicts import UnavailableError, verdict
+from ..patches import older_models
+
+
+@dataclass(frozen=True)
+class Left:
+    """A journal that no living kernel owns.
+
+    Attributes
+    ----------
+    folder : str
+        Its name.
+    address : str
+        The store that it is for, without credentials; empty where that cannot be read.
+    words : str
+        What lies in it.
+    """
+
+    folder: str
+    address: str
+    words: str
+
+
+def left() -> list[Left]:
+    """Tell what lies in the journals that no living kernel owns, and send nothing of it."""
+    known = []
+    for folder in journal.left_behind():
+        try:
+            found = journal.take_over(folder)
+        except JournalError:
+            continue  # told when it is to be sent
+        if found is None:
+            continue
+        try:
+            known.append(_left(found))
+        finally:
+            found.close(remove=False)
+    return known
+
+
+def _left(found: Journal) -> Left:
+    try:
+        uri = found.fact("uri")
+        points = PointLog(found.folder, 0, lambda *_: None)
+        try:
+            words = f"an earlier kernel left {_writes(_waiting(found, points))} for {mask(uri)}"
+        finally:
+            points.close()
+        return Left(found.folder.name, uri, words)
+    except Exception:  # noqa: BLE001
+        # Broken, mostly; what becomes of it is told when it is to be sent.
+        return Left(found.folder.name, "", f"an earlier kernel left the outbox {found.folder}")
+
+
+def recover(
+    tracking_uri: str = "", address: str = "", tell: Callable[[str, str, list[str]], None] = lambda *_: None
+) -> list[str]:
+    """Send what lies in the journals that no living kernel owns.
+
+    Parameters
+    ----------
+    tracking_uri, address : str, optional
+        The connected store and its address without credentials: journals for it are sent first, with these credentials.
+    tell : callable, optional
+        Called with what is told, the name of the journal that it is of, and its lines: "left" with the store's
+        address and what lies there, for each; "listed", after them; "begun" with the same, as it is taken over; "done"
+        with what came of it.
+
+    Returns
+    -------
+    list of str
+        A line for each journal that something was sent of, for each that must wait, and for each of which something
+        was set aside.
+    """
+    said = []
+    patience.install()
+    silence.install()
+    lying = left()
+    for each in lying:
+        tell("left", each.folder, [each.address, each.words])
+    tell("listed", "", [])
+    first = {each.folder for each in lying if each.address == address}
+    for folder in sorted(journal.left_behind(), key=lambda folder: folder.name not in first):
+        try:
+            found = journal.take_over(folder)
+            if found is not None:
+                this = _left(found)
+                tell("begun", folder.name, [this.address, this.words])
+            lines = _recover(found, tracking_uri, address) if found is not None else []
+        except JournalError as error:
+            lines = [str(error)]
+        said += lines
+        tell("done", folder.name, lines)
+    if kept := setaside.tell():
+        said += kept
+        tell("done", "", kept)
+    return said
+
+
+def _recover(found: Journal, tracking_uri: str, address: str) -> list[str]:
+    everything = False
+    try:
+        said, everything = _bring(found, tracking_uri, address)
+    except Exception as error:  # noqa: BLE001
+        # A broken disk or database, mostly. Nothing of it may take the other journals with it, or be deleted.
+        found.close(remove=False)
+        moved = setaside.move(found.folder, whole=True)
+        return [f"the outbox of an earlier kernel cannot be read ({reason(error)}): kept in {moved or found.folder}"]
+    found.close(remove=everything)
+    return said
+
+
+def _bring(found: Journal, tracking_uri: str, address: str) -> tuple[list[str], bool]:
+    """Send what is in a journal; return what to tell, and whether nothing is left in it."""
+    uri = found.fact("uri")
+    points = PointLog(found.folder, 0, lambda *_: None)
+    position = found.position()
+    if lost := points.damage(position, found.noted_end()):
+        setaside.say_once(found.folder, "points", lost)
+    runs = [run for run in found.runs() if run.open]
+    waiting = _waiting(found, points)
+    if not (waiting or runs):
+        return [], True
+    if not uri:
+        raise JournalError("nothing says where it was to be sent")
+    left = f"an earlier kernel left {_writes(waiting)} for {mask(uri)}"
+    if uri != address and "***" in uri:  # without the credentials it would only be refused
+        return [f"{left}; %mlflow_connect to it sends them"], False
+    uri = tracking_uri if uri == address else uri
+    path = storefile.path_of(uri)
+    if path is not None and not path.is_file():  # it would be made anew, in a folder that somebody has deleted
+        mend = f"%mlflow_connect {mask(uri)} makes it anew and sends them, or delete {found.folder}"
+        return [f"{left}, whose file was deleted; {mend}"], False
+    trouble = ""
+    closed: list[tuple[str, str]] = []
+    try:
+        entering.enter_later(uri)
+        if path is not None:
+            localstore.place({uri: str(path.parent / "mlartifacts")})
+        delivery = Delivery(found, points, older_models.over(_get_store(uri), uri), uri)
+        delivery.spilled += [*points.held(), *keptback.left(found.folder)]
+        while delivery.round(settled=True):
+            pass
+        if delivery.stage_aside():
+            while delivery.round(settled=True):
+                pass
+        delivery.close_twins()
+        ends = json.loads(found.fact(ENDS) or "{}")
+        still_open = [run for run in found.runs() if run.open]
+        closed = [(_close(delivery, run, end), end) for run in still_open if (end := ends.get(run.id, "KILLED"))]
+        trouble = delivery.files_trouble if found.rows() else ""
+    except Exception as error:  # noqa: BLE001
+        # The store is unavailable, mostly. Whatever else a store raises, what is left stays for the next kernel.
+        trouble = reason(error)
+    finally:
+        localstore.place({})
+        points.close()
+    if trouble:
+        return [f"{left}, which cannot be sent now: {trouble}"], False
+    said = [f"sent {_writes(delivery.sent)} that an earlier kernel left"] if delivery.sent else []
+    said += [f"run {name} was open when its kernel died: closed as {end}" for name, end in closed if name]
+    refused = [what for found_of_run in delivery.refused.values() for what, _ in found_of_run]
+    if refused:
+        said.append(f"{mask(uri)} refused {len(refused)} of them ({', '.join(refused[:3])}); the runs' tags tell why")
+    return said, not found.rows()
+
+
+def _waiting(found: Journal, points: PointLog) -> int:
+    """Count what lies in a journal."""
+    sent = found.position()
+    kept_back = sum(1 for _ in keptback.left(found.folder))
+    return len(found.rows()) + len(found.runs_aside()) + points.count(sent) + kept_back
+
+
+def _writes(many: int) -> str:
+    return f"{many} write{'s' * (many != 1)}"
+
+
+def _close(delivery: Delivery, entry: RunEntry, end: str) -> str:
+    """Close a run with the time of its last write; return its name, or nothing where there is none to close."""
+    with patience.patience():
+        if entry.creation.get("asked"):
+            # Its kernel died while it was created: the store knows it, or nobody does.
+            remote = delivery.find(entry.experiment, entry.creation["tags"][ORIGIN_TAG])
+        else:
+            remote = delivery.remote(entry.id)
+        if not remote:
+            return ""
+        try:
+            run = delivery.store.get_run(remote)
+            if run.info.status == "RUNNING" and run.info.lifecycle_stage == "active":
+                delivery.store.update_run_info(remote, RunStatus.from_string(end), entry.written, None)
+                return str(run.info.run_name)
+        except MlflowException as error:
+            if verdict(error) != "refused":
+                raise UnavailableError(reason(error)) from error
+            # Otherwise somebody has deleted it.
+    return ""
+
+
+def _say(what: str, folder: str, lines: list[str]) -> None:
+    """Print one journal's news as a line of JSON, for the kernel that started us."""
+    sys.stdout.write(json.dumps((what, folder, lines)) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    # Through a pipe, because it may hold credentials: a command line is seen by everybody.
+    recover(**json.load(sys.stdin), tell=_say)

@@ -1,0 +1,1 @@
+"""Finds, compares, browses and loads runs that are over."""

@@ -1,0 +1,1 @@
+"""Models of any library, and autologging."""

@@ -1,0 +1,1 @@
+"""Takes in every write first, and sends it in the background."""

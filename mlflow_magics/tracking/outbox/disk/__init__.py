@@ -1,0 +1,1 @@
+"""Where the writes lie until they are sent: journal, points, files."""

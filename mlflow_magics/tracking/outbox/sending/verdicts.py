@@ -1,0 +1,197 @@
+"""What a failed write means: try again later, or never."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Literal
+
+from mlflow.exceptions import MlflowException
+from requests import HTTPError
+
+from ...azure import signin, uploads
+from ...calls.guards import reason, timed_out
+
+Verdict = Literal["refused", "unauthorized", "unavailable"]
+
+# A proxy whose backend is gone answers 404 too, but not with MLflow's words.
+_REFUSALS = frozenset(
+    {
+        "BAD_REQUEST",
+        "INVALID_PARAMETER_VALUE",
+        "INVALID_STATE",
+        "INVALID_STATE_TRANSITION",
+        "RESOURCE_DOES_NOT_EXIST",
+        "RESOURCE_ALREADY_EXISTS",
+        "RESOURCE_CONFLICT",
+        "RESOURCE_LIMIT_EXCEEDED",
+        "FEATURE_DISABLED",
+        "NOT_IMPLEMENTED",
+    }
+)
+_PASSING = frozenset({"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED"})
+_UNAUTHORIZED = frozenset({"PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"})
+_NEVER = frozenset({400, 404, 405, 409, 411, 413, 414, 422})
+
+# Azure's, by name: most who track know none of its packages.
+_SIGN_IN = frozenset({"ClientAuthenticationError", "CredentialUnavailableError"})
+_AZURE_ANSWER = "HttpResponseError"
+SIGN_IN = "sign-in expired: az login, then %mlflow_sync"
+"""Why nothing is taken where Azure gives no token any more."""
+
+_NOT_VALID = re.compile(r"""["']Code["']\s*:\s*["']ValidationError["']""")
+_AZURES_WORDS = re.compile(r"""Response: \{'error': \{.*?'message': (['"])(.+?)\1""")
+# What SQLite says of its whole file, never of one write; MLflow calls some of it a bad request.
+_FILE = re.compile(
+    r"sqlite3\.\w+\) (?:file is not a database|database disk image is malformed|database or disk is full|disk I/O error"
+    r"|unable to open database file|attempt to write a readonly database|database (?:table |schema )?is locked)"
+)
+_LIMIT = re.compile(r"FieldName=(?P<field>\w+),\s*Limit=(?P<most>\d+)")
+
+
+LONGEST_SECONDS = 60.0
+"""How long a store's ``Retry-After`` is waited for at the most, whatever it says."""
+
+
+class UnavailableError(Exception):
+    """The store cannot take a write now; the same write may pass later.
+
+    Parameters
+    ----------
+    why : str
+        One line.
+    after : float, optional
+        How many seconds the store asked to wait.
+    timed_out : bool, optional
+        Whether it was waited for in vain.
+    passing : bool, optional
+        Whether the reason says by itself that the write is not to blame: credentials, too many requests, no answer.
+    """
+
+    def __init__(self, why: str, after: float | None = None, *, timed_out: bool = False, passing: bool = False) -> None:
+        super().__init__(why)
+        self.why = why
+        self.after = after
+        self.timed_out = timed_out
+        self.passing = passing
+
+
+def verdict(error: BaseException) -> Verdict:
+    """Judge what a store, an artifact repository or a plugin raised."""
+    if _without_sign_in(error):
+        return "unauthorized"
+    if isinstance(error, UnavailableError) or _FILE.search(str(error)):
+        return "unavailable"
+    if isinstance(error, MlflowException):
+        if error.error_code in _UNAUTHORIZED or getattr(error, "http_status", None) in (401, 403):
+            return "unauthorized"
+        # Azure ML's gateway says so with or without MLflow's own code.
+        never = error.error_code in _REFUSALS or _NOT_VALID.search(str(error)) is not None
+        return "refused" if never else "unavailable"
+    if _is_a(error, frozenset({_AZURE_ANSWER})):
+        status = getattr(error, "status_code", None)
+        # A gateway's 404 has no words; those of the services parse: history's error, a storage account's code.
+        said = getattr(error, "error", None) or getattr(error, "error_code", None)
+        return "unavailable" if status == 404 and not said else _of_status(status)
+    if isinstance(error, HTTPError) and error.response is not None:
+        # Files go through requests themselves, and fail with its errors.
+        return _of_status(error.response.status_code)
+    if uploads.is_taken(error):
+        return "refused"
+    # What a library says of its arguments stays true however often it is asked.
+    return (
+        "refused"
+        if isinstance(error, (TypeError, ValueError, LookupError, AttributeError, ArithmeticError))
+        else "unavailable"
+    )
+
+
+def limit_of(error: BaseException) -> tuple[str, int] | None:
+    """Tell whether a write was refused because a run is full.
+
+    What there is too much of, in Azure ML's words (``"Parameters"``), and how much the run may hold.
+    """
+    found = _LIMIT.search(str(error))
+    return (found["field"], int(found["most"])) if found is not None else None
+
+
+def _of_status(status: int | None) -> Verdict:
+    if status in (401, 403):
+        return "unauthorized"
+    return "refused" if status in _NEVER else "unavailable"
+
+
+def _without_sign_in(error: BaseException) -> bool:
+    """Tell whether Azure gave no token, also where something else was raised because of that."""
+    seen: set[int] = set()
+    each: BaseException | None = error
+    while each is not None and id(each) not in seen:
+        seen.add(id(each))
+        # A storage account that forbids raises the same class; nobody's signing in changes that.
+        if _is_a(each, _SIGN_IN) and getattr(each, "status_code", None) != 403:
+            return True
+        each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)
+    return False
+
+
+def _is_a(error: BaseException, names: frozenset[str]) -> bool:
+    return any(kind.__name__ in names for kind in type(error).__mro__)
+
+
+def _asked_to_wait(error: BaseException) -> float | None:
+    """Return the seconds that the answer behind an error asks to wait."""
+    headers = getattr(getattr(error, "response", None), "headers", None)
+    return seconds_of(headers.get("Retry-After")) if headers is not None else None
+
+
+def seconds_of(header: str | None) -> float | None:
+    """Read a ``Retry-After``.
+
+    Seconds, a minute at the most. None for the other form, a date: that is for a clock that may be wrong on either
+    side, and our own backoff does better; and for what is no number.
+    """
+    try:
+        seconds = float(header) if header else math.nan
+    except ValueError:
+        return None
+    return None if math.isnan(seconds) else min(max(0.0, seconds), LONGEST_SECONDS)
+
+
+def unavailable(error: BaseException, after: float | None) -> UnavailableError:
+    """Say that a store cannot take a write now."""
+    after = after if after is not None else _asked_to_wait(error)
+    waited = timed_out(error)
+    code = getattr(error, "error_code", "")
+    passing = waited or after is not None or code in _PASSING or verdict(error) == "unauthorized"
+    passing = passing or _FILE.search(str(error)) is not None
+    return UnavailableError(explain(error), after, timed_out=waited, passing=passing)
+
+
+def explain(error: BaseException) -> str:
+    """Return why a store does not take writes now, on one line."""
+    if _without_sign_in(error):
+        return signin.is_sign_in_failure(error) or SIGN_IN
+    if verdict(error) == "unauthorized":
+        said = _AZURES_WORDS.search(str(error))
+        return f"the store refuses these credentials: {said[2] if said else reason(error)}"
+    text = str(error)
+    for pattern, words in _WORDS:
+        if found := pattern.search(text):
+            return words.format(*filter(None, found.groups()))
+    return reason(error)
+
+
+# What requests, urllib3 and MLflow wrap into three sentences, in one.
+_WORDS = (
+    (re.compile(r"file is not a database|disk image is malformed"), "its file is no SQLite database any more"),
+    (re.compile(r"database or disk is full"), "the disk is full"),
+    (re.compile(r"disk I/O error|unable to open database file"), "its file cannot be opened"),
+    (re.compile(r"attempt to write a readonly database"), "its file may not be written to"),
+    (re.compile(r"database (?:table |schema )?is locked"), "another process holds its file"),
+    (re.compile(r"sqlite3\.\w+\) no such table"), "its file has no tables; %mlflow_connect makes them"),
+    (re.compile(r"Connection refused|actively refused"), "nothing listens there"),
+    (re.compile(r"NameResolutionError|getaddrinfo|Name or service not known|resolve"), "its name cannot be resolved"),
+    (re.compile(r"tim(?:ed?|e-?) ?out|no end within", re.IGNORECASE), "it does not answer in time"),
+    (re.compile(r"(?:error code|too many) (\d{3})|^(\d{3}) (?:Server|Client) Error"), "it answers with an error ({0})"),
+    (re.compile(r"Connection aborted|RemoteDisconnected|reset by peer|Broken pipe"), "it cuts the connection"),
+)

@@ -1,0 +1,1 @@
+"""The records that cross wings, and the errors."""
