@@ -9,9 +9,9 @@ from typing import Any
 
 from ..capture.roles import asked, roles
 from ..capture.values import secrets
-from ..shell import arguments
 from ..vocabulary.errors import MlflowMagicsError, NotLoggableError, OptionError, UnknownNameError
 from ..vocabulary.records import Metric, Param
+from . import words
 from .openrun import OpenRun
 from .session import Session
 
@@ -56,13 +56,13 @@ def log(session: Session, line: str, history: Sequence[str], into: OpenRun | Non
         raise OptionError(f"%mlflow_log {kind} takes what to log: %mlflow_log {kind} {_EXAMPLES[kind]}")
     opened = into or session.find_open()
     if kind == "artifact":
-        return _log_artifacts(opened, [arguments.unquote(word) for word in _words(rest)])
+        return _log_artifacts(opened, [words.unquote(word) for word in _words(rest)])
     if kind == "tag":
         return log_tags(session, opened, _tag_values(session, rest))
     if kind in OBJECTS:
         name, variable = _name_and_variable(rest)
         return _log_object(opened, kind, name, evaluate(session, variable), session)
-    found = [(name, evaluate(session, value)) for name, value in arguments.assignments(rest)]
+    found = [(name, evaluate(session, value)) for name, value in words.assignments(rest)]
     return _log_values(session, opened, kind, found, step)
 
 
@@ -109,7 +109,7 @@ def _take_step(session: Session, line: str) -> tuple[str, int]:
 
 def _log_inferred(session: Session, text: str, step: int, history: Sequence[str], into: OpenRun | None) -> list[str]:
     lines: list[str] = []
-    for name, expression in arguments.assignments(text):
+    for name, expression in words.assignments(text):
         if name == expression and name not in session.namespace:
             raise UnknownNameError("variable", name, [*KINDS, *session.known_names()])
         value = evaluate(session, expression)
@@ -220,7 +220,7 @@ def _id(opened: OpenRun) -> str:
 
 def _name_and_variable(text: str) -> tuple[str, str]:
     """``model diabetes``: a variable and a name; ``diabetes=model``: a name and an expression; ``model``: both."""
-    ((name, variable), *more) = arguments.assignments(text)
+    ((name, variable), *more) = words.assignments(text)
     if more and name == variable and len(more) == 1 and more[0][0] == more[0][1]:
         return more[0][0], variable
     if more:
@@ -231,10 +231,10 @@ def _name_and_variable(text: str) -> tuple[str, str]:
 def _tag_values(session: Session, text: str) -> dict[str, str]:
     """Tags are text: ``stage=dev`` means the word, ``stage=f"{x}"`` and ``stage=var`` mean the value."""
     try:
-        parts = arguments.assignments(text)
+        parts = words.assignments(text)
     except OptionError:
         # No Python, so text: version=1.2.3
-        return arguments.pairs(_words(text), "%mlflow_log tag")
+        return words.pairs(_words(text), "%mlflow_log tag")
     found = {}
     for name, expression in parts:
         try:

@@ -60,7 +60,7 @@ def _tell(session: Session, lines: list[str]) -> None:
 
 
 class _Recovery:
-    """A process that sends what dead kernels left, journal by journal (:mod:`..tracking.connecting.recovery` says why)."""
+    """A process that sends what dead kernels left, journal by journal; see :mod:`..tracking.connecting.recovery`."""
 
     def __init__(self, session: Session, left: Sequence[Left] = ()) -> None:
         from ..tracking.calls.masking import mask

@@ -9,6 +9,7 @@ from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 from IPython.display import display
 
+from ..session import words
 from ..vocabulary.errors import OptionError, TrackingError, UnknownNameError
 from . import arguments
 
@@ -100,9 +101,9 @@ class MlflowLookback(Magics):
                 uri,
                 self._experiment(outbox, args.experiment),
                 _filter(args.filter),
-                ("-" if args.reverse else "") + (arguments.unquote(args.sort) or ("newest" if args.reverse else "")),
+                ("-" if args.reverse else "") + (words.unquote(args.sort) or ("newest" if args.reverse else "")),
                 args.top,
-                columns=arguments.names(args.columns),
+                columns=words.names(args.columns),
             )
             block = findings.runs(found)
             return frames.frame(found, self.session.redact(block.text), self.session.redact(block.html))
@@ -132,7 +133,7 @@ class MlflowLookback(Magics):
             from ..tracking.lookback import lookup
             from ..vocabulary.findings import least_is_best
 
-            metric = arguments.unquote(args.metric).removeprefix("metrics.").removeprefix("metric.")
+            metric = words.unquote(args.metric).removeprefix("metrics.").removeprefix("metric.")
             guessed = not (args.min or args.max) and least_is_best(metric)
             least = args.min or guessed
             experiment = self._experiment(outbox, args.experiment)
@@ -185,10 +186,10 @@ class MlflowLookback(Magics):
             outbox, uri = self._connected()
             from ..tracking.lookback import loading, named
 
-            word = arguments.unquote(args.run)
+            word = words.unquote(args.run)
             run = named.find_run(outbox, uri, self._experiment(outbox, args.experiment), word)
             available = loading.models(outbox, run.run_id)
-            name, model, flavor = loading.load(available, arguments.unquote(args.model))
+            name, model, flavor = loading.load(available, words.unquote(args.model))
             variable = args.variable or _identifier(name)
             if not variable.isidentifier() or keyword.iskeyword(variable):
                 raise OptionError(f"--as takes a variable's name, not {variable!r}")
@@ -215,7 +216,7 @@ class MlflowLookback(Magics):
             from ..capture.notebook import restoring
             from ..tracking.lookback import differences, named
 
-            word = arguments.unquote(args.run)
+            word = words.unquote(args.run)
             run = named.find_run(outbox, uri, self._experiment(outbox, args.experiment), word)
             source, notes = differences.last_source(outbox, run.run_id)
             text, changed = restoring.restored(source, run.params, self.shell.user_ns)
@@ -297,7 +298,7 @@ class MlflowLookback(Magics):
     def _experiment(self, outbox: Outbox, asked: str) -> tuple[str, str]:
         connection = self.session.connection
         assert connection is not None, "_connected has seen to it"
-        name = arguments.unquote(asked)
+        name = words.unquote(asked)
         if not name:
             return connection.experiment_id, connection.experiment_name
         from ..tracking.lookback import browse
@@ -309,15 +310,15 @@ class MlflowLookback(Magics):
         from ..tracking.runs import context
 
         experiment = self._experiment(outbox, args.experiment)
-        words = [arguments.unquote(word) for word in args.runs]
-        if len(words) > 2:
-            raise OptionError(f"two runs are compared, not {len(words)}")
-        if len(words) == 2:
-            return named.pair(outbox, uri, experiment, *words)
+        given = [words.unquote(word) for word in args.runs]
+        if len(given) > 2:
+            raise OptionError(f"two runs are compared, not {len(given)}")
+        if len(given) == 2:
+            return named.pair(outbox, uri, experiment, *given)
         last = self.session.last
-        if words:
+        if given:
             run_id = last[1].run_id if last is not None else named.newest(outbox, uri, experiment).run_id
-            return named.pair(outbox, uri, experiment, words[0], run_id)
+            return named.pair(outbox, uri, experiment, given[0], run_id)
         if last is None:  # a new kernel: the notebook's last cell is the one that the newest run is of
             newest = named.newest(outbox, uri, experiment)
             return named.last_two(outbox, uri, experiment, newest.tags.get(context.CELL_ID), newest.name)
@@ -331,9 +332,9 @@ class MlflowLookback(Magics):
         return replace(block, text=self.session.redact(block.text), html=self.session.redact(block.html))
 
 
-def _filter(words: list[str]) -> str:
+def _filter(typed: list[str]) -> str:
     """Return a filter as it was meant: as a whole in quotation marks, as it stands in Python, or as it is."""
-    return arguments.unquote(words[0]) if len(words) == 1 else " ".join(words)
+    return words.unquote(typed[0]) if len(typed) == 1 else " ".join(typed)
 
 
 def _identifier(name: str) -> str:

@@ -12,7 +12,7 @@ from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 from IPython.display import display
 
-from ..session import sending
+from ..session import sending, words
 from ..session.session import Session
 from ..vocabulary.errors import MlflowMagicsError, OptionError
 from . import arguments
@@ -243,7 +243,7 @@ class MlflowMagics(Magics):
 
         with arguments.one_line(self.session.redact):
             args = arguments.parse(self.mlflow_autolog, line)
-            rows, notes = self.session.autolog(arguments.names(args.flavor), _autolog_options(args))
+            rows, notes = self.session.autolog(words.names(args.flavor), _autolog_options(args))
             display(tables.integrations(rows, [self.session.redact(note) for note in notes]))
 
     @no_var_expand
@@ -448,31 +448,31 @@ def _run_options(args: Any) -> RunOptions:
     if typed.get("every", 1) < 1:
         raise OptionError(f"--every takes a whole number from 1 on, not {typed['every']}")
     return RunOptions(
-        name=arguments.unquote(typed["name"]),
-        experiment=arguments.unquote(typed["experiment"]),
-        description=arguments.unquote(typed["description"]),
-        run_id=arguments.unquote(typed["run_id"]),
+        name=words.unquote(typed["name"]),
+        experiment=words.unquote(typed["experiment"]),
+        description=words.unquote(typed["description"]),
+        run_id=words.unquote(typed["run_id"]),
         choices=Choices(
-            params=arguments.names(typed.get("params")),
-            metrics=arguments.names(typed.get("metrics")),
-            skip=arguments.names(typed.get("skip")),
+            params=words.names(typed.get("params")),
+            metrics=words.names(typed.get("metrics")),
+            skip=words.names(typed.get("skip")),
         ),
-        artifacts=tuple(arguments.unquote(path) for path in typed.get("artifacts") or ()),
-        data=tuple(_dataset(word) for word in arguments.names(typed.get("data"))),
-        models=tuple(_model(word) for word in arguments.names(typed.get("model"))),
-        tags=arguments.pairs(typed["tags"], "--tags"),
+        artifacts=tuple(words.unquote(path) for path in typed.get("artifacts") or ()),
+        data=tuple(_dataset(word) for word in words.names(typed.get("data"))),
+        models=tuple(_model(word) for word in words.names(typed.get("model"))),
+        tags=words.pairs(typed["tags"], "--tags"),
         nested=typed["nested"],
         system_metrics=typed["log_system_metrics"],
         capture=not typed.get("no_capture", True),
         source=not typed.get("no_source", True),
         dry_run=typed.get("dry_run", False),
-        watch=arguments.names(typed.get("watch")),
+        watch=words.names(typed.get("watch")),
         every=typed.get("every", 1),
     )
 
 
 def _dataset(word: str) -> tuple[str, str]:
-    name, sign, context = arguments.unquote(word).partition("=")
+    name, sign, context = words.unquote(word).partition("=")
     if not name.isidentifier() or (sign and not context.strip()):
         raise OptionError(f"--data takes a variable, or variable=testing, not {word!r}")
     return name, context.strip() or "training"
@@ -481,11 +481,11 @@ def _dataset(word: str) -> tuple[str, str]:
 def _autolog_options(args: Any) -> dict[str, Any]:
     """Return the options that were typed, under MLflow's names; what was not typed is left to MLflow."""
     typed = {
-        "exclude_flavors": list(arguments.names(args.exclude)),
+        "exclude_flavors": list(words.names(args.exclude)),
         "exclusive": args.exclusive,
         "log_input_examples": args.log_input_examples,
         "silent": args.silent,
-        "extra_tags": arguments.pairs(args.extra_tags, "--extra-tags"),
+        "extra_tags": words.pairs(args.extra_tags, "--extra-tags"),
         "disable_for_unsupported_versions": args.disable_for_unsupported_versions,
     }
     switched_off = {"log_models": args.no_log_models, "log_datasets": args.no_log_datasets}
@@ -498,4 +498,4 @@ def _model(word: str) -> tuple[str, str]:
 
 
 def _text(word: str | None) -> str | None:
-    return arguments.unquote(word) if word else None
+    return words.unquote(word) if word else None

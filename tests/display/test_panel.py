@@ -15,10 +15,10 @@ from traitlets import All
 
 from mlflow_magics.display.markup import words
 from mlflow_magics.display.panel import Panel
-from mlflow_magics.display.panel.tools.facts import elapsed
 from mlflow_magics.display.panel.picture import picture
 from mlflow_magics.display.panel.tabs import metrics as metrics_tab
 from mlflow_magics.display.panel.tabs.values import Values
+from mlflow_magics.display.panel.tools.facts import elapsed
 from mlflow_magics.display.panel.tools.worker import Worker
 from mlflow_magics.vocabulary.boards import Header
 from mlflow_magics.vocabulary.errors import MlflowMagicsError

@@ -18,7 +18,7 @@ from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepositor
 
 from mlflow_magics.tracking.connecting import connection
 from mlflow_magics.tracking.outbox import outbox
-from mlflow_magics.tracking.outbox.disk import copying, journal
+from mlflow_magics.tracking.outbox.disk import addresses, copying, journal
 from mlflow_magics.tracking.outbox.sending import delivery, sender
 from mlflow_magics.tracking.patches import artifacts, store
 from mlflow_magics.tracking.runs import files
@@ -171,7 +171,7 @@ def test_repositories_pass_for_what_they_stand_for_and_are_put_back(connected):
     mlflow.set_tracking_uri(connected.url)
     assert type(get_artifact_repository("mlflow-artifacts:/0/x/artifacts")) is MlflowArtifactsRepository
     with pytest.raises(MlflowException):
-        get_artifact_repository(artifacts.uri("offline-x"))
+        get_artifact_repository(addresses.uri("offline-x"))
 
 
 def test_files_of_a_local_store_are_where_they_belong_at_once(mlflow_as_found, local_store, folder):

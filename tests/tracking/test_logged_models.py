@@ -16,7 +16,8 @@ from sklearn.linear_model import LogisticRegression
 
 from mlflow_magics.tracking.connecting import connection, recovery
 from mlflow_magics.tracking.models import models
-from mlflow_magics.tracking.patches import artifacts, store
+from mlflow_magics.tracking.outbox.disk import addresses
+from mlflow_magics.tracking.patches import store
 from tests.rig.faulty import Fault, FaultyProxy
 
 X = np.arange(20.0).reshape(10, 2)
@@ -155,7 +156,7 @@ def test_a_logged_model_is_whole(connected):
     assert run_id in text
     assert model.artifact_location in text
     assert "offline-" not in text
-    assert artifacts.SCHEME not in text
+    assert addresses.SCHEME not in text
     assert predicts(info.model_uri)
     assert predicts(f"models:/{model.model_id}")
     assert mlflow.get_logged_model(info.model_id).model_id == model.model_id
@@ -352,8 +353,8 @@ def test_removing_takes_back_what_was_registered(connected):
     during = dict(registry._registry)
     connection.disconnect()
     after = dict(registry._registry)
-    assert artifacts.SCHEME in during
-    assert artifacts.SCHEME not in after
+    assert addresses.SCHEME in during
+    assert addresses.SCHEME not in after
     assert all(after[scheme].__module__.startswith("mlflow.") for scheme in ("runs", "models"))
 
 

@@ -1,4 +1,4 @@
-"""What a cell logged: one :class:`...vocabulary.records.Outcome` as text and as HTML, both from one cleaned view of it."""
+"""What a cell logged: an :class:`...vocabulary.records.Outcome` as text and as HTML, both from one cleaned view."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The live panel: core ipywidgets over a :class:`...vocabulary.boards.Desk`, with a static picture for when the kernel is gone."""
+"""The live panel: core ipywidgets over a :class:`...vocabulary.boards.Desk`, and a picture that outlives the kernel."""
 
 from .board import Panel
 

@@ -19,15 +19,15 @@ from ..markup.words import clean
 from .glance import Glance
 from .header import Head, Strip
 from .picture import picture
-from .tools.style import PREFIX, area, guarded, sheet
 from .tabs.autolog import Autolog
 from .tabs.loglist import LogList
 from .tabs.metrics import Metrics
 from .tabs.run import Run
 from .tabs.runs import Runs
 from .tabs.values import Values
-from .tools.tabtools import free, one_line
 from .ticker import Ticker
+from .tools.style import PREFIX, area, guarded, sheet
+from .tools.tabtools import free, one_line
 from .tools.worker import Worker
 
 _LIVE, _SLOW, _AFTER_FAILURE = 0.25, 1.0, 5.0  # seconds from one turn to the next
@@ -173,7 +173,7 @@ class Panel:
     # -- redrawn ----------------------------------------------------------------------------------------------
 
     def _turn(self) -> tuple[float, float | None]:
-        """Draw what has changed; tell :class:`.ticker.Ticker` when to come again. The first turn is in the main thread."""
+        """Draw what has changed; tell the :class:`.ticker.Ticker` when to come again. First in the main thread."""
         if self._closed:
             return 0.0, None
         began = time.thread_time()

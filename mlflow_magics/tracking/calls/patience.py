@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -28,7 +29,8 @@ from mlflow.tracking._model_registry import utils as registry_utils
 from mlflow.tracking.request_header import registry as header_registry
 from mlflow.utils import databricks_utils, request_utils, rest_utils
 
-from ..outbox.sending.verdicts import seconds_of
+LONGEST_SECONDS = 60.0
+"""How long a store's ``Retry-After`` is waited for at the most, whatever it says."""
 
 on_unauthorized: list[Callable[[], None]] = []
 """Called, in the asking thread, after a request was refused for its token: who keeps one must not send it again."""
@@ -73,6 +75,19 @@ def retry_after() -> float | None:
     """Return the seconds that the last refusal in this thread asked to wait; None if it did not say."""
     found: float | None = getattr(_local, "retry_after", None)
     return found
+
+
+def seconds_of(header: str | None) -> float | None:
+    """Read a ``Retry-After``.
+
+    Seconds, a minute at the most. None for the other form, a date: that is for a clock that may be wrong on either
+    side, and our own backoff does better; and for what is no number.
+    """
+    try:
+        seconds = float(header) if header else math.nan
+    except ValueError:
+        return None
+    return None if math.isnan(seconds) else min(max(0.0, seconds), LONGEST_SECONDS)
 
 
 def install() -> None:

@@ -7,8 +7,8 @@ from functools import lru_cache
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from ...vocabulary.errors import MlflowMagicsError
+from ...vocabulary.records import LOCAL
 from ..azure import addresses
-from ..outbox.disk.ledger import LOCAL
 
 _STUDIOS = {"AzureUSGovernment": "https://ml.azure.us", "AzureChinaCloud": "https://ml.azure.cn"}
 _STUDIO = "https://ml.azure.com"

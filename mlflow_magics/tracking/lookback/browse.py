@@ -137,8 +137,8 @@ def runs(outbox: Outbox, uri: str, experiment_id: str, filter: str, order: str, 
     filter : str
         In MLflow's syntax; empty for all runs.
     order : str
-        A :data:`...vocabulary.boards.Order`, ``"metric:NAME"`` or ``"param:NAME"``; descending behind a ``-``. No store can sort by
-        duration: a page then holds the newest runs, and is sorted in itself.
+        A :data:`...vocabulary.boards.Order`, ``"metric:NAME"`` or ``"param:NAME"``; descending behind a ``-``. No store
+        can sort by duration: a page then holds the newest runs, and is sorted in itself.
     token : str
         A page's `next`; empty for the first one.
     size : int, optional

@@ -14,8 +14,8 @@ from typing import Any
 from ...vocabulary.boards import RunView
 from ...vocabulary.errors import MlflowMagicsError, TrackingError
 from ...vocabulary.findings import Change, Difference
+from ..outbox.disk.addresses import repository_at
 from ..outbox.outbox import Outbox
-from ..outbox.sending.replay import repository_at
 from ..runs import context
 from . import browse
 

@@ -65,8 +65,8 @@ def search(
     filter : str
         In MLflow's syntax; empty for all runs.
     sort : str
-        ``metrics.NAME``, ``params.NAME``, NAME, or one of :data:`...vocabulary.boards.Order`; ``-`` before it turns it round.
-        Empty for the newest first.
+        ``metrics.NAME``, ``params.NAME``, NAME, or one of :data:`...vocabulary.boards.Order`; ``-`` before it turns it
+        round. Empty for the newest first.
     top : int
         How many to return at the most.
     columns : iterable of str, optional

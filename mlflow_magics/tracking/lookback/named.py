@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from ...vocabulary.boards import RunView
 from ...vocabulary.errors import ConnectionFailedError, OptionError, TrackingError, UnknownNameError
+from ...vocabulary.records import LOCAL
 from ..calls import filters
-from ..outbox.disk.ledger import LOCAL
 from ..outbox.outbox import Outbox
 from ..runs import context
 from . import browse

@@ -25,18 +25,17 @@ from mlflow.entities import Metric, Run, RunInfo, RunStatus, RunTag
 from mlflow.utils import validation
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
-from ...vocabulary.records import Sync, Waiting
+from ...vocabulary.records import LOCAL, Sync, Waiting
 from ..calls import forks
 from ..calls.guards import uninterrupted
 from ..calls.patience import patience
 from ..calls.waiting import CutShortError, within
 from ..location import allowances
-from ..patches import artifacts
 from . import mistakes
 from .authored import Authored
-from .disk import copying, journal, overflow
+from .disk import addresses, copying, journal, overflow
 from .disk.journal import Key, RunEntry
-from .disk.ledger import LOCAL, Account, account_of, new_account
+from .disk.ledger import Account, account_of, new_account
 from .disk.points import Append, Point, PointLog
 from .flusher import Flusher
 from .keptback import KeptBack
@@ -185,7 +184,7 @@ class Outbox:
                     self.sender.unreachable(explain(error))
                 # It goes on behind our back: the sender waits for what it comes to, and creates no second run.
                 self.delivery.attempts[run_id] = attempt
-        account = new_account(run_id, experiment_id, user, started, given, name, artifacts.uri(run_id))
+        account = new_account(run_id, experiment_id, user, started, given, name, addresses.uri(run_id))
         self._open(account, "", given, doubtful=reachable)
         self.journal.add(run_id, "create", {})
         self._add_rest(run_id, rest, cuts)
@@ -261,7 +260,7 @@ class Outbox:
             self._ours.open = False
 
     def open_run(self, experiment_id: str, user: str, started: int, tags: Sequence[RunTag], name: str | None) -> Run:
-        """Create a run, or answer with the cell's where the author asks for his first one (:mod:`..patches.cellruns`)."""
+        """Create a run, or answer with the cell's where the author asks for his first (:mod:`..patches.cellruns`)."""
 
         def make(more: Sequence[RunTag]) -> Run:
             return self.create_run(experiment_id, user, started, [*tags, *more], name)

@@ -6,7 +6,6 @@ store are written straight: they are where they belong at once.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import tempfile
 from collections.abc import Callable
@@ -20,12 +19,10 @@ from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
 from mlflow.utils.async_logging.run_operations import RunOperations
 
 from ..outbox.disk import copying
+from ..outbox.disk.addresses import SCHEME, repository_at
 
 if TYPE_CHECKING:
     from ..outbox.outbox import Outbox
-
-SCHEME = "mlflow-magics-outbox"
-"""Of the artifact URI of a run that the store does not know yet."""
 
 _LOCAL = frozenset({"", "file"})
 _BY_REFERENCE = frozenset({"runs", "models"})
@@ -33,11 +30,6 @@ _SECONDS = 5.0
 
 _previous: dict[str, Callable[..., Any]] = {}
 _ours: dict[str, Callable[..., Any]] = {}
-
-
-def uri(run_id: str) -> str:
-    """Return the artifact URI of a run that the store does not know yet."""
-    return f"{SCHEME}:/{run_id}/artifacts"
 
 
 class OutboxRepository:
@@ -139,8 +131,6 @@ class WaitingRepository:
         self._outbox.flush(_SECONDS)
         if self._outbox.is_local(self._run_id):
             raise MlflowException("the files of this run wait for its store; %mlflow_sync sends them")
-        from ..outbox.sending.replay import repository_at
-
         run = self._outbox.store.get_run(self._outbox.ids[self._run_id])
         return getattr(repository_at(run.info.artifact_uri, self._outbox.tracking_uri), name)
 
@@ -170,13 +160,6 @@ def remove() -> None:
     _previous.clear()
     _ours.clear()
     registry._registry.pop(SCHEME, None)
-
-
-def unwrapped(repository: Any) -> Any:
-    """Return MLflow's own repository behind one of ours."""
-    with contextlib.suppress(AttributeError):
-        return object.__getattribute__(repository, "_wrapped")
-    return repository
 
 
 def _staging(previous: Callable[..., Any], outbox: Outbox) -> Callable[..., Any]:

@@ -22,10 +22,10 @@ from mlflow.store.artifact.artifact_repository_registry import _artifact_reposit
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from mlflow.utils import validation
 
-from ..outbox.disk.ledger import LOCAL
+from ...vocabulary.records import LOCAL
+from ..outbox.disk import addresses
+from ..outbox.disk.addresses import LOCAL_ID, repository_at
 from ..outbox.sending.delivery import ORIGIN_TAG
-from ..outbox.sending.replay import LOCAL_ID, repository_at
-from . import artifacts
 from .artifacts import WaitingRepository
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def install(outbox: Outbox) -> None:
     outbox : Outbox
         Whose; :func:`.artifacts.install` came first.
     """
-    registry.register(artifacts.SCHEME, lambda artifact_uri, *_, **__: StagedRepository(artifact_uri, outbox))
+    registry.register(addresses.SCHEME, lambda artifact_uri, *_, **__: StagedRepository(artifact_uri, outbox))
     for scheme in _BY_REFERENCE:
         _previous[scheme] = registry._registry[scheme]
         _ours[scheme] = _naming(_previous[scheme], outbox)
@@ -230,7 +230,7 @@ def _local_model(
         experiment_id,
         model_id,
         name or f"model-{model_id[-8:]}",
-        artifacts.uri(model_id),
+        addresses.uri(model_id),
         now,
         now,
         model_type=model_type,

@@ -20,7 +20,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.entities import PagedList
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 
-from ..outbox.sending.replay import repository_at
+from ..outbox.disk.addresses import repository_at
 
 # Neither character may stand in a model's name, and a run's id has none of them.
 _ID = re.compile(r"^m-(?P<run>[^.]+)\.(?P<name>.+)$")

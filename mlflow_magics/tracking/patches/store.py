@@ -23,11 +23,12 @@ from mlflow.tracking._tracking_service.utils import _tracking_store_registry as 
 from mlflow.utils.async_logging.run_operations import RunOperations
 from mlflow.utils.uri import get_uri_scheme
 
+from ...vocabulary.records import LOCAL
 from ..calls import patience, silence
 from ..calls.waiting import CutShortError, within
 from ..outbox import mistakes
 from ..outbox.disk.journal import ClosedError
-from ..outbox.disk.ledger import LOCAL, Account
+from ..outbox.disk.ledger import Account
 from ..outbox.outbox import CREATE_SECONDS, Outbox
 from ..outbox.sending import replay
 from ..outbox.sending.verdicts import explain, verdict

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from mlflow.entities import Metric, Param, Run, RunData, RunInfo, RunStatus, RunTag
 from mlflow.protos import service_pb2
 
-from ....vocabulary.records import LOCAL as LOCAL
-
 
 @dataclass
 class Account:

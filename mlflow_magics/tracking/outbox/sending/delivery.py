@@ -17,6 +17,7 @@ from mlflow.entities import Metric, Param, Run, RunStatus, RunTag
 from mlflow.utils import validation
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
+from ....vocabulary.records import LOCAL
 from ...calls import filters
 from ...calls.guards import reason
 from ...calls.patience import patience, retry_after
@@ -25,7 +26,6 @@ from ...location.allowances import Allowance
 from ...location.storefile import Watch
 from ..disk import setaside
 from ..disk.journal import Journal, Key, Row, RunEntry
-from ..disk.ledger import LOCAL
 from ..disk.overflow import Kind, Overflow
 from ..disk.points import Point, PointLog
 from . import replay

@@ -7,7 +7,6 @@ params, tags, states, most stores' files), nothing is added; a run carries a tag
 from __future__ import annotations
 
 import base64
-import inspect
 import json
 import os
 import re
@@ -19,23 +18,17 @@ from mlflow.entities import DatasetInput, Experiment, Metric, Run, RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.protos import service_pb2
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST
-from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
 
 from ...azure import uploads
 from ...calls import filters
 from ...calls.guards import reason
-from ...patches.artifacts import SCHEME, unwrapped
 from ..disk import setaside
+from ..disk.addresses import LOCAL_ID, SCHEME, repository_at
 from ..disk.journal import Row
-from ..disk.ledger import LOCAL
 from .verdicts import verdict
 
 Data = Mapping[str, Any]
 TAKEN = "the run holds a file of this name already, and its store replaces none"
-LOCAL_ID = re.compile(rf"{LOCAL}[0-9a-f]{{32}}")
-"""An id that was given out while the store could not be reached."""
-
 _LOCAL_URI = re.compile(rf"{SCHEME}:/({LOCAL_ID.pattern})/artifacts")
 
 
@@ -223,16 +216,6 @@ def _model_status(store: Any, model_id: str, data: Data) -> None:
     from mlflow.entities import LoggedModelStatus
 
     store.finalize_logged_model(model_id, LoggedModelStatus(data["status"]))
-
-
-def repository_at(uri: str, tracking_uri: str) -> Any:
-    """Return MLflow's own repository of an artifact URI, whatever its version."""
-    if "tracking_uri" in inspect.signature(get_artifact_repository).parameters:
-        return unwrapped(get_artifact_repository(uri, tracking_uri=tracking_uri))
-    if uri.startswith("mlflow-artifacts:"):
-        # MLflow 2 takes the server from its global, which the user may have moved, and which a recovery has not set.
-        uri = MlflowArtifactsRepository.resolve_uri(uri, tracking_uri)
-    return unwrapped(get_artifact_repository(uri))
 
 
 def _metric(store: Any, run_id: str, data: Data) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Literal
 
@@ -11,6 +10,7 @@ from requests import HTTPError
 
 from ...azure import signin, uploads
 from ...calls.guards import reason, timed_out
+from ...calls.patience import seconds_of
 
 Verdict = Literal["refused", "unauthorized", "unavailable"]
 
@@ -47,10 +47,6 @@ _FILE = re.compile(
     r"|unable to open database file|attempt to write a readonly database|database (?:table |schema )?is locked)"
 )
 _LIMIT = re.compile(r"FieldName=(?P<field>\w+),\s*Limit=(?P<most>\d+)")
-
-
-LONGEST_SECONDS = 60.0
-"""How long a store's ``Retry-After`` is waited for at the most, whatever it says."""
 
 
 class UnavailableError(Exception):
@@ -142,19 +138,6 @@ def _asked_to_wait(error: BaseException) -> float | None:
     """Return the seconds that the answer behind an error asks to wait."""
     headers = getattr(getattr(error, "response", None), "headers", None)
     return seconds_of(headers.get("Retry-After")) if headers is not None else None
-
-
-def seconds_of(header: str | None) -> float | None:
-    """Read a ``Retry-After``.
-
-    Seconds, a minute at the most. None for the other form, a date: that is for a clock that may be wrong on either
-    side, and our own backoff does better; and for what is no number.
-    """
-    try:
-        seconds = float(header) if header else math.nan
-    except ValueError:
-        return None
-    return None if math.isnan(seconds) else min(max(0.0, seconds), LONGEST_SECONDS)
 
 
 def unavailable(error: BaseException, after: float | None) -> UnavailableError:
