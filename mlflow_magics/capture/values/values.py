@@ -14,7 +14,6 @@ from typing import Any, Final, Literal
 from .inspection import (
     MISSING,
     TABLES,
-    bases_of,
     dict_of,
     fields_of,
     is_a,
@@ -68,11 +67,6 @@ OWN_METHODS: Final = frozenset({"__init__", "__repr__", "__str__", "__eq__", "__
 """Methods that a class of settings may have."""
 
 CONFIGS: Final = frozenset({("omegaconf", "DictConfig"), ("ml_collections", "ConfigDict"), ("pydantic", "BaseModel")})
-
-
-def is_enum_class(cls: type) -> bool:
-    """Whether a class is an Enum. True for subclasses of `enum.Enum`."""
-    return enum.Enum in bases_of(cls)
 
 
 def is_scalar(value: object) -> bool:
