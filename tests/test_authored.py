@@ -475,7 +475,7 @@ def test_the_block_lists_the_files_that_the_cell_logs(author, tmp_path):
 def test_the_block_lists_no_metric_that_was_refused(author):
     _, _, outcome = history(
         author,
-        "from mlflow_magics.tracking import store\nreal = store.current().store\nplain = real.log_batch\n"
+        "from mlflow_magics.tracking.patches import store\nreal = store.current().store\nplain = real.log_batch\n"
         # A stand-in for a store that takes one metric less than MLflow's own checks let pass.
         "def log_batch(run_id, metrics, params, tags):\n"
         "    if any(one.key == 'poor' for one in metrics):\n"

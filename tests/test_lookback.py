@@ -451,7 +451,7 @@ class TestPages:
     def test_it_ends_with_a_kernel_that_is_killed(self, tmp_path):
         program = """
 import os, signal
-from mlflow_magics.tracking import webui
+from mlflow_magics.tracking.lookback import webui
 port, _ = webui.serve("sqlite:///ui.db", "")
 print(port, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)

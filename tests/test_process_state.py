@@ -278,7 +278,7 @@ class TestUntouched:
 
 def test_the_first_look_for_secrets_leaves_warnings_shown():
     out = in_a_fresh_process(
-        "import warnings\nshown = warnings.showwarning\nfrom mlflow_magics.capture import secret_forms\n"
+        "import warnings\nshown = warnings.showwarning\nfrom mlflow_magics.capture.values import secret_forms\n"
         "secret_forms.detectors()\nprint(warnings.showwarning is shown)"
     )
     assert out.strip() == "True"

@@ -15,7 +15,7 @@ from .table import Row, at_most
 CODE = """
 import json, sys, time
 import mlflow
-from mlflow_magics.tracking import connection
+from mlflow_magics.tracking.connecting import connection
 connection.connect("sqlite:///store.db", experiment="files", offline=True)
 with open("small.txt", "w") as file:
     file.write("small")

@@ -389,7 +389,9 @@ def test_infinite_values_are_told_as_they_were_written():
 
 IMPORTS = """
 import sys, threading
-from mlflow_magics.tracking import browse, connection, store
+from mlflow_magics.tracking.lookback import browse
+from mlflow_magics.tracking.connecting import connection
+from mlflow_magics.tracking.patches import store
 import mlflow, random
 connection.connect(sys.argv[1], experiment="Default")
 box = store.current()

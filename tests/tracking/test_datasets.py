@@ -28,7 +28,7 @@ def digest(value):
 
 def test_the_same_data_has_the_same_digest_in_every_process():
     code = (
-        "import numpy as np, pandas as pd; from mlflow_magics.tracking import datasets;"
+        "import numpy as np, pandas as pd; from mlflow_magics.tracking.runs import datasets;"
         "print(datasets.describe('d', pd.DataFrame({'a': np.arange(30_000), 'b': ['x'] * 30_000})).digest)"
     )
     once, again = (subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout for _ in "ab")

@@ -191,7 +191,9 @@ def test_a_root_that_others_could_read_is_closed_to_them(state):
 
 
 def in_another_process(code, *arguments):
-    program = "import sys, time\nfrom pathlib import Path\nfrom mlflow_magics.tracking import journal\n" + code
+    program = (
+        "import sys, time\nfrom pathlib import Path\nfrom mlflow_magics.tracking.outbox.disk import journal\n" + code
+    )
     return subprocess.Popen(
         [sys.executable, "-c", program, *map(str, arguments)],
         stdin=subprocess.PIPE,

@@ -188,7 +188,7 @@ def test_the_last_record_of_a_segment_may_be_the_unfinished_one(tmp_path):
 KILLED = """
 import os, sys
 from pathlib import Path
-from mlflow_magics.tracking import points
+from mlflow_magics.tracking.outbox.disk import points
 log = points.PointLog(Path(sys.argv[1]), 10, lambda *_: None)
 append = log.appender(1)
 hold, release = log.holder(1)
@@ -325,7 +325,7 @@ def test_beyond_the_limit_each_point_goes_to_overflow(tmp_path):
 FULL = """
 import resource, sys
 from pathlib import Path
-from mlflow_magics.tracking import points
+from mlflow_magics.tracking.outbox.disk import points
 points.SEGMENT = 64
 resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))
 spilled = []

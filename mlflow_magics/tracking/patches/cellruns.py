@@ -260,9 +260,10 @@ class CellRun:
         """Let the author's only run, which could not be given the cell's, be the cell's run; an empty one goes."""
         empty = self.id
         self.outbox.flush()
+        run = MlflowClient().get_run(self.outbox.ids.get(run_id, run_id))
         self.whose = "author"
         self._author_named = True
-        self._become(MlflowClient().get_run(self.outbox.ids.get(run_id, run_id)))
+        self._become(run)
         self.outbox.values(self.id, {}, self.tags)
         if empty:
             MlflowClient().delete_run(empty)
