@@ -76,6 +76,55 @@ class TestTheBlock:
         assert "traceback.txt" in artifacts(run)
 
 
+class TestRunsWithoutAStart:
+    """MLflow opens a run for whoever logs outside one; who ends it gets another one for what he logs next."""
+
+    def test_each_that_he_ends_is_a_run_of_its_own(self, tracked):
+        tracked.run_cell("import mlflow\ndef one(i):\n    mlflow.log_param('i', i)\n    mlflow.end_run()")
+        tracked.run_cell("%%mlflow_run turns\nlr = 0.5\nfor i in range(3):\n    one(i)\n")
+        found = by_name()
+        whole = found.pop("turns")
+        assert whole.data.params == {"lr": "0.5"}
+        assert sorted(run.data.params["i"] for run in found.values()) == ["0", "1", "2"]
+        assert {parent(run) for run in found.values()} == {whole.info.run_id}
+        assert {run.info.status for run in found.values()} == {"FINISHED"}
+
+    def test_also_before_one_that_he_starts(self, tracked):
+        tracked.run_cell(
+            cell("""
+            %%mlflow_run whole
+            import mlflow
+            mlflow.log_param("top", 1); mlflow.end_run()
+            mlflow.log_param("top", 2); mlflow.end_run("FAILED")
+            with mlflow.start_run(run_name="second"):
+                mlflow.log_param("top", 3)
+            """)
+        )
+        found = {run.data.params.get("top", ""): run for run in runs()}
+        assert sorted(found) == ["", "1", "2", "3"]
+        assert (found[""].info.run_name, found["3"].info.run_name) == ("whole", "second")
+        assert found["2"].info.status == "FAILED"
+
+    def test_the_only_one_is_the_cells_and_ends_as_he_says(self, tracked):
+        tracked.run_cell(
+            "%%mlflow_run typed\nimport mlflow\nmlflow.log_param('x', 1)\nmlflow.end_run('FAILED')\nz = 3\n"
+        )
+        run = only_run()
+        assert (run.info.run_name, run.info.status) == ("typed", "FAILED")
+        assert run.data.params == {"x": "1", "z": "3"}
+
+
+@pytest.mark.parametrize("pool", [False, True], ids=["one after the other", "in threads"])
+def test_runs_that_were_made_offline_know_their_parent_by_the_stores_id(shell, folder, pool):
+    shell.run_cell("%mlflow_connect local --offline")
+    shell.run_cell(TRAIN)
+    several = "from concurrent.futures import ThreadPoolExecutor as Pool\nlist(Pool(2).map(train, 'abc', range(3)))\n"
+    shell.run_cell("%%mlflow_run whole\n" + (several if pool else "train('a', 1), train('b', 2), train('c', 3)\n"))
+    shell.run_cell("%mlflow_sync")
+    found = by_name()
+    assert {parent(found[name]) for name in "abc"} == {found["whole"].info.run_id}
+
+
 class TestALibraryThatNobodySees:
     """A run of which nothing in the notebook tells beforehand is given the cell's run, or stands below it."""
 
@@ -123,14 +172,15 @@ class TestALibraryThatNobodySees:
         assert [p.step for p in client.get_metric_history(found["typed"].info.run_id, "loss")] == [0, 1, 2, 3, 4]
         assert all("loss" not in found[f"turn {i}"].data.metrics for i in range(5))
 
-    def test_what_the_cell_logs_itself_stays_in_its_own_run(self, library):
+    def test_what_the_cell_logs_itself_and_ends_is_a_run_beside_it(self, library):
         library.run_cell("%%mlflow_run typed\nimport mlflow\nmlflow.log_param('mine', 1)\ntrainer.fit.__globals__\n")
         library.run_cell(
             "%%mlflow_run other\nimport mlflow\nmlflow.log_param('mine', 1)\nmlflow.end_run()\ntrainer.fit('below')\n"
         )
         found = by_name()
-        assert found["other"].data.params == {"mine": "1"}
-        assert parent(found["below"]) == found["other"].info.run_id
+        (mine,) = (run for name, run in found.items() if name != "typed" and run.data.params == {"mine": "1"})
+        assert found["typed"].data.params == {"mine": "1"}
+        assert parent(mine) == parent(found["below"]) == found["other"].info.run_id
 
     def test_a_loop_that_ends_every_active_run_comes_to_its_end(self, library):
         assert library.run_cell(

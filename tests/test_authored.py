@@ -7,6 +7,7 @@ import textwrap
 from functools import partial
 from pathlib import Path
 
+import mlflow
 import pytest
 
 from tests.rig import stored
@@ -512,3 +513,18 @@ def test_a_model_that_the_author_logs_is_listed_and_not_advised(author, log):
     assert not [one for one in outcome.skipped if "--model" in one.option]
     _, _, outcome = history(author, MODEL, "%%mlflow_run\n")
     assert [one.option for one in outcome.skipped if one.name == "clf"] == ["--model clf"]
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        "for k, v in config.items():\n    mlflow.log_param('cfg_' + k, v)",
+        "mlflow.log_params({f'cfg.{k}': v for k, v in config.items()})",
+    ],
+)
+def test_a_group_that_he_logs_under_another_prefix_is_there_once(tracked, log):
+    tracked.run_cell(
+        f"%%mlflow_run\nimport mlflow\nconfig = {{'lr': 0.5, 'bs': 8}}\nother = {{'lr': 0.5, 'n': 3}}\n{log}\n"
+    )
+    (run,) = mlflow.MlflowClient().search_runs(["0"])
+    assert {name for name in run.data.params if not name.startswith("cfg")} == {"other.lr", "other.n"}

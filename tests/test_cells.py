@@ -680,6 +680,13 @@ class TestJob:
         assert len(sources) == 2  # the second cell's beside the first's, not over it
         assert os.environ["MLFLOW_RUN_ID"] == job
 
+    def test_its_cells_are_not_compared_with_each_other_and_the_status_names_it(self, tracked, job, capsys):
+        tracked.run_cell("%%mlflow_run first\nbs = 2\n")
+        tracked.run_cell("%%mlflow_run second\nq = 5\n")
+        assert "against the run before" not in capsys.readouterr().out
+        tracked.run_cell("%mlflow_status")
+        assert f"the job's run, which the cells log into ({job})" in " ".join(capsys.readouterr().out.split())
+
     def test_a_cell_that_fails_does_not_close_it(self, tracked, job):
         tracked.run_cell("%%mlflow_run\nlr = 0.1\n1 / 0\n")
         client = MlflowClient(mlflow.get_tracking_uri())

@@ -212,3 +212,15 @@ def test_a_run_whose_files_could_not_be_written_is_closed_all_the_same(tracked, 
     assert "artifacts were not logged" in capsys.readouterr().out
     run = only_run()
     assert (run.info.run_name, run.info.status, run.data.params) == ("timed-out", "FINISHED", {"lr": "0.1"})
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes here")
+@pytest.mark.parametrize("call", ["mlflow.log_artifact('pipe')", "mlflow.log_artifacts('folder')"])
+def test_a_pipe_is_refused_by_its_name_in_a_local_store_too(tracked, call):
+    """To read it would wait for a writer for ever."""
+    os.mkdir("folder")
+    os.mkfifo("folder/pipe")
+    os.mkfifo("pipe")
+    result = tracked.run_cell(f"%%mlflow_run\nimport mlflow\n{call}\n")
+    assert "pipe" in str(result.error_in_exec)
+    assert only_run().info.status == "FAILED"

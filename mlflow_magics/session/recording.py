@@ -550,7 +550,7 @@ def _previous(
         return {}
     if source.cell_id:
         tag, value = context.CELL_ID, source.cell_id
-    elif opened.options.name:
+    elif opened.options.name and not opened.of_job:  # all cells share the job's run, and its name
         tag, value = "mlflow.runName", opened.name
     else:
         return {}

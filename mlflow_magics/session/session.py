@@ -572,6 +572,8 @@ class Session:
 
                 url = connection.run_url(self.connection.uri, opened.experiment_id, run_id)
             described.append((opened.name or opened.options.name or "(not tracked)", run_id, url))
+        if not described and (job := self._fluent.given_run_id() if self._fluent is not None else ""):
+            described.append(("the job's run, which the cells log into", job, ""))
         return described
 
     def known_names(self) -> list[str]:

@@ -9,6 +9,21 @@ from __future__ import annotations
 from .secrets_corpus import HEX, UPPER, made
 
 SECRETS = [
+    # A third one: the name stands in a string, and what follows the string is code.
+    ('args = ["train.py", "--api-key=§"]', "Comfrey-5254"),
+    ('args = ["--password=§", "x"]', "Comfrey-5255"),
+    ('print("password:", "§")', "Bergamot-4244"),
+    ('print("api_key =", "§")', "Bergamot-4245"),
+    ('ok = str("wrong password: §")', "Clove-2628"),
+    ("ini = '[db]\\npassword = §\\n'", "Clove-2629"),
+    ("ini = 'user = bob\\npassword = §\\nport = 1'", "Clove-2630"),
+    ("mail = 'user = bob\\r\\npassword: §\\r\\n'", "Clove-2631"),
+    ('def f():\n    """Connect with user bob and password §."""', "Clove-2632"),
+    ("why = str(\"password '§' rejected\")", "Clove-2633"),
+    ("def f(a, b): return 1\nf('password', '§')", "Clove-2634"),
+    ("passwords = {'bob': '§'}", "Clove-2635"),
+    ("api_keys = {'prod': '§'}", "Clove-2636"),
+    ("xml = '<db><password>§</password></db>'", "Clove-2637"),
     ("wifi_password = '§'", "blauwal9"),
     ("smtp_pass = '§'", "mailpw12"),
     ("ADMIN_PWD = '§'", "Adm1n!x"),
@@ -87,6 +102,12 @@ SECRETS = [
 ]
 
 INNOCENTS = [
+    ("print('password:', 'wrong')",),
+    ("def text_input(a, b): return 1\ntext_input('password', 'Enter your password')",),
+    ("credentials = 'default'\nx = 1",),
+    ("print('password: ok')\nx = [1, 2]",),
+    ("tokens = {'train': 1000, 'test': 200}",),
+    ("tags = '<token>pad</token>'",),
     ("token = 'Hello'",),
     ("stop_tokens = ['\\n', '###']",),
     ("vocab_key = 'input_ids'",),

@@ -147,6 +147,15 @@ def test_ordinary_code_is_untouched(source: str) -> None:
     assert redact(source) == source
 
 
+def test_what_stands_behind_the_string_is_untouched() -> None:
+    for source in (
+        'run(["train.py", "--api-key={}"])',
+        'print("password:", "{}"); x = [1]',
+        "raise ValueError('wrong password: {}') from None",
+    ):
+        assert redact(source.format("Clove-2628")) == source.format("***")
+
+
 def test_live_values_are_redacted_wherever_they_stand(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_TOKEN", "from-the-environment")
     text = redact(

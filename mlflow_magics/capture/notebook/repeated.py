@@ -46,8 +46,12 @@ def beside(captured: Captured, logged: Logged, shown: Shown, asked: Collection[s
     def leave(name: str, key: str) -> None:
         skipped.append(Skipped(name, f"already logged as {key}" if key != name else "logged by the cell itself"))
 
+    grouped = _under_another_group(captured.params, logged)
+
     def elsewhere(name: str, value: str | float) -> str:
-        return "" if _is_asked(name, asked) else _elsewhere(name, value, logged, numbers, shown)
+        if _is_asked(name, asked):
+            return ""
+        return grouped.get(name, "") or _elsewhere(name, value, logged, numbers, shown)
 
     for param in captured.params:
         if param.name in logged.metrics:
@@ -83,6 +87,25 @@ def beside(captured: Captured, logged: Logged, shown: Shown, asked: Collection[s
         skipped=(*skipped, *captured.skipped),
         notes=(*captured.notes, *notes),
     )
+
+
+def _under_another_group(params: Iterable[Param], logged: Logged) -> dict[str, str]:
+    """Find groups that were logged whole under another prefix: ``config.lr`` and the rest of it as ``cfg_lr``."""
+    groups: dict[str, list[Param]] = {}
+    for param in params:
+        if "." in param.name:
+            groups.setdefault(param.name.partition(".")[0], []).append(param)
+    found: dict[str, str] = {}
+    for group, members in groups.items():
+        leaves = {param.name: param.name[len(group) + 1 :] for param in members}
+        first = leaves[members[0].name]
+        for prefix in [key[: -len(first)] for key in logged.params if key.endswith(first)]:
+            keys = {name: prefix + leaf for name, leaf in leaves.items()}
+            if prefix[-1:] in {"_", ".", "-", "/"} and all(
+                logged.params.get(keys[param.name]) == param.value for param in members
+            ):
+                found |= keys
+    return found
 
 
 def _is_asked(name: str, asked: Collection[str]) -> bool:

@@ -111,7 +111,7 @@ _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}
 _PLACEHOLDER: Final = re.compile(
     r"\s*(?:\*+|\.{2,}|…|x{3,}|-+|<[^<>]{0,80}>|\[[A-Z_ ]{0,40}\]|\$\{[^{}]{0,80}\}|\$\w{1,80}|%\(?\w{1,80}\)?s?|\{[^{}]{0,80}\}"
     r"|\{\{[^{}]{0,80}\}\}|none|null|nil|true|false|n/a|na|todo|tbd|unset|empty|redacted|hidden|secret|password|token"
-    r"|str|int|bool|bytes|optional|required|missing|invalid|expired|wrong|changed|yes|no)\s*",
+    r"|str|int|bool|bytes|default|optional|required|missing|invalid|expired|wrong|changed|yes|no)\s*",
     re.IGNORECASE,
 )
 

@@ -169,12 +169,18 @@ def _grade(name: str) -> Grade:
     grades = [_step(_words(step)) for step in steps]
     if not grades:
         return Grade.NONE
-    # Below `password` and `token` stands what describes them; below `credentials` stand its parts.
-    above = [each if "cred" in _words(step)[-1][:4] or "secret" in step.lower() else min(each, Grade.ABOUT)
+    # Below `password` and `token` stands what describes them; below `credentials` and `passwords` stand the parts.
+    above = [each if _has_parts(step) else min(each, Grade.ABOUT)
              for step, each in zip(steps[:-1], grades[:-1], strict=True) if each]  # fmt: skip
     below = [Grade.WEAK if each is Grade.STRONG else each for each in above] if _describes(steps[-1]) else above
     numbered = steps[-1].isdigit() and len(grades) > 1
     return Grade(max([*below, grades[-2] if numbered else grades[-1]]))
+
+
+def _has_parts(step: str) -> bool:
+    last = _words(step)[-1]
+    several = last.endswith("s") and not last.endswith(("ss", "pass"))
+    return several or last.startswith("cred") or "secret" in step.lower()
 
 
 def is_password_name(name: str) -> bool:

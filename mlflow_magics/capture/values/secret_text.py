@@ -152,7 +152,8 @@ class _Place:
     def __init__(self, text: str, kind: Kind) -> None:
         self.text = text
         self.kind = kind
-        self._prose: list[tuple[int, int]] | None = None
+        self._looked = False
+        self._prose: list[tuple[int, int]] = []
         self._code: list[tuple[int, int]] = []
         self.steps = 500 + len(text) // 4
         """What may still be looked at. A text that is full of secret names is no text: the rest of it is left out."""
@@ -161,17 +162,34 @@ class _Place:
         """Whether a place is in a string, a comment or a shell line, or outside the lines of code of a traceback."""
         if self.kind == "message":
             return True
-        if self._prose is None:
+        self._look()
+        if self.kind == "code":
+            return _around(self._prose, at) is not None
+        return _around(self._code, at) is None
+
+    def end(self, start: int, end: int) -> int:
+        """Where what is said behind a name ends: with the string that it stands in, or with the text."""
+        if self.kind == "code":
+            self._look()
+            around = _around(self._prose, start)
+            if around is not None and self.text[around[0]] in {"'", '"'}:
+                mark = self.text[around[0]] * (3 if self.text[around[0] : around[0] + 3] in {"'''", '"""'} else 1)
+                closed = self.text.endswith(mark, around[0] + len(mark), around[1])
+                inner = around[1] - len(mark) * closed
+                return inner if end < inner else len(self.text)
+        return len(self.text)
+
+    def _look(self) -> None:
+        if not self._looked:
+            self._looked = True
             self._prose = [match.span() for match in _PROSE.finditer(self.text)] if self.kind == "code" else []
             self._code = [match.span("code") for match in _SHOWN.finditer(self.text)]
-        if self.kind == "code":
-            return _is_within(self._prose, at)
-        return not _is_within(self._code, at)
 
 
-def _is_within(spans: list[tuple[int, int]], at: int) -> bool:
+def _around(spans: list[tuple[int, int]], at: int) -> tuple[int, int] | None:
+    """Return the span that a place is in."""
     index = bisect.bisect_right(spans, (at, 1 << 62)) - 1
-    return index >= 0 and spans[index][0] <= at < spans[index][1]
+    return spans[index] if index >= 0 and spans[index][0] <= at < spans[index][1] else None
 
 
 def _given(place: _Place, start: int, end: int, name: str, said: Grade) -> Iterator[tuple[int, int]]:
@@ -179,6 +197,10 @@ def _given(place: _Place, start: int, end: int, name: str, said: Grade) -> Itera
     text = place.text
     place.steps -= _COST
     option = text[max(0, start - 2) : start] == "--"
+    xml = text[start - 1 : start] == "<" and _XML.match(text, end)
+    if xml and is_secret_text(xml["value"], said):
+        yield xml.span("value")
+        return
     after = _AFTER.match(text, end)
     if after is None or (after["is"] and not place.is_prose(start)):
         yield from _behind_space(place, start, end, name, said, option=option)
@@ -186,14 +208,28 @@ def _given(place: _Place, start: int, end: int, name: str, said: Grade) -> Itera
     quote = text[end : end + 1] in {"'", '"'} or text[end : end + 2] in {"\\'", '\\"'}
     if (after["op"] or "").startswith(","):
         if not quote or not (option or _is_pair(text, start, said)):
+            # By position to a function of the user's: f("password", "…").
+            if quote and said is Grade.STRONG and place.kind == "code":
+                values = _values(place, after.end(), said, direct=True, stop=len(text))
+                yield from (span for span in values if _looks_drawn(text[slice(*span)]))
             return
     elif after["op"] == ":" and text[after.start("op") : after.start("op") + 2] in {"::", ":/"}:
         return
-    found = list(_values(place, after.end(), said, direct=(after["op"] or "")[:1] in {",", "!"} or after["op"] == "=="))
+    direct = (after["op"] or "")[:1] in {",", "!"} or after["op"] == "=="
+    several = said is Grade.STRONG and name.endswith("s") and not name.endswith("ss")
+    found = list(_values(place, after.end(), said, direct=direct, stop=place.end(start, end), several=several))
+    label = _LABEL.match(text, end) if place.kind == "code" and said is Grade.STRONG else None
     if found:
         yield from found
+    elif label:  # print("password:", "…")
+        values = _values(place, label.end(), said, direct=True, stop=len(text))
+        yield from (span for span in values if _looks_drawn(text[slice(*span)]))
     elif after["op"] in {"=", ":", "=>", None} and (place.is_prose(start) or not quote):
         yield from _unquoted(place, after, start, said)
+
+
+_XML: Final = re.compile(r">(?P<value>[^<>\n]{1,512})</")
+_LABEL: Final = re.compile(r"[ \t]?[:=][ \t]?['\"][ \t]*,[ \t]*(?=['\"])")
 
 
 def _is_pair(text: str, start: int, said: Grade) -> bool:
@@ -208,14 +244,18 @@ def _is_pair(text: str, start: int, said: Grade) -> bool:
     return called is not None and (called[1] in _SETTERS or (not called[1] and said is Grade.STRONG))
 
 
-def _values(place: _Place, at: int, said: Grade, *, direct: bool) -> Iterator[tuple[int, int]]:
-    """Strings in the expression that begins at `at` which are what the name is given."""
+def _values(
+    place: _Place, at: int, said: Grade, *, direct: bool, stop: int, several: bool = False
+) -> Iterator[tuple[int, int]]:
+    """Strings in the expression that begins at `at` which are what the name, perhaps of several, is given."""
     text = place.text
     stack: list[_Frame] = []
     word, previous = "", ""
+    if text[at : at + 2] in {"\\'", '\\"'}:
+        return  # a string in a string; its end is looked for elsewhere
     for _ in range(_STEPS):
         place.steps -= 1
-        token = _TOKEN.match(text, at)
+        token = _TOKEN.match(text, at, stop)
         if token is None:
             return
         at = token.end()
@@ -226,7 +266,7 @@ def _values(place: _Place, at: int, said: Grade, *, direct: bool) -> Iterator[tu
         if not stack and previous in {"string", "word"} and not token["sign"] and not _goes_on(token, word):
             return
         if token["string"]:
-            if token["string"].startswith(("'", '"')) and _is_given(token, text, stack, said):
+            if token["string"].startswith(("'", '"')) and _is_given(token, text, stack, said, several=several):
                 yield _inside(token)
             previous = "string"
         elif token["sign"]:
@@ -287,7 +327,7 @@ def _bracket(sign: str, word: str, previous: str, stack: list[_Frame]) -> str:
     return ""
 
 
-def _is_given(token: re.Match[str], text: str, stack: list[_Frame], said: Grade) -> bool:
+def _is_given(token: re.Match[str], text: str, stack: list[_Frame], said: Grade, *, several: bool) -> bool:
     """Whether a string is the value of the name, rather than a key, a prompt, a label."""
     value = text[slice(*_inside(token))]
     if "f" in token["prefix"].lower():
@@ -308,7 +348,7 @@ def _is_given(token: re.Match[str], text: str, stack: list[_Frame], said: Grade)
     if frame.kind == "{" and follows.startswith(":"):
         return False
     if frame.kind == "{":
-        return is_mixed(value)
+        return is_mixed(value) or (several and _looks_drawn(value))  # passwords = {"bob": "…"}
     if frame.kind == "call":
         return _is_argument(frame, value, said)
     if frame.kind in {"(", "["} and said is Grade.WEAK and frame.index >= 1 and frame.kind == "(":
@@ -379,7 +419,8 @@ def _unquoted(place: _Place, after: re.Match[str], start: int, said: Grade) -> I
             return
     elif behind in {"(", "["} or is_placeholder(word) or word.startswith(("{", "$", "<", "%", "self.", "os.", "cfg.")):
         return
-    ends = not text[value.end() : value.end() + 40].split("\n")[0].strip("'\"`) .;,")
+    line = re.split(r"\r?\n|\\[rn]", text[value.end() : min(value.end() + 40, place.end(start, after.start()))])[0]
+    ends = not line.strip("'\"`) .;,")
     bare = said is Grade.STRONG and len(word) >= 4 and (tight or ends)
     if bare or (is_mixed(word) and said >= Grade.WEAK) or is_secret_text(word, min(said, Grade.ABOUT)):
         yield at, at + len(word)
@@ -392,9 +433,9 @@ def _behind_space(
     text = place.text
     shouted = name.isupper() and _line_start(text, start).lstrip()[:4] in {"%env", "%set", "!set", "!exp"}
     spoken = re.compile(r"[ \t]{1,9}(?:is|was|ist|es|é)[ \t]{1,9}").match(text, end)
-    told = name.lower() in _PLAIN and re.match(r"[ \t]([^\s'\"`,;(){}<>|&\\]{1,512})", text[end : end + 600])
-    if told and place.is_prose(start) and is_mixed(told[1].rstrip(".!?")):
-        yield end + 1, end + 1 + len(told[1].rstrip(".!?"))
+    told = name.lower() in _PLAIN and _TOLD.match(text, end, place.end(start, end))
+    if told and place.is_prose(start) and _looks_drawn(told["word"].rstrip(".!?")):
+        yield told.start("word"), told.start("word") + len(told["word"].rstrip(".!?"))
         return
     if not (option or shouted or spoken) or said < Grade.WEAK or not (option or place.is_prose(start)):
         return
@@ -409,6 +450,18 @@ def _behind_space(
     quoted = value[0][0] in "'\""
     yield value.start() + quoted, value.end() - quoted
 
+
+_TOLD: Final = re.compile(r"[ \t]\\?['\"]?(?P<word>[^\s'\"`,;(){}<>|&\\]{1,512})")
+
+
+def _looks_drawn(word: str) -> bool:
+    """Whether a word behind "password" in a sentence is one: ``hunter22``, ``Clove-2627``, but not ``policy``."""
+    drawn = len(word) >= SHORT and any(map(str.isdigit, word)) and any(map(str.isalpha, word))
+    return (drawn or is_mixed(word)) and not is_placeholder(word)
+
+
+SHORT: Final = 6
+"""Letters below which a word with a digit is no password: ``v2``."""
 
 _PLAIN: Final = frozenset({"password", "passwort", "pw", "pwd", "passwd", "senha", "passphrase", "kennwort"})
 """Words behind which a sentence may have the password itself: ``user bob, password hunter22``."""

@@ -21,6 +21,8 @@ def number_of(value: object) -> float | None:
     """
     kinds = mro(value)
     found = marks(value)
+    if ("numpy", "MaskedConstant") in found:
+        return None  # it stands for no value, and gives 0
     if bool in kinds or ("numpy", "bool") in found or ("numpy", "bool_") in found:
         return None
     try:

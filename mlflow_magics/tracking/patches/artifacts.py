@@ -1,11 +1,12 @@
 """Artifact repositories that write through the outbox: a file is staged, and uploaded in the background.
 
 Put in place through MLflow's registry of repositories, for every scheme behind which a network lies. Files of a local
-store are written straight: they are where they belong at once.
+store are written straight, where they belong at once, after a look at them: to read a pipe would wait for ever.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import tempfile
 from collections.abc import Callable
@@ -144,10 +145,10 @@ def install(outbox: Outbox) -> None:
         Where files go.
     """
     for scheme, previous in list(registry._registry.items()):
-        if scheme in _LOCAL | _BY_REFERENCE:
+        if scheme in _BY_REFERENCE:
             continue
         _previous[scheme] = previous
-        _ours[scheme] = _staging(previous, outbox)
+        _ours[scheme] = _checking(previous) if scheme in _LOCAL else _staging(previous, outbox)
         registry.register(scheme, _ours[scheme])
     registry.register(SCHEME, lambda artifact_uri, *_, **__: WaitingRepository(artifact_uri, outbox))
 
@@ -167,6 +168,26 @@ def _staging(previous: Callable[..., Any], outbox: Outbox) -> Callable[..., Any]
         return OutboxRepository(previous(artifact_uri, *args, **kwargs), artifact_uri, outbox)
 
     return build
+
+
+def _checking(previous: Callable[..., Any]) -> Callable[..., Any]:
+    def build(artifact_uri: str, *args: Any, **kwargs: Any) -> Any:
+        repository = previous(artifact_uri, *args, **kwargs)
+        for name in ("log_artifact", "log_artifacts"):
+            setattr(repository, name, _after_a_look(getattr(repository, name)))
+        return repository
+
+    return build
+
+
+def _after_a_look(log: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(log)
+    def log_what_can_be_read(source: str, artifact_path: str | None = None) -> None:
+        if os.path.exists(source):  # MLflow says so itself where it does not
+            copying.check_all(Path(source))
+        log(source, artifact_path)
+
+    return log_what_can_be_read
 
 
 def _log_image(repository: Any, filename: str, path: str | None, image: Any) -> RunOperations:

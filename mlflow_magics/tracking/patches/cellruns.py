@@ -61,6 +61,9 @@ class CellRun:
         Whether a ``start_run`` meant it.
     left : bool
         Whether the block of its ``with`` was left.
+    implicit, ends_implicit : bool
+        Whether the author has it because he logged without opening a run, as MLflow opens one then; whether he has
+        ended such a one, so that each further is his own too.
     ended_as : str
         What the cell's own ``end_run`` said; empty if it said nothing.
     tops, resumed, opened : list of str
@@ -86,6 +89,8 @@ class CellRun:
     experiment_id: str = ""
     adopted: bool = False
     left: bool = False
+    implicit: bool = False
+    ends_implicit: bool = False
     ended_as: str = ""
     tops: list[str] = field(default_factory=list)
     resumed: list[str] = field(default_factory=list)
@@ -121,6 +126,28 @@ class CellRun:
                 self.whose = "cell"
             assert self.run is not None
             return self.run
+
+    def log_implicitly(self) -> Run:
+        """Return the run for the author to log into, who has opened none: as MLflow opens one then, it may be his."""
+        with self.lock:
+            self.implicit |= self.whose == "free" and not self.of_job
+            return self.claim()
+
+    def end_implicit(self, status: str) -> bool:
+        """Leave a run to the author who ends what he has logged into; tell whether it is his.
+
+        In the bare cell what he logs afterwards goes into another run.
+        """
+        with self.lock:
+            logged = self.whose == "free" and not (self.of_job or self.is_empty())
+            if not (logged or (self.implicit and self.whose == "cell")):
+                return False
+            self.implicit, self.ends_implicit = False, True
+            self.whose = "author"
+            self.ended_as = status
+            self.tops.append(self.id)
+            self.opened.append(self.id)
+            return True
 
     def create(self, experiment_id: str, tags: Sequence[RunTag], name: str | None, make: Make) -> Run:
         """Answer to the author, who asks for a new run."""
@@ -241,6 +268,7 @@ class CellRun:
         """Leave the run to the author, and open another one for the cell, above it."""
         given = self.id
         account = self.outbox.account(given)
+        self.ended_as = ""
         self._become(self.open_run())
         self.whose = "cell"
         if account.name == self.name and not self._author_named:
@@ -263,6 +291,7 @@ class CellRun:
         run = MlflowClient().get_run(self.outbox.ids.get(run_id, run_id))
         self.whose = "author"
         self._author_named = True
+        self.outbox.begin_account(run)  # another process has written it, and ended it
         self._become(run)
         self.outbox.values(self.id, {}, self.tags)
         if empty:

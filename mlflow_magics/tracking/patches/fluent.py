@@ -222,7 +222,10 @@ class FluentRuns:
                 return self._start_original()
             children.note(children.LOGS)
             return _adopted(entry.run)
-        entry.claim()
+        if entry.ends_implicit:
+            with self._set_aside():  # he has ended it, and MLflow opens another one for what he logs now
+                return self._start_original()
+        entry.log_implicitly()
         return self._push(entry)
 
     def _start(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, of_cell: bool) -> ActiveRun:
@@ -264,7 +267,7 @@ class FluentRuns:
         """Tell whether ``start_run`` means the cell's own run; otherwise it opens, or goes on with, another one."""
         if asked.get("run_id"):
             return bool(asked["run_id"] == entry.id) and entry.whose != "author"
-        if entry.adopted or entry.whose == "author" or asked.get("nested") or asked.get("parent_run_id"):
+        if entry.adopted or entry.whose == "author" or entry.tops or asked.get("nested") or asked.get("parent_run_id"):
             return False
         elsewhere = asked.get("experiment_id") not in (None, entry.run.info.experiment_id if entry.run else None)
         return entry.of_job or (of_cell and entry.adoptable and not elsewhere)
@@ -296,7 +299,7 @@ class FluentRuns:
     def _end(self, status: str) -> None:
         stack = fluent._active_run_stack.get()
         entry = self._entry(stack[-1].info.run_id) if stack else None
-        if entry is not None and entry.whose != "author":
+        if entry is not None and entry.whose != "author" and not entry.end_implicit(status):
             # The cell says it is done with its run. The cell's end closes it, with what it said.
             entry.ended_as = status
             stack.pop()

@@ -366,7 +366,7 @@ class Delivery:
                 if any(params.get(key, value) != value for key, value in row.data["params"].items()):
                     flush()  # a changed param: the store refuses it, and only it
                 params.update(row.data["params"])
-                tags.update(row.data["tags"])
+                tags.update(self._with_parent(row.data["tags"]))
                 batch.append(row.id)
                 continue
             if row.op == "create":
@@ -399,6 +399,17 @@ class Delivery:
         self._sent_points += points
         self._sent_rows += rows
         self.heard()
+
+    def _with_parent(self, tags: Mapping[str, str]) -> Mapping[str, str]:
+        """Name a parent run by the store's id, which it may not have had when the tag was written."""
+        parent = tags.get(MLFLOW_PARENT_RUN_ID, "")
+        if not parent.startswith(LOCAL):
+            return tags
+        try:
+            with self._asking():
+                return {**tags, MLFLOW_PARENT_RUN_ID: self.remote(parent)}
+        except _RefusedError:
+            return tags  # told where its own writes are sent
 
     def _fitting(self, run: str, params: Mapping[str, str], tags: Mapping[str, str]) -> list[Any]:
         """Return what a run has room for of what is to be sent; set the rest aside."""
