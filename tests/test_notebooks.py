@@ -29,6 +29,7 @@ def nbval(notebook: Path, **more: str) -> subprocess.CompletedProcess[str]:
     command += ["--nbval-current-env", "--nbval-cell-timeout", "120", notebook.name]
     environment = fresh_environment(**more)
     environment.pop("PYTEST_ADDOPTS", None)
+    environment["TQDM_DISABLE"] = "1"  # a bar shows only where a machine takes long
     return subprocess.run(
         command,
         cwd=notebook.parent,

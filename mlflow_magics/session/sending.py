@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..vocabulary.errors import TrackingError
 
@@ -33,16 +33,26 @@ def recover(session: Session) -> None:
     session : Session
         Its `news` gets what there is to tell.
     """
-    threading.Thread(target=_recover, args=(session,), name="mlflow_magics recovery", daemon=True).start()
+    token = object()
+    with _changed:
+        _beginning.add(token)
+    thread = threading.Thread(target=_recover, args=(session, token), name="mlflow_magics recovery", daemon=True)
+    thread.start()
 
 
-def _recover(session: Session) -> None:
+def _recover(session: Session, token: object) -> None:
     from ..tracking.outbox.disk import journal, setaside
 
-    with _changed:  # one that looks into each journal holds it for a moment, and this one would pass it by
-        _changed.wait_for(lambda: all(one.ended or one.listed for one in _running))
-    if journal.left_behind():
-        _follow(session, _Recovery(session))
+    try:
+        with _changed:  # one that looks into each journal holds it for a moment, and this one would pass it by
+            _changed.wait_for(lambda: all(one.ended or one.listed for one in _running))
+        recovery = _Recovery(session) if journal.left_behind() else None
+    finally:
+        with _changed:
+            _beginning.discard(token)
+            _changed.notify_all()
+    if recovery is not None:
+        _follow(session, recovery)
     else:
         _tell(session, setaside.tell())
 
@@ -69,7 +79,6 @@ class _Recovery:
         package = str(Path(__file__).parents[2])
         self.left = {one.folder: (one.address, one.words) for one in left}
         self.listed = bool(left)
-        self.begun: set[str] = set()
         self.through: set[str] = set()
         self._lines: list[str] = []
         self.ended = False
@@ -112,17 +121,15 @@ class _Recovery:
         if what in ("left", "begun"):
             address, words = lines
             self.left[folder] = address, words
-            self.begun |= {folder} if what == "begun" else set()
         elif what == "listed":
             self.listed = True
         else:
             self.through.add(folder)
             self._lines += lines
 
-    def is_through(self, address: str, *, all_of_them: bool) -> bool:
-        """Tell whether it is through with a store's journals: all of them, or those that it has begun with."""
-        theirs = {folder for folder, (of, _) in self.left.items() if of == address}
-        return self.ended or (self.listed and theirs & (theirs if all_of_them else self.begun) <= self.through)
+    def of(self, address: str) -> set[str]:
+        """Return the folders of a store's journals."""
+        return {folder for folder, (of, _) in self.left.items() if of == address}
 
     def late(self) -> list[str]:
         """Return what lies in each journal that it is not through with."""
@@ -135,9 +142,42 @@ class _Recovery:
         return lines
 
 
+_beginning: set[object] = set()
 _running: set[_Recovery] = set()
 _changed = threading.Condition()
 """Of all recoveries: one waits for another that holds the same journal."""
+
+
+def _recovered(session: Session, address: str) -> list[_Recovery]:
+    """Have sent what dead kernels left for a store, and return the recoveries that were begun for it.
+
+    One that was begun when the extension was loaded, or connected, or another kernel's, may have locked some of it:
+    that is waited for. What is for other stores goes on behind us.
+    """
+    from ..tracking.connecting import recovery
+    from ..tracking.outbox.disk import journal
+
+    with _changed:
+        _changed.wait_for(lambda: not _beginning and all(one.ended or one.listed for one in _running))
+        known = {folder for one in _running for folder in one.of(address)}
+    ours: list[_Recovery] = []
+    tried: set[str] = set()
+    while True:
+        # Listed here, where MLflow is imported already: who has nothing to wait for waits for no process to begin.
+        left = recovery.left()
+        if fresh := {one.folder for one in left} - tried:
+            tried |= fresh
+            begun = _Recovery(session, left)
+            ours.append(begun)
+            with _changed:
+                _changed.wait_for(lambda one=begun: one.ended or one.of(address) <= one.through)  # type: ignore[misc]
+        if not any(map(journal.is_held, known - tried)):
+            return ours
+        time.sleep(_LOOK_SECONDS)
+
+
+_LOOK_SECONDS: Final = 0.1
+"""How often it is looked whether a journal is still locked."""
 
 
 def sync(session: Session, progress: Callable[[int, int], None]) -> Sync:
@@ -163,22 +203,13 @@ def sync(session: Session, progress: Callable[[int, int], None]) -> Sync:
     if session.connection is None:
         raise TrackingError("not connected; type %mlflow_connect")
     from ..tracking.calls.masking import mask
-    from ..tracking.connecting import recovery
     from ..tracking.patches import store
 
     outbox = store.current()
     if outbox is None:
         raise TrackingError("not connected; type %mlflow_connect")
     address = mask(session.connection.uri)
-    with _changed:
-        earlier = set(_running)  # begun when the extension was loaded, or connected
-        _changed.wait_for(lambda: all(one.ended or one.listed for one in earlier))
-    # Listed here, where MLflow is imported already: who has nothing to wait for does not wait for the process to begin.
-    left = recovery.left()
-    ours = {_Recovery(session, left)} if left else set()
-    with _changed:
-        _changed.wait_for(lambda: all(one.is_through(address, all_of_them=True) for one in ours))
-        _changed.wait_for(lambda: all(one.is_through(address, all_of_them=False) for one in earlier))
+    ours = _recovered(session, address)
     begun = time.monotonic()
     done = outbox.sync(progress)
     with _changed:

@@ -642,6 +642,12 @@ def _is_old(folder: Path) -> bool:
     return False
 
 
+def is_held(name: str) -> bool:
+    """Tell whether somebody has locked a journal: a living kernel its own, a recovery one that was left behind."""
+    folder = root() / name
+    return setaside.is_ours(folder, folder=True) and _owned(folder)
+
+
 def _owned(folder: Path) -> bool:
     if any(setaside.is_strange(folder / name) for name in ("lock", "format", "journal.db")):
         return True  # none of ours
