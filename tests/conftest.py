@@ -161,6 +161,8 @@ def home(_shell, _store, tmp_path_factory):
         yield _shell
         _shell.extension_manager.unload_extension("mlflow_magics")
         _shell.reset(new_session=True)
+        for name in _tracking_variables():  # a test with a shell of its own has put them back
+            del os.environ[name]
 
 
 @pytest.fixture

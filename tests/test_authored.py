@@ -522,9 +522,9 @@ def test_a_model_that_the_author_logs_is_listed_and_not_advised(author, log):
         "mlflow.log_params({f'cfg.{k}': v for k, v in config.items()})",
     ],
 )
-def test_a_group_that_he_logs_under_another_prefix_is_there_once(tracked, log):
-    tracked.run_cell(
+def test_a_group_that_he_logs_under_another_prefix_is_there_once(home, log):
+    assert home.run_cell(
         f"%%mlflow_run\nimport mlflow\nconfig = {{'lr': 0.5, 'bs': 8}}\nother = {{'lr': 0.5, 'n': 3}}\n{log}\n"
-    )
-    (run,) = mlflow.MlflowClient().search_runs(["0"])
+    ).success
+    run = mlflow.last_active_run()
     assert {name for name in run.data.params if not name.startswith("cfg")} == {"other.lr", "other.n"}
