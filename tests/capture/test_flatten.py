@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from mlflow_magics.capture.values.flatten import dotted, flatten
+from mlflow_magics.capture.values.writing import number_of
 
 
 def flat(value: object) -> dict[str, Any]:
@@ -105,3 +106,9 @@ def test_depth_and_count_are_bounded() -> None:
     assert len(wide.leaves) == 500
     assert wide.cut
     assert not flatten({str(i): i for i in range(500)}).cut
+
+
+def test_a_masked_number_stands_for_no_value() -> None:
+    numpy = pytest.importorskip("numpy")
+    assert number_of(numpy.ma.masked) is None
+    assert number_of(numpy.ma.array([1.5, 2.5])[1]) == 2.5
