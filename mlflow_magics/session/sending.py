@@ -118,7 +118,7 @@ class _Recovery:
             _changed.notify_all()
 
     def _take(self, what: str, folder: str, lines: list[str]) -> None:
-        if what in ("left", "begun"):
+        if what == "left":
             address, words = lines
             self.left[folder] = address, words
         elif what == "listed":

@@ -178,9 +178,13 @@ def _grade(name: str) -> Grade:
 
 
 def _has_parts(step: str) -> bool:
-    last = _words(step)[-1]
-    several = last.endswith("s") and not last.endswith(("ss", "pass"))
-    return several or last.startswith("cred") or "secret" in step.lower()
+    return names_several(step) or _words(step)[-1].startswith("cred") or "secret" in step.lower()
+
+
+def names_several(name: str) -> bool:
+    """Whether a name is that of several: ``passwords``, ``API_KEYS``, not ``db_pass``."""
+    words = _words(name[-LONGEST:])
+    return bool(words) and words[-1].endswith("s") and not words[-1].endswith("ss")
 
 
 def is_password_name(name: str) -> bool:

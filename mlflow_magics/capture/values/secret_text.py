@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from .secret_forms import is_mixed, is_placeholder, is_random
-from .secret_names import Grade, each, grade
+from .secret_names import Grade, each, grade, names_several
 
 NAMES: Final = re.compile(r"(?<!\w)[^\W\d][\w.\-]*")
 """Names with their dots; a word is begun at its beginning only."""
@@ -210,22 +210,26 @@ def _given(place: _Place, start: int, end: int, name: str, said: Grade) -> Itera
         if not quote or not (option or _is_pair(text, start, said)):
             # By position to a function of the user's: f("password", "…").
             if quote and said is Grade.STRONG and place.kind == "code":
-                values = _values(place, after.end(), said, direct=True, stop=len(text))
-                yield from (span for span in values if _looks_drawn(text[slice(*span)]))
+                yield from _drawn(place, after.end(), said)
             return
     elif after["op"] == ":" and text[after.start("op") : after.start("op") + 2] in {"::", ":/"}:
         return
     direct = (after["op"] or "")[:1] in {",", "!"} or after["op"] == "=="
-    several = said is Grade.STRONG and name.endswith("s") and not name.endswith("ss")
+    several = said is Grade.STRONG and names_several(name)
     found = list(_values(place, after.end(), said, direct=direct, stop=place.end(start, end), several=several))
     label = _LABEL.match(text, end) if place.kind == "code" and said is Grade.STRONG else None
     if found:
         yield from found
     elif label:  # print("password:", "…")
-        values = _values(place, label.end(), said, direct=True, stop=len(text))
-        yield from (span for span in values if _looks_drawn(text[slice(*span)]))
+        yield from _drawn(place, label.end(), said)
     elif after["op"] in {"=", ":", "=>", None} and (place.is_prose(start) or not quote):
         yield from _unquoted(place, after, start, said)
+
+
+def _drawn(place: _Place, at: int, said: Grade) -> Iterator[tuple[int, int]]:
+    """Find the string behind a comma, where it looks drawn by chance: a label or a prompt may stand there too."""
+    values = _values(place, at, said, direct=True, stop=len(place.text))
+    return (span for span in values if _looks_drawn(place.text[slice(*span)]))
 
 
 _XML: Final = re.compile(r">(?P<value>[^<>\n]{1,512})</")
@@ -456,11 +460,11 @@ _TOLD: Final = re.compile(r"[ \t]\\?['\"]?(?P<word>[^\s'\"`,;(){}<>|&\\]{1,512})
 
 def _looks_drawn(word: str) -> bool:
     """Whether a word behind "password" in a sentence is one: ``hunter22``, ``Clove-2627``, but not ``policy``."""
-    drawn = len(word) >= SHORT and any(map(str.isdigit, word)) and any(map(str.isalpha, word))
+    drawn = len(word) >= _SHORT and any(map(str.isdigit, word)) and any(map(str.isalpha, word))
     return (drawn or is_mixed(word)) and not is_placeholder(word)
 
 
-SHORT: Final = 6
+_SHORT: Final = 6
 """Letters below which a word with a digit is no password: ``v2``."""
 
 _PLAIN: Final = frozenset({"password", "passwort", "pw", "pwd", "passwd", "senha", "passphrase", "kennwort"})

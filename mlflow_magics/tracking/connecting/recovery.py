@@ -70,7 +70,7 @@ def _left(found: Journal) -> Left:
         uri = found.fact("uri")
         points = PointLog(found.folder, 0, lambda *_: None)
         try:
-            words = f"an earlier kernel left {_writes(_waiting(found, points))} for {mask(uri)}"
+            words = _left_for(uri, _waiting(found, points))
         finally:
             points.close()
         return Left(found.folder.name, uri, words)
@@ -90,8 +90,7 @@ def recover(
         The connected store and its address without credentials: journals for it are sent first, with these credentials.
     tell : callable, optional
         Called with what is told, the name of the journal that it is of, and its lines: "left" with the store's
-        address and what lies there, for each; "listed", after them; "begun" with the same, as it is taken over; "done"
-        with what came of it.
+        address and what lies there; "listed", after those that lie there now; "done" with what came of one.
 
     Returns
     -------
@@ -106,13 +105,14 @@ def recover(
     for each in lying:
         tell("left", each.folder, [each.address, each.words])
     tell("listed", "", [])
+    listed = {each.folder for each in lying}
     first = {each.folder for each in lying if each.address == address}
     for folder in sorted(journal.left_behind(), key=lambda folder: folder.name not in first):
         try:
             found = journal.take_over(folder)
-            if found is not None:
+            if found is not None and folder.name not in listed:  # it was locked, or not there yet
                 this = _left(found)
-                tell("begun", folder.name, [this.address, this.words])
+                tell("left", this.folder, [this.address, this.words])
             lines = _recover(found, tracking_uri, address) if found is not None else []
         except JournalError as error:
             lines = [str(error)]
@@ -150,7 +150,7 @@ def _bring(found: Journal, tracking_uri: str, address: str) -> tuple[list[str], 
         return [], True
     if not uri:
         raise JournalError("nothing says where it was to be sent")
-    left = f"an earlier kernel left {_writes(waiting)} for {mask(uri)}"
+    left = _left_for(uri, waiting)
     if uri != address and "***" in uri:  # without the credentials it would only be refused
         return [f"{left}; %mlflow_connect to it sends them"], False
     uri = tracking_uri if uri == address else uri
@@ -197,6 +197,10 @@ def _waiting(found: Journal, points: PointLog) -> int:
     sent = found.position()
     kept_back = sum(1 for _ in keptback.left(found.folder))
     return len(found.rows()) + len(found.runs_aside()) + points.count(sent) + kept_back
+
+
+def _left_for(uri: str, many: int) -> str:
+    return f"an earlier kernel left {_writes(many)} for {mask(uri)}"
 
 
 def _writes(many: int) -> str:
