@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..capture.notebook import authoring, failure, provenance, repeated
 from ..capture.values import secrets
-from ..tracking.calls import guards
+from ..tracking.calls import guards, interrupts
 from ..tracking.connecting import connection
 from ..tracking.models import models
 from ..tracking.outbox import authored
@@ -179,7 +179,7 @@ def record(
                 facts |= {"params": written.params, "metrics": written.metrics}
                 facts |= {"auto_params": _shown(opened, written.auto_params), "auto_metrics": written.auto_metrics}
             # What may take long ends with a Ctrl-C; the rest of this does not.
-            with guards.interruptible():
+            with interrupts.interruptible():
                 data = _log_data(session, opened)
                 facts["data"] = tuple(words for _, words in data)
                 tell = functools.partial(_tell_surroundings, session, opened)

@@ -492,7 +492,7 @@ class Session:
         forget : bool, optional
             Whether it has had its effect then, and does not come.
         """
-        from ..tracking.calls.guards import uninterrupted
+        from ..tracking.calls.interrupts import uninterrupted
 
         return uninterrupted(forget=forget)
 

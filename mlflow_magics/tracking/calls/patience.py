@@ -29,6 +29,8 @@ from mlflow.tracking._model_registry import utils as registry_utils
 from mlflow.tracking.request_header import registry as header_registry
 from mlflow.utils import databricks_utils, request_utils, rest_utils
 
+from .interrupts import put_back
+
 LONGEST_SECONDS = 60.0
 """How long a store's ``Retry-After`` is waited for at the most, whatever it says."""
 
@@ -56,19 +58,18 @@ def patience(seconds: float | None = None) -> Iterator[None]:
     if _originals:
         _reach_azure()
     before = getattr(_local, "asked", None)
-    _local.asked = (seconds,)
-    _local.retry_after = _local.status = None
-    try:
-        yield
-    except MlflowException as error:
-        # MLflow forgets it where the answer is JSON of another form than its own, as Azure ML's refusals are.
-        error.http_status = _local.status  # type: ignore[attr-defined]
-        if _local.status == 401:
-            for forget in tuple(on_unauthorized):
-                forget()
-        raise
-    finally:
-        _local.asked = before
+    with put_back(lambda: setattr(_local, "asked", before)):
+        _local.asked = (seconds,)
+        _local.retry_after = _local.status = None
+        try:
+            yield
+        except MlflowException as error:
+            # MLflow forgets it where the answer is JSON of another form than its own, as Azure ML's refusals are.
+            error.http_status = _local.status  # type: ignore[attr-defined]
+            if _local.status == 401:
+                for forget in tuple(on_unauthorized):
+                    forget()
+            raise
 
 
 def retry_after() -> float | None:

@@ -12,6 +12,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from .interrupts import put_back, uninterrupted
+
 _LOGGERS = (
     "mlflow.store.db.utils",
     "sqlalchemy.pool",
@@ -50,14 +52,19 @@ def remove() -> None:
 @contextmanager
 def silence() -> Iterator[None]:
     """Keep this thread's records out of the logs, as long as the block runs."""
-    before = getattr(_ours, "asks", False)
-    install()
-    _ours.asks = True
-    try:
-        yield
-    finally:
+    before, installed = getattr(_ours, "asks", False), False
+
+    def back() -> None:
         _ours.asks = before
-        remove()
+        if installed:
+            remove()
+
+    with put_back(back):
+        with uninterrupted():
+            install()
+            installed = True
+        _ours.asks = True
+        yield
 
 
 def _is_anothers(record: logging.LogRecord) -> bool:

@@ -20,7 +20,7 @@ from ...vocabulary.errors import ConnectionFailedError, MlflowMagicsError
 from ...vocabulary.records import Connection, SignIn
 from ..azure import entering
 from ..calls import limits
-from ..calls.guards import uninterrupted
+from ..calls.interrupts import uninterrupted
 from ..calls.masking import mask, mask_text
 from ..calls.waiting import within
 from ..location import discover, footprint, localstore

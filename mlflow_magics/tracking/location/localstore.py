@@ -16,6 +16,7 @@ from typing import Any
 
 from mlflow.tracking._tracking_service.utils import _tracking_store_registry
 
+from ..calls.interrupts import put_back
 from ..calls.silence import silence
 from . import storefile
 
@@ -92,13 +93,14 @@ def quiet() -> Iterator[None]:
     touched = [root, *(logging.getLogger(name) for name in ("alembic", "sqlalchemy"))]
     before = [(logger, logger.level, list(logger.handlers), logger.propagate) for logger in touched]
     disabled = root.manager.disable
-    logging.disable(max(disabled, logging.INFO))
-    try:
-        with silence():
-            yield
-    finally:
+
+    def back() -> None:
         logging.disable(disabled)
         for logger, level, handlers, propagate in before:
             logger.setLevel(level)
             logger.handlers[:] = handlers
             logger.propagate = propagate
+
+    with put_back(back), silence():
+        logging.disable(max(disabled, logging.INFO))
+        yield

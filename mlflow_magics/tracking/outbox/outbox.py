@@ -27,7 +27,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
 from ...vocabulary.records import LOCAL, Sync, Waiting
 from ..calls import forks
-from ..calls.guards import uninterrupted
+from ..calls.interrupts import uninterrupted
 from ..calls.patience import patience
 from ..calls.waiting import CutShortError, within
 from ..location import allowances

@@ -25,6 +25,7 @@ from mlflow.utils.uri import get_uri_scheme
 
 from ...vocabulary.records import LOCAL
 from ..calls import patience, silence
+from ..calls.interrupts import put_back
 from ..calls.waiting import CutShortError, within
 from ..outbox import mistakes
 from ..outbox.disk.journal import ClosedError
@@ -322,11 +323,9 @@ _outbox: Outbox | None = None
 def plain(tracking_uri: str) -> Any:
     """Open a store as MLflow itself does, without an outbox before it or MLflow's memory of an earlier one."""
     builder = registry.get_store_builder(tracking_uri)
-    _asking.plain = True
-    try:
+    with put_back(lambda: vars(_asking).clear()):
+        _asking.plain = True
         return builder(store_uri=tracking_uri, artifact_uri=None)
-    finally:
-        _asking.plain = False
 
 
 def prepare(store: Any, tracking_uri: str, address: str, *, offline: bool = False) -> Outbox:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
-from ...calls import forks, guards
+from ...calls import forks, interrupts
 from .delivery import SECONDS, Delivery
 from .verdicts import UnavailableError
 
@@ -113,7 +113,7 @@ class Sender:
                 if self.trouble and self._failed_try > begun:
                     return False
                 left = min(deadline, self._gives_up(patient)) - time.monotonic()
-                if left <= 0 or guards.interrupted():
+                if left <= 0 or interrupts.interrupted():
                     return False
                 self._changed.wait(min(left, POLL_SECONDS))
         return True
