@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 
 import mlflow
@@ -228,6 +229,14 @@ class TestFiles:
 
     def test_one_that_is_missing(self, run):
         assert "nowhere.png: no such file or folder" in run.refused("artifact nowhere.png")
+
+    @pytest.mark.parametrize(
+        ("name", "why"), [("pipe", "is a FIFO"), ("/dev/null", "is a device"), ("loop", "symbolic links")]
+    )
+    def test_one_that_is_no_file_is_refused_with_its_own_reason(self, run, tmp_path, name, why):
+        os.mkfifo(tmp_path / "pipe")
+        os.symlink("loop", tmp_path / "loop")
+        assert why in run.refused(f"artifact {name}")
 
     def test_one_that_is_missing_beside_one_that_is_there(self, run, tmp_path, capsys):
         (tmp_path / "here.txt").write_text("here")

@@ -14,7 +14,11 @@ import time
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
+from mlflow_magics.session import sending
+from mlflow_magics.tracking.connecting import recovery
+from mlflow_magics.tracking.outbox.disk import journal
 from mlflow_magics.tracking.patches import store
 from tests.rig import stored
 from tests.rig.children import clean_environment
@@ -447,6 +451,37 @@ def test_a_sync_waits_for_what_the_loading_has_begun_to_send(run, victim, proxy,
         run(f"%mlflow_connect {proxy.url} -e '{served}'")
         run("%mlflow_sync")
         found = stored.runs(mlflow_server.folder / "server.db", served)
+    assert [(each.name, each.status) for each in found] == [("left", "FINISHED")]
+
+
+@pytest.mark.slow
+def test_a_sync_waits_for_what_is_locked_after_it_was_listed(run, victim, proxy, mlflow_server, served, monkeypatch):
+    """Another recovery, begun a moment earlier, was faster; here it locks, and sends nothing before it lets go."""
+    run("%mlflow_connect local")
+    victim(f"%mlflow_connect {proxy.url} -e '{served}' --offline", CELL.format(name="left"))
+    (folder,) = journal.left_behind()
+    list_them, locked = recovery.left, []
+
+    def left():
+        listed = list_them()
+        if not locked:
+            locked.append(FileLock(folder / "lock", thread_local=False))
+            locked[0].acquire(blocking=False)
+            threading.Thread(target=let_go).start()
+        return listed
+
+    def let_go():
+        eventually(lambda: sending._running)
+        eventually(lambda: not sending._running, 120)
+        time.sleep(1.0)
+        locked[0].release()
+
+    monkeypatch.setattr(sending, "recover", lambda _: None)  # that of the connect: it would send it
+    monkeypatch.setattr(recovery, "left", left)
+    run(f"%mlflow_connect {proxy.url} -e '{served}'")
+    shown = run("%mlflow_sync")
+    assert "not through yet" not in shown
+    found = stored.runs(mlflow_server.folder / "server.db", served)
     assert [(each.name, each.status) for each in found] == [("left", "FINISHED")]
 
 

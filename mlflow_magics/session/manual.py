@@ -182,9 +182,9 @@ def _log_artifacts(opened: OpenRun, patterns: Sequence[str]) -> list[str]:
 
     with guards.unseeded(), files.staging() as folder:
         notes = files.stage_paths(patterns, folder)
-        if len(notes) == len(patterns):
-            raise NotLoggableError(patterns[0], "no such file or folder")
         staged = files.staged(folder)
+        if not staged and notes:
+            raise NotLoggableError(patterns[0], notes[0].partition(" was not logged: ")[2])
         runs.upload(opened.tracked, folder)
     return [f"artifact {name}  →  run {opened.name}" for name in staged] + notes
 

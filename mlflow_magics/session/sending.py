@@ -159,20 +159,23 @@ def _recovered(session: Session, address: str) -> list[_Recovery]:
 
     with _changed:
         _changed.wait_for(lambda: not _beginning and all(one.ended or one.listed for one in _running))
-        known = {folder for one in _running for folder in one.of(address)}
+        mine = {folder for one in _running for folder in one.of(address)}
     ours: list[_Recovery] = []
     tried: set[str] = set()
     while True:
         # Listed here, where MLflow is imported already: who has nothing to wait for waits for no process to begin.
         left = recovery.left()
+        mine |= {one.folder for one in left if one.address == address}
         if fresh := {one.folder for one in left} - tried:
             tried |= fresh
             begun = _Recovery(session, left)
             ours.append(begun)
             with _changed:
                 _changed.wait_for(lambda one=begun: one.ended or one.of(address) <= one.through)  # type: ignore[misc]
-        if not any(map(journal.is_held, known - tried)):
+        held = set(filter(journal.is_held, mine))
+        if not held:
             return ours
+        tried -= held  # locked after it was listed: ours has passed it by, and tries again unless it gets sent
         time.sleep(_LOOK_SECONDS)
 
 

@@ -158,7 +158,7 @@ def stage_paths(patterns: Sequence[str], folder: Path) -> list[str]:
         expanded = os.path.expanduser(pattern)
         found = [expanded] if os.path.lexists(expanded) else sorted(glob.glob(expanded, recursive=True))
         if not found:
-            notes.append(f"artifact {pattern!r} was not logged: no such file")
+            notes.append(f"artifact {pattern!r} was not logged: no such file or folder")
         for name in found:
             path = Path(os.path.abspath(name))
             target = _free(folder / path.name)
