@@ -6,7 +6,7 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
-from mlflow_magics.tracking.models.autolog import integrations, turn_off
+from mlflow_magics.tracking.models.autologging import integrations, turn_off
 
 SETUP = """
 import numpy as np

@@ -578,7 +578,7 @@ class TestOptions:
 
 
 class TestRefusals:
-    def test_names_are_mended_and_the_mend_is_shown(self, tracked, capsys):
+    def test_names_are_fixed_and_the_fix_is_shown(self, tracked, capsys):
         tracked.run_cell("%%mlflow_run\nreport = {'p@1': float(len('ab')), 'p#1': float(len('abc'))}\n")
         assert sorted(only_run().data.metrics) == ["report.p_1", "report.p_1_2"] or only_run().data.params
         assert "p_1" in capsys.readouterr().out

@@ -16,7 +16,7 @@ import pytest
 from mlflow import MlflowClient
 
 from mlflow_magics.tracking.azure import plugin
-from mlflow_magics.tracking.location import footprint
+from mlflow_magics.tracking.location import process_state
 from tests.rig.servers import StatusServer, refused_port
 
 
@@ -314,11 +314,11 @@ class TestCheck:
         stored.run_cell("%mlflow_status")
         assert "not connected" in capsys.readouterr().out
 
-    def test_a_refused_port_has_a_mend(self, stored, capsys):
+    def test_a_refused_port_has_a_hint(self, stored, capsys):
         rows, shown = self.rows(stored, capsys, f"http://127.0.0.1:{refused_port()}")
         assert (rows["name"], rows["port"], rows["experiment"]) == ("ok", "failed", "not reached")
         assert "1 of 7 steps failed" in shown
-        assert "mend port:" in shown
+        assert "hint port:" in shown
 
     def test_wrong_credentials_are_masked(self, stored, capsys):
         with StatusServer(401) as server:
@@ -422,15 +422,15 @@ class TestWhereTheNextRunGoes:
         assert "did you mean http://host:5000?" in shown
 
     def test_the_panels_head_says_so_too(self, stored, connect, store_at):
-        from mlflow_magics.session.desk import SessionDesk
+        from mlflow_magics.session.panel_backend import SessionBackend
 
         session = stored.magics_manager.registry["MlflowMagics"].session
-        desk = SessionDesk(session, lambda: False, list, lambda job: job())
+        backend = SessionBackend(session, lambda: False, list, lambda job: job())
         connect("-e ours")
         stored.run_cell("import mlflow\nmlflow.set_experiment('mine');")
-        assert desk.header().experiment_name == "mine"
+        assert backend.header().experiment_name == "mine"
         stored.run_cell(f"mlflow.set_tracking_uri({store_at('elsewhere')!r})")
-        header = desk.header()
+        header = backend.header()
         assert header.where == "elsewhere/mlflow.db"
         assert header.said == "the next run goes there (mlflow.set_tracking_uri)"
 
@@ -487,7 +487,7 @@ class TestAFailedConnectLeavesTheEarlierOneWhole:
         """Connected to one store; a second lies beside it. Tell what is connected, and that a run arrives there."""
         from mlflow.tracking._tracking_service.utils import _get_store, _tracking_store_registry
 
-        from mlflow_magics.tracking.calls import patience
+        from mlflow_magics.tracking.calls import timeouts
         from mlflow_magics.tracking.location import localstore
         from mlflow_magics.tracking.patches import store
 
@@ -498,13 +498,13 @@ class TestAFailedConnectLeavesTheEarlierOneWhole:
         def state():
             registered = _tracking_store_registry._registry
             return (
-                footprint.take(),
+                process_state.take(),
                 localstore.roots(),
                 dict(registered),
                 store.current(),
                 session.connection,
                 _get_store(),
-                len(patience._originals),
+                len(timeouts._originals),
                 {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_")},
             )
 
@@ -550,7 +550,7 @@ class TestAFailedConnectLeavesTheEarlierOneWhole:
         rooms = (
             "connection.py",
             "store.py",
-            "footprint.py",
+            "process_state.py",
             "localstore.py",
             "experiments.py",
             "outbox.py",
@@ -590,7 +590,7 @@ class TestAFailedConnectLeavesTheEarlierOneWhole:
             now = session.connection.uri
             assert now in (here, there)
             state = whole()
-            assert state[0][footprint.TRACKING_URI] == now, strike
+            assert state[0][process_state.TRACKING_URI] == now, strike
             assert state[3].tracking_uri == now
             assert not state[3].foreign
             assert state[5]._outbox is state[3]

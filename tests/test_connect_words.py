@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from IPython.core.error import UsageError
 
-from mlflow_magics.tracking.location import footprint
+from mlflow_magics.tracking.location import process_state
 from mlflow_magics.tracking.patches import store
 
 # fmt: off
@@ -45,14 +45,16 @@ def session(home, _store):
 @example("--config \0")
 @example("a/ -e \ud800")
 def test_any_words_give_one_line_or_a_connection(home, session, words):
-    before = footprint.take(), store.current(), session.connection
+    before = process_state.take(), store.current(), session.connection
     said = None
     try:
         home.run_line_magic("mlflow_connect", words)
     except UsageError as error:
         said = str(error)
     if said is None:
-        assert store.current().tracking_uri == session.connection.uri == footprint.take()[footprint.TRACKING_URI]
+        assert (
+            store.current().tracking_uri == session.connection.uri == process_state.take()[process_state.TRACKING_URI]
+        )
     else:
         assert "\n" not in said
-        assert (footprint.take(), store.current(), session.connection) == before
+        assert (process_state.take(), store.current(), session.connection) == before

@@ -207,7 +207,7 @@ class TestParamsAndTags:
         run.shell.run_cell("password = 'hunter2hunter2'")
         assert "secret" in run.refused(words)
 
-    def test_a_mended_name_is_shown(self, run, capsys):
+    def test_a_fixed_name_is_shown(self, run, capsys):
         run.log("metric scores", "scores = {'p@1': 0.5}")
         assert run.data.metrics == {"scores.p_1": 0.5}
         assert "p_1" in capsys.readouterr().out

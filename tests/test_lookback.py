@@ -135,7 +135,7 @@ class TestRuns:
         assert re.search(r"run when took loss depth id", shown)
 
     @pytest.mark.parametrize(
-        ("line", "mend"),
+        ("line", "hint"),
         [
             ("accuracy > 0.5", "did you mean metrics.accuracy?"),
             ("acuracy > 0.5", "did you mean metrics.accuracy?"),
@@ -152,8 +152,8 @@ class TestRuns:
             ("--tpo 3", "did you mean"),
         ],
     )
-    def test_mistakes(self, refused, line, mend):
-        assert mend in refused(f"%mlflow_runs {line}")
+    def test_mistakes(self, refused, line, hint):
+        assert hint in refused(f"%mlflow_runs {line}")
 
     def test_the_names_of_mlflow(self, run):
         ours = run("%mlflow_runs")[0]
@@ -315,13 +315,13 @@ mlflow.sklearn.autolog(disable=True)
             assert "one → two (0d1e2f3a → icy_stre)" in run(f"%mlflow_diff {first} icy_street-9x1 -e dashes")[1]
 
     def test_packages_that_moved(self, looked, run):
-        from mlflow_magics.tracking.runs import context
+        from mlflow_magics.tracking.runs import run_tags
 
         table = run("%mlflow_runs --sort oldest --top 2")[0]
-        assert "python=" in table["tags." + context.PACKAGES][0]
-        assert "sklearn=" in table["tags." + context.PACKAGES][0]
+        assert "python=" in table["tags." + run_tags.PACKAGES][0]
+        assert "sklearn=" in table["tags." + run_tags.PACKAGES][0]
         client = mlflow.MlflowClient()
-        client.set_tag(table.run_id[0], context.PACKAGES, "python=3.9.1 numpy=1.0")
+        client.set_tag(table.run_id[0], run_tags.PACKAGES, "python=3.9.1 numpy=1.0")
         _, shown = run(f"%mlflow_diff {table.run_id[0]} {table.run_id[1]}")
         assert "python 3.9.1 →" in shown
 

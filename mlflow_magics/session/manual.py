@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..capture.roles import asked, roles
+from ..capture.roles import roles, single
 from ..capture.values import secrets
 from ..vocabulary.errors import MlflowMagicsError, NotLoggableError, OptionError, UnknownNameError
 from ..vocabulary.records import Metric, Param
@@ -151,9 +151,9 @@ def _log_values(session: Session, opened: OpenRun, kind: str, found: Sequence[tu
     for name, value in found:
         _refuse_secret(session, name, value)
         if kind == "param":
-            params += asked.as_params(name, value)
+            params += single.as_params(name, value)
         else:
-            metrics += asked.as_metrics(name, value)
+            metrics += single.as_metrics(name, value)
     for param in params:
         _refuse_secret(session, param.name, param.value)
     with guards.unseeded():
@@ -200,7 +200,7 @@ def _log_object(opened: OpenRun, kind: str, name: str, value: Any, session: Sess
         return [f"model {logged.name} ({logged.flavor})  →  run {opened.name}", *logged.notes]
     with guards.unseeded(), files.staging() as folder:
         if kind == "figure":
-            figure = asked.as_figure(name, value)
+            figure = single.as_figure(name, value)
             notes = files.stage_figures([figure], folder / "figures")
         elif kind == "table":
             notes = files.stage_table(name, value, folder)

@@ -16,7 +16,7 @@ from ..tracking.connecting import connection
 from ..tracking.models import models
 from ..tracking.outbox import authored
 from ..tracking.patches import cellruns, store
-from ..tracking.runs import context, datasets, files, names, runs
+from ..tracking.runs import datasets, files, names, run_tags, runs
 from ..vocabulary.errors import MlflowMagicsError, NotLoggableError, TrackingError
 from ..vocabulary.records import Captured, OpenedRun, Skipped, Status
 from .openrun import OpenRun
@@ -60,7 +60,7 @@ def begin(session: Session, opened: OpenRun) -> None:
     elif asked := options.experiment or (opened.flow.sets_experiment if opened.flow is not None else ""):
         opened.experiment_id, _ = connection.use_experiment(asked)
         opened.experiment_name = asked
-    name = secrets.redact(names.mend_run_name(options.name), session.namespace, "message")
+    name = secrets.redact(names.fix_run_name(options.name), session.namespace, "message")
     if name != options.name:
         opened.notes.append(f"the run is named {name!r}: MLflow does not take the name as it was")
     tags = _own_tags(session, opened)
@@ -242,7 +242,7 @@ class _Opening:
         self, session: Session, opened: OpenRun, name: str, about_cell: dict[str, str], description: str
     ) -> None:
         self.started = int(time.time() * 1000)
-        self.tags = context.context_tags(context.notebook_path(session.namespace)) | about_cell
+        self.tags = run_tags.context_tags(run_tags.notebook_path(session.namespace)) | about_cell
         self._opened = opened
         self._name = name
         self._description = description
@@ -286,9 +286,9 @@ def note_ends(spanning: Sequence[OpenRun], status: Status) -> None:
 def _cell_tags(opened: OpenRun) -> dict[str, str]:
     tags = {}
     if opened.source is not None and opened.source.cell_id:
-        tags[context.CELL_ID] = opened.source.cell_id
+        tags[run_tags.CELL_ID] = opened.source.cell_id
     if opened.source is not None and opened.source.execution_count is not None:
-        tags[context.EXECUTION_COUNT] = str(opened.source.execution_count)
+        tags[run_tags.EXECUTION_COUNT] = str(opened.source.execution_count)
     return tags
 
 
@@ -338,7 +338,7 @@ def _rename(opened: OpenRun, name: str, tags: Mapping[str, str]) -> None:
     """Give the cell's run what ``mlflow.start_run(run_name=…, tags=…)`` inside the cell asks for."""
     asked = {key: str(value) for key, value in tags.items()}
     if name and not opened.options.name:
-        opened.name = asked["mlflow.runName"] = names.mend_run_name(name)
+        opened.name = asked["mlflow.runName"] = names.fix_run_name(name)
     opened.notes += _attempt(opened, "tags were not set", lambda: runs.write_tags(opened.tracked, asked)) or []
 
 
@@ -423,8 +423,8 @@ def _log_dataset(session: Session, opened: OpenRun, variable: str, use: str) -> 
 
 def _tell_surroundings(session: Session, opened: OpenRun) -> None:
     """Tag the run with the packages in use, and with the cells that made what its cell read."""
-    used = context.packages(provenance.packages(session.namespace))
-    runs.write_tags(opened.tracked, {context.PACKAGES: used, **_hidden_state(session, opened)})
+    used = run_tags.packages(provenance.packages(session.namespace))
+    runs.write_tags(opened.tracked, {run_tags.PACKAGES: used, **_hidden_state(session, opened)})
 
 
 def _hidden_state(session: Session, opened: OpenRun) -> dict[str, str]:
@@ -437,7 +437,7 @@ def _hidden_state(session: Session, opened: OpenRun) -> dict[str, str]:
     history: Any = session.namespace.get("In")  # IPython's, unless the user has put something else there
     known = history[:-1] if type(history) is list else []
     origins = provenance.origins(names_read, [each if type(each) is str else "" for each in known])
-    notebook = context.notebook_path(session.namespace)
+    notebook = run_tags.notebook_path(session.namespace)
     moved = provenance.changed(set(origins.values()), session.executed, notebook)
     stale = [name for name in names_read if origins.get(name) in moved]
     if stale:
@@ -447,7 +447,7 @@ def _hidden_state(session: Session, opened: OpenRun) -> dict[str, str]:
         opened.notes.append(
             f"{some} {verb} from {cells}, a cell that reads otherwise now: run it again, or this run cannot be repeated"
         )
-    return {context.READS: provenance.tag(names_read, origins)}
+    return {run_tags.READS: provenance.tag(names_read, origins)}
 
 
 def _log_models(session: Session, opened: OpenRun) -> list[tuple[str, str]]:
@@ -549,7 +549,7 @@ def _previous(
     if source is None:
         return {}
     if source.cell_id:
-        tag, value = context.CELL_ID, source.cell_id
+        tag, value = run_tags.CELL_ID, source.cell_id
     elif opened.options.name and not opened.of_job:  # all cells share the job's run, and its name
         tag, value = "mlflow.runName", opened.name
     else:

@@ -136,7 +136,7 @@ class Session:
         from ..tracking.connecting import connection
         from ..tracking.models import models
         from ..tracking.patches import fluent
-        from ..tracking.runs import context
+        from ..tracking.runs import run_tags
         from . import sending
 
         def made(connected: Connection) -> None:
@@ -151,7 +151,7 @@ class Session:
                     uri,
                     experiment=experiment,
                     registry_uri=registry_uri,
-                    folder=context.notebook_folder(self.namespace),
+                    folder=run_tags.notebook_folder(self.namespace),
                     config=config,
                     sign_in=sign_in,
                     offline=offline,
@@ -188,9 +188,9 @@ class Session:
             opened = self.open_runs[-1]
             self.close(opened, status or opened.last_cell)
         if self._autologged:
-            from ..tracking.models import autolog
+            from ..tracking.models import autologging
 
-            autolog.turn_off([] if _EVERYTHING in self._autologged else sorted(self._autologged))
+            autologging.turn_off([] if _EVERYTHING in self._autologged else sorted(self._autologged))
             self._autologged.clear()
         if self._fluent is not None:
             from ..tracking.connecting import connection
@@ -242,11 +242,11 @@ class Session:
             The place that the user named was refused, or none can be read in what he said.
         """
         from ..tracking.connecting import connection
-        from ..tracking.runs import context
+        from ..tracking.runs import run_tags
 
         self.expect_place()
         if self.connection is None or (not self.open_runs and connection.has_moved()):
-            return connection.expected(context.notebook_folder(self.namespace))
+            return connection.expected(run_tags.notebook_folder(self.namespace))
         return connection.with_chosen_experiment(self.connection)
 
     def note_cell(self, status: Status) -> None:
@@ -294,7 +294,7 @@ class Session:
         Returns
         -------
         tuple of CheckStep
-            Each with a mend where it failed.
+            Each with a hint where it failed.
 
         Raises
         ------
@@ -303,13 +303,13 @@ class Session:
         """
         from ..tracking.calls.guards import unseeded
         from ..tracking.connecting import check
-        from ..tracking.runs import context
+        from ..tracking.runs import run_tags
 
         if uri is None and config is None and self.connection is not None:
             uri = self.connection.uri
             experiment = experiment or self.connection.experiment_name
         with unseeded():
-            return check.check(uri, experiment, folder=context.notebook_folder(self.namespace), config=config)
+            return check.check(uri, experiment, folder=run_tags.notebook_folder(self.namespace), config=config)
 
     def autolog(
         self, words: Sequence[str], options: Mapping[str, Any]
@@ -334,20 +334,20 @@ class Session:
             An integration that MLflow does not know.
         """
         from ..tracking.calls.guards import unseeded
-        from ..tracking.models import autolog
+        from ..tracking.models import autologging
 
         words = tuple(words)
         notes: list[str] = []
         with unseeded():
             if words[-1:] == ("off",):
-                notes += autolog.turn_off(words[:-1]).notes
+                notes += autologging.turn_off(words[:-1]).notes
             elif words != ("status",):
                 self.expect_place()
                 if self.connection is None:
                     notes += _connected(self.connect())
-                notes += autolog.turn_on(words, options).notes
+                notes += autologging.turn_on(words, options).notes
                 self._autologged.update(words or [_EVERYTHING])
-            rows = autolog.integrations()
+            rows = autologging.integrations()
         if words != ("status",):
             rows = tuple(row for row in rows if row.installed)
         return rows, tuple(notes)
@@ -732,4 +732,4 @@ def _expect_assignments(opened: OpenRun) -> None:
     known = assigned_names(ast.parse(opened.source.code if opened.source is not None else ""))
     for name in opened.options.watch:
         if name not in known:
-            raise UnknownNameError("variable", name, known, mend="--watch takes names that this cell assigns")
+            raise UnknownNameError("variable", name, known, hint="--watch takes names that this cell assigns")

@@ -95,7 +95,7 @@ def options_of(magic: Callable[..., Any]) -> list[str]:
 
 
 def _explain(message: str, magic: Callable[..., Any], line: str) -> str:
-    """Turn argparse's message into one that names the mend."""
+    """Turn argparse's message into one that says how to go on."""
     from difflib import get_close_matches  # late: only a wrong line needs it
 
     known = options_of(magic)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ..session.session import Session
     from ..tracking.outbox.outbox import Outbox
-    from ..vocabulary.boards import RunView
+    from ..vocabulary.panel import RunView
 
 
 _IN_ORDER = (
@@ -131,7 +131,7 @@ class MlflowLookback(Magics):
                 raise OptionError("--min and --max: give one of them")
             outbox, uri = self._connected()
             from ..tracking.lookback import lookup
-            from ..vocabulary.findings import least_is_best
+            from ..vocabulary.lookback import least_is_best
 
             metric = words.unquote(args.metric).removeprefix("metrics.").removeprefix("metric.")
             guessed = not (args.min or args.max) and least_is_best(metric)
@@ -307,7 +307,7 @@ class MlflowLookback(Magics):
 
     def _pair(self, outbox: Outbox, uri: str, args: Any) -> tuple[RunView, RunView]:
         from ..tracking.lookback import named
-        from ..tracking.runs import context
+        from ..tracking.runs import run_tags
 
         experiment = self._experiment(outbox, args.experiment)
         given = [words.unquote(word) for word in args.runs]
@@ -321,7 +321,7 @@ class MlflowLookback(Magics):
             return named.pair(outbox, uri, experiment, given[0], run_id)
         if last is None:  # a new kernel: the notebook's last cell is the one that the newest run is of
             newest = named.newest(outbox, uri, experiment)
-            return named.last_two(outbox, uri, experiment, newest.tags.get(context.CELL_ID), newest.name)
+            return named.last_two(outbox, uri, experiment, newest.tags.get(run_tags.CELL_ID), newest.name)
         opened, outcome = last
         cell_id = opened.source.cell_id if opened.source is not None else None
         return named.last_two(outbox, uri, (opened.experiment_id, opened.experiment_name), cell_id, outcome.run_name)

@@ -81,7 +81,7 @@ class MlflowMagics(Magics):
     @argument("--device-code", action="store_true", help="Azure ML: sign in by a code, shown here.")
     @argument("--registry-uri", help="Where models are registered, if elsewhere.")
     @argument("--offline", action="store_true", help="Ask no server; keep everything until %%mlflow_sync sends it.")
-    @argument("--check", action="store_true", help="Probe the connection step by step and say what to mend.")
+    @argument("--check", action="store_true", help="Probe the connection step by step and say what to hint.")
     @line_magic
     def mlflow_connect(self, line: str) -> None:
         """Decide where this kernel tracks to. Without a URI: the environment, Azure ML, else a local SQLite store.

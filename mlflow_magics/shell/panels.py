@@ -38,15 +38,15 @@ class Panels:
     def show(self, *, compact: bool) -> None:
         """Show a panel below the cell; one that the same cell showed before is closed, as its output is gone."""
         from ..display.panel import Panel
-        from ..session.desk import SessionDesk
+        from ..session.panel_backend import SessionBackend
 
         cell = self._cells.cell_id()
         for place, panel in self._open:
             if cell and place == cell:
                 panel.close()
         kernel = getattr(self._shell, "kernel", None)
-        desk = SessionDesk(self._session, self._cells.busy, self._history, lambda job: _in_main(kernel, job))
-        panel = Panel(desk, compact=compact, clicks_while_busy=lambda: _has_subshells(kernel))
+        backend = SessionBackend(self._session, self._cells.busy, self._history, lambda job: _in_main(kernel, job))
+        panel = Panel(backend, compact=compact, clicks_while_busy=lambda: _has_subshells(kernel))
         self._open = [(place, other) for place, other in self._open if not (cell and place == cell)]
         self._open.append((cell, panel))
         panel.show(display)

@@ -1,4 +1,4 @@
-"""What can go wrong, as values: the facts as attributes, the mend in the message.
+"""What can go wrong, as values: the facts as attributes, how to go on in the message.
 
 The magics turn every :class:`MlflowMagicsError` into an IPython ``UsageError``, which a notebook shows as one
 line without a traceback. So a message is one line, names what was wrong, and says what to type instead.
@@ -28,7 +28,7 @@ class UnknownNameError(MlflowMagicsError):
         The name as it was typed.
     known : iterable of str, optional
         The names that would have been right; the nearest ones are offered in the message.
-    mend : str, optional
+    hint : str, optional
         What to do when no known name is near.
 
     Attributes
@@ -39,15 +39,15 @@ class UnknownNameError(MlflowMagicsError):
         The known names nearest to `name`, best first; may be empty.
     """
 
-    def __init__(self, kind: str, name: str, known: Iterable[str] = (), mend: str = "") -> None:
+    def __init__(self, kind: str, name: str, known: Iterable[str] = (), hint: str = "") -> None:
         from difflib import get_close_matches  # late: %load_ext imports this module
 
         self.kind = kind
         self.name = name
         self.suggestions = tuple(get_close_matches(name, list(known), n=2, cutoff=0.6))
         tail = f"; did you mean {' or '.join(self.suggestions)}?" if self.suggestions else ""
-        if not tail and mend:
-            tail = f"; {mend}"
+        if not tail and hint:
+            tail = f"; {hint}"
         super().__init__(f"unknown {kind} {name!r}{tail}")
 
 
@@ -77,20 +77,20 @@ class ConnectionFailedError(MlflowMagicsError):
         The tracking URI, its credentials masked.
     reason : str
         What was seen, in one line.
-    mend : str, optional
+    hint : str, optional
         What to do about it.
 
     Attributes
     ----------
-    where, reason, mend : str
+    where, reason, hint : str
         As given.
     """
 
-    def __init__(self, where: str, reason: str, mend: str = "") -> None:
+    def __init__(self, where: str, reason: str, hint: str = "") -> None:
         self.where = where
         self.reason = reason
-        self.mend = mend
-        super().__init__(f"{where}: {reason}" + (f"; {mend}" if mend else ""))
+        self.hint = hint
+        super().__init__(f"{where}: {reason}" + (f"; {hint}" if hint else ""))
 
 
 class ExperimentError(ConnectionFailedError):

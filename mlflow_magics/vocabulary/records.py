@@ -323,14 +323,14 @@ class CheckStep:
         ``"not reached"`` where an earlier step's failure made it pointless.
     detail : str
         What was seen, in one line.
-    mend : str
+    hint : str
         What to do; empty unless the step failed.
     """
 
     name: str
     result: Literal["ok", "failed", "not reached", "not applicable"]
     detail: str
-    mend: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True)
@@ -458,7 +458,7 @@ class Outcome:
     runs : tuple of OpenedRun
         The runs that the cell opened beside this one.
     notes : tuple of str
-        One line each: a name that was mended, a param that conflicted, a value the store refused.
+        One line each: a name that was fixed, a param that conflicted, a value the store refused.
     error : str
         The last line of the cell's traceback; empty for FINISHED.
     dry_run : bool

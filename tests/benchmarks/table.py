@@ -32,8 +32,8 @@ class Row:
 
     def cells(self) -> tuple[str, ...]:
         """The row as it is printed."""
-        verdict = {True: "met", False: "MISSED", None: ""}[self.met]
-        return self.what, self.figure, self.bound, verdict, self.kept
+        conclusion = {True: "met", False: "MISSED", None: ""}[self.met]
+        return self.what, self.figure, self.bound, conclusion, self.kept
 
 
 HEAD = ("what", "measured", "to reach", "", "kept through kill -9")

@@ -1,4 +1,4 @@
-"""A second corpus, made after the first one passed: what it found was mended by kind, and stays tried.
+"""A second corpus, made after the first one passed: what it found was fixed by kind, and stays tried.
 
 Secrets are a cell and a text that stands for § in it; innocents are cells that are stored to the letter.
 """

@@ -1,4 +1,4 @@
-"""A desk in memory, for the panel's tests. It stands in for the session, whose own tests use the real one.
+"""A backend in memory, for the panel's tests. It stands in for the session, whose own tests use the real one.
 
 It is strict where the protocol is: what is asked of the store fails in the main thread.
 """
@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from mlflow_magics.vocabulary.boards import Curve, Header, Loggable, Logged, Page, RunView
 from mlflow_magics.vocabulary.errors import MlflowMagicsError
+from mlflow_magics.vocabulary.panel import Curve, Header, Loggable, Logged, Page, RunView
 from mlflow_magics.vocabulary.records import Integration
 
 HEADER = Header(
@@ -79,7 +79,7 @@ INTEGRATIONS = (
 
 
 class FakeDesk:
-    """The whole :class:`.boards.Desk`, in memory.
+    """The whole :class:`.panel.PanelBackend`, in memory.
 
     Attributes
     ----------

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mlflow_magics.display.charts.plots import plot
 from mlflow_magics.display.markup.html import Markup
-from mlflow_magics.vocabulary.boards import Curve
+from mlflow_magics.vocabulary.panel import Curve
 from tests.display.screenshots import RULES, THEMES
 
 MEASURE = """() => [...document.querySelectorAll('svg')].flatMap(svg => {

@@ -1,4 +1,4 @@
-"""The desk in memory with a store of many runs, for the tabs that list things; and how they are worked in a test.
+"""The backend in memory with a store of many runs, for the tabs that list things; and how they are worked in a test.
 
 Like `desks`, it stands in for the session, whose own tests use the real one: here thousands of runs, late answers and
 refusals are made at will.
@@ -14,8 +14,8 @@ import ipywidgets as widgets
 from ipywidgets.widgets import widget as registry
 
 from mlflow_magics.display.panel.tools.worker import Worker
-from mlflow_magics.vocabulary.boards import Curve, Page, RunView
 from mlflow_magics.vocabulary.errors import OptionError
+from mlflow_magics.vocabulary.panel import Curve, Page, RunView
 from tests.display.desks import FakeDesk
 
 SIZE = 50

@@ -1,4 +1,4 @@
-"""The panel over a desk in memory (`FakeDesk`): what it shows, what a click does, what it costs, what it leaves."""
+"""The panel over a backend in memory (`FakeDesk`): what it shows, what a click does, what it costs, what it leaves."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from mlflow_magics.display.panel.tabs import metrics as metrics_tab
 from mlflow_magics.display.panel.tabs.values import Values
 from mlflow_magics.display.panel.tools.facts import elapsed
 from mlflow_magics.display.panel.tools.worker import Worker
-from mlflow_magics.vocabulary.boards import Header
 from mlflow_magics.vocabulary.errors import MlflowMagicsError
+from mlflow_magics.vocabulary.panel import Header
 from tests.display.desks import HEADER, OTHER, RUN, FakeDesk, curve, falling
 from tests.display.page import Page, fits
 
@@ -82,8 +82,8 @@ def threads() -> set[threading.Thread]:
 def open_panel() -> Iterator[Callable[..., Panel]]:
     made: list[Panel] = []
 
-    def make(desk: FakeDesk, **options: bool) -> Panel:
-        made.append(Panel(desk, **options))
+    def make(backend: FakeDesk, **options: bool) -> Panel:
+        made.append(Panel(backend, **options))
         return made[-1]
 
     yield make
@@ -162,8 +162,8 @@ def test_every_control_says_what_it_is(open_panel):
 def test_closing_leaves_nothing_behind():
     gc.collect()
     before, already = set(widgets.widget._instances), threads()
-    desk = FakeDesk(RUN)
-    panel = Panel(desk)
+    backend = FakeDesk(RUN)
+    panel = Panel(backend)
     for title in ("Metrics", "Log", "Autolog", "Runs"):
         pick(panel, title)
         time.sleep(0.3)
@@ -173,38 +173,38 @@ def test_closing_leaves_nothing_behind():
     panel.close()
     until(lambda: not threads() - already)
     assert set(widgets.widget._instances) - before == set()
-    assert desk.observers == []
-    looks = desk.looks
-    desk.put(OTHER)
-    assert desk.looks == looks
+    assert backend.observers == []
+    looks = backend.looks
+    backend.put(OTHER)
+    assert backend.looks == looks
 
 
 def test_a_slow_store_does_not_hold_up_the_closing():
-    desk, already = FakeDesk(RUN), threads()
-    desk.gate.clear()
-    panel = Panel(desk)
+    backend, already = FakeDesk(RUN), threads()
+    backend.gate.clear()
+    panel = Panel(backend)
     began = time.monotonic()
     panel.close()
     assert time.monotonic() - began < 2
-    desk.gate.set()
+    backend.gate.set()
     until(lambda: not threads() - already)
 
 
 def test_two_panels_show_the_same_and_one_closes_alone(open_panel):
-    desk = FakeDesk(RUN)
-    first, second = open_panel(desk), open_panel(desk, compact=True)
-    desk.put(replace(RUN, name="renamed"))
+    backend = FakeDesk(RUN)
+    first, second = open_panel(backend), open_panel(backend, compact=True)
+    backend.put(replace(RUN, name="renamed"))
     until(lambda: find(first, widgets.Text, description="Name").value == "renamed" and "renamed" in said(second))
     first.close()
-    desk.put(replace(RUN, name="again"))
+    backend.put(replace(RUN, name="again"))
     until(lambda: "again" in said(second))
 
 
 def test_the_button_at_the_end_closes_the_panel(open_panel):
-    desk = FakeDesk(RUN)
-    panel = open_panel(desk)
+    backend = FakeDesk(RUN)
+    panel = open_panel(backend)
     find(panel, widgets.Button, description="✕").click()
-    assert desk.observers == []
+    assert backend.observers == []
 
 
 # -- the ticker -----------------------------------------------------------------------------------------------
@@ -219,24 +219,24 @@ def count_changes(panel: Panel) -> list[str]:
 
 
 def test_nothing_is_asked_while_nothing_goes_on(open_panel):
-    desk = FakeDesk(RUN)
-    open_panel(desk)
+    backend = FakeDesk(RUN)
+    open_panel(backend)
     time.sleep(0.6)
-    looks = desk.looks
+    looks = backend.looks
     time.sleep(1.5)
-    assert desk.looks == looks
+    assert backend.looks == looks
 
 
 def test_what_waits_is_looked_at_each_second(open_panel):
-    desk = FakeDesk(RUN, replace(HEADER, state="waiting", said="3 points waiting"))
-    panel = open_panel(desk)
-    desk.put(header=HEADER, tell=False)
+    backend = FakeDesk(RUN, replace(HEADER, state="waiting", said="3 points waiting"))
+    panel = open_panel(backend)
+    backend.put(header=HEADER, tell=False)
     until(lambda: "● connected" in said(panel), 2.5)
 
 
 def test_a_running_cell_is_followed_four_times_a_second_at_the_most(open_panel):
-    desk = FakeDesk(OPEN, BUSY)
-    panel = open_panel(desk)
+    backend = FakeDesk(OPEN, BUSY)
+    panel = open_panel(backend)
     drawn: list[float] = []
     find(panel, widgets.Tab).children[0].children[1].children[1].observe(
         lambda _: drawn.append(time.monotonic()), "value"
@@ -244,21 +244,21 @@ def test_a_running_cell_is_followed_four_times_a_second_at_the_most(open_panel):
     end, points = time.monotonic() + 2.1, 50
     while time.monotonic() < end:
         points += 1
-        desk.put(replace(OPEN, curves=(falling("loss", points),)), tell=points % 3 == 0)
+        backend.put(replace(OPEN, curves=(falling("loss", points),)), tell=points % 3 == 0)
         time.sleep(0.005)
     assert 3 <= len(drawn) <= 9
 
 
 def test_what_did_not_change_is_not_sent(open_panel):
     run = replace(OPEN, began=time.time() + 1000)  # its time does not tick
-    desk = FakeDesk(run, BUSY)
-    panel = open_panel(desk)
+    backend = FakeDesk(run, BUSY)
+    panel = open_panel(backend)
     time.sleep(1.0)  # every live tab had its turn
-    sent, looks = count_changes(panel), desk.looks
+    sent, looks = count_changes(panel), backend.looks
     for _ in range(4):
-        desk.put(replace(run, curves=tuple(replace(each) for each in run.curves)), tell=False)
+        backend.put(replace(run, curves=tuple(replace(each) for each in run.curves)), tell=False)
         time.sleep(0.3)
-    assert desk.looks > looks
+    assert backend.looks > looks
     assert sent == []
 
 
@@ -276,19 +276,19 @@ def test_time_in_words():
 
 
 def test_all_live_tabs_are_live_where_the_front_end_cannot_say_which_is_seen(open_panel):
-    desk = FakeDesk(OPEN, BUSY)
-    panel = open_panel(desk)
+    backend = FakeDesk(OPEN, BUSY)
+    panel = open_panel(backend)
     tabs = find(panel, widgets.Tab)
-    desk.put(replace(OPEN, params={"reg": "0.7"}, curves=(falling("loss", 51), falling("late", 5))), tell=False)
+    backend.put(replace(OPEN, params={"reg": "0.7"}, curves=(falling("loss", 51), falling("late", 5))), tell=False)
     until(lambda: "0.7" in said(tabs.children[2]) and "late" in said(tabs.children[1]), 5)
 
 
 def test_only_the_visible_tab_is_redrawn_where_it_can(open_panel):
-    desk = FakeDesk(OPEN, BUSY)
-    panel = open_panel(desk, clicks_while_busy=lambda: True)
+    backend = FakeDesk(OPEN, BUSY)
+    panel = open_panel(backend, clicks_while_busy=lambda: True)
     tabs = find(panel, widgets.Tab)
     time.sleep(0.6)
-    desk.put(replace(OPEN, params={"reg": "0.7"}), tell=False)
+    backend.put(replace(OPEN, params={"reg": "0.7"}), tell=False)
     time.sleep(0.8)
     assert "0.7" not in said(tabs.children[2])
     pick(panel, "Params & results")
@@ -296,14 +296,14 @@ def test_only_the_visible_tab_is_redrawn_where_it_can(open_panel):
 
 
 def test_an_exception_is_one_line_and_the_panel_lives_on(open_panel, monkeypatch):
-    desk = FakeDesk(RUN)
-    panel = open_panel(desk)
-    true_run = desk.run
-    monkeypatch.setattr(desk, "run", lambda: 1 / 0)
-    desk.put()  # not raised into the cell
+    backend = FakeDesk(RUN)
+    panel = open_panel(backend)
+    true_run = backend.run
+    monkeypatch.setattr(backend, "run", lambda: 1 / 0)
+    backend.put()  # not raised into the cell
     until(lambda: "ZeroDivisionError" in said(panel))
-    monkeypatch.setattr(desk, "run", true_run)
-    desk.put(replace(RUN, name="well again"))
+    monkeypatch.setattr(backend, "run", true_run)
+    backend.put(replace(RUN, name="well again"))
     until(lambda: find(panel, widgets.Text, description="Name").value == "well again", 8)
 
 
@@ -311,76 +311,80 @@ def test_an_exception_is_one_line_and_the_panel_lives_on(open_panel, monkeypatch
 
 
 def test_experiments_are_offered_and_used(open_panel):
-    desk = FakeDesk(RUN)
-    panel = open_panel(desk)
+    backend = FakeDesk(RUN)
+    panel = open_panel(backend)
     chooser = find(panel, widgets.Combobox)
     until(lambda: chooser.options == ("diabetes", "iris", "digits"))
     chooser.value = "iris"
-    until(lambda: desk.asked("use_experiment") == [("use_experiment", "iris")] and desk.header().experiment_id != "1")
+    until(
+        lambda: (
+            backend.asked("use_experiment") == [("use_experiment", "iris")] and backend.header().experiment_id != "1"
+        )
+    )
     until(lambda: "new runs go to iris" in said(panel))
     assert chooser.value == "iris"
 
 
 def test_a_new_experiment_takes_one_more_click(open_panel):
-    desk = FakeDesk(RUN)
-    panel = open_panel(desk)
+    backend = FakeDesk(RUN)
+    panel = open_panel(backend)
     chooser = find(panel, widgets.Combobox)
     until(lambda: chooser.options)
     chooser.value = "irsi"
     button = find(panel, widgets.Button, description="Create “irsi”")
     assert button.layout.display == ""
     time.sleep(0.2)
-    assert not desk.asked("use_experiment")
+    assert not backend.asked("use_experiment")
     button.click()
-    until(lambda: desk.asked("use_experiment") == [("use_experiment", "irsi")])
+    until(lambda: backend.asked("use_experiment") == [("use_experiment", "irsi")])
     assert button.layout.display == "none"
 
 
 def test_an_experiment_that_cannot_be_used_is_one_line(open_panel):
-    desk = FakeDesk(RUN)
-    panel = open_panel(desk)
+    backend = FakeDesk(RUN)
+    panel = open_panel(backend)
     chooser = find(panel, widgets.Combobox)
     until(lambda: chooser.options)
-    desk.error = MlflowMagicsError("iris is deleted; restore it or choose another")
+    backend.error = MlflowMagicsError("iris is deleted; restore it or choose another")
     chooser.value = "iris"
     until(lambda: "iris is deleted; restore it or choose another" in said(panel))
     assert chooser.value == "diabetes"
 
 
 def test_an_experiment_chosen_elsewhere_is_shown(open_panel):
-    desk = FakeDesk(RUN)
-    panel = open_panel(desk)
-    desk.put(header=replace(HEADER, experiment_name="elsewhere"))
+    backend = FakeDesk(RUN)
+    panel = open_panel(backend)
+    backend.put(header=replace(HEADER, experiment_name="elsewhere"))
     until(lambda: find(panel, widgets.Combobox).value == "elsewhere")
-    assert not desk.asked("use_experiment")
+    assert not backend.asked("use_experiment")
 
 
 # -- run ------------------------------------------------------------------------------------------------------
 
 
 def test_a_run_is_renamed_described_and_tagged(open_panel):
-    desk = FakeDesk(RUN)
-    panel = open_panel(desk)
+    backend = FakeDesk(RUN)
+    panel = open_panel(backend)
     find(panel, widgets.Text, description="Name").value = "better"
     find(panel, widgets.Textarea, description="Note").value = "second\ntry"
     find(panel, widgets.Text, placeholder="tag").value = "stage"
     find(panel, widgets.Text, placeholder="value").value = "prod"
     find(panel, widgets.Button, description="Set").click()
-    assert desk.calls[-3:] == [
+    assert backend.calls[-3:] == [
         ("rename", RUN.run_id, "better"),
         ("describe", RUN.run_id, "second\ntry"),
         ("tag", RUN.run_id, "stage", "prod"),
     ]
     until(lambda: "prod" in said(panel))
     assert find(panel, widgets.Text, placeholder="tag").value == ""
-    assert desk.asked("rename") == [("rename", RUN.run_id, "better")], "what the panel fills in is no edit"
+    assert backend.asked("rename") == [("rename", RUN.run_id, "better")], "what the panel fills in is no edit"
 
 
 def test_what_is_refused_is_said(open_panel):
-    desk = FakeDesk(RUN)
-    panel = open_panel(desk)
-    until(lambda: desk.asked("experiments"))
-    desk.error = MlflowMagicsError("a deleted run takes no tags; restore it first")
+    backend = FakeDesk(RUN)
+    panel = open_panel(backend)
+    until(lambda: backend.asked("experiments"))
+    backend.error = MlflowMagicsError("a deleted run takes no tags; restore it first")
     find(panel, widgets.Text, placeholder="tag").value = "a"
     find(panel, widgets.Button, description="Set").click()
     assert "a deleted run takes no tags; restore it first" in said(panel)
@@ -390,12 +394,12 @@ def test_what_is_refused_is_said(open_panel):
 
 
 def test_a_run_is_started_and_ended(open_panel):
-    desk = FakeDesk(None)
-    panel = open_panel(desk)
+    backend = FakeDesk(None)
+    panel = open_panel(backend)
     end = find(panel, widgets.Button, description="End")
     find(panel, widgets.Text, placeholder="name of a new run").value = "by hand"
     find(panel, widgets.Button, description="Start").click()
-    assert desk.asked("start") == [("start", "by hand")]
+    assert backend.asked("start") == [("start", "by hand")]
     until(lambda: not end.disabled and "▶ running" in said(panel))
     end.click()
     until(lambda: end.disabled and "✓ finished" in said(panel))
@@ -410,12 +414,12 @@ def test_a_cells_run_is_not_ended_by_a_button(open_panel):
 
 
 def test_an_empty_name_and_a_long_note_are_left_alone(open_panel):
-    desk = FakeDesk(replace(RUN, note="x" * 6000))
-    panel = open_panel(desk)
+    backend = FakeDesk(replace(RUN, note="x" * 6000))
+    panel = open_panel(backend)
     field = find(panel, widgets.Text, description="Name")
     field.value = "  "
     assert field.value == "forest"
-    assert not desk.asked("rename")
+    assert not backend.asked("rename")
     note = find(panel, widgets.Textarea)
     assert note.disabled
     assert len(note.value) == 5000
@@ -443,15 +447,15 @@ def test_twelve_charts_at_once_and_a_search(open_panel):
 
 
 def test_another_run_is_drawn_beside(open_panel):
-    desk = FakeDesk(RUN)
-    panel = open_panel(desk)
+    backend = FakeDesk(RUN)
+    panel = open_panel(backend)
     box = pick(panel, "Metrics")
     chooser = find(panel, widgets.Dropdown, description="Compare")
     until(lambda: len(chooser.options) == 2)
     assert RUN.run_id not in [value for _, value in chooser.options]
     before = html(box)
     chooser.value = OTHER.run_id
-    until(lambda: desk.asked("details") == [("details", OTHER.run_id)] and "older" in said(box))
+    until(lambda: backend.asked("details") == [("details", OTHER.run_id)] and "older" in said(box))
     chooser.value = ""
     until(lambda: html(box) == before)
 
@@ -472,33 +476,33 @@ def test_only_the_chart_that_changed_is_drawn_and_the_budget_goes_round(monkeypa
     asked: list[str] = []
     monkeypatch.setattr(metrics_tab, "plot", lambda curves, **_: asked.append(curves[0][1].name) or "")
     worker = Worker()
-    desk = FakeDesk(replace(RUN, curves=tuple(falling(name, 9) for name in "abc")), Header())
-    tab = metrics_tab.Metrics(desk, worker, lambda line: None)
+    backend = FakeDesk(replace(RUN, curves=tuple(falling(name, 9) for name in "abc")), Header())
+    tab = metrics_tab.Metrics(backend, worker, lambda line: None)
     tab.refresh()
     tab.refresh()
     assert asked == ["a", "b", "c"]
     asked.clear()
-    desk.put(replace(RUN, curves=(falling("a", 9), falling("b", 10), falling("c", 9))))
+    backend.put(replace(RUN, curves=(falling("a", 9), falling("b", 10), falling("c", 9))))
     tab.refresh()
     assert asked == ["b"]
     asked.clear()
     tab.budget = 0.0
     for points in range(11, 17):
-        desk.put(replace(RUN, curves=tuple(falling(name, points) for name in "abc")))
+        backend.put(replace(RUN, curves=tuple(falling(name, points) for name in "abc")))
         tab.refresh()
     assert sorted(asked[:3]) == sorted(asked[3:]) == ["a", "b", "c"], "each had its turn"
 
 
 def test_runs_are_asked_for_again_when_one_has_ended(open_panel):
-    desk = FakeDesk(RUN)
-    panel = open_panel(desk)
+    backend = FakeDesk(RUN)
+    panel = open_panel(backend)
     pick(panel, "Metrics")
-    until(lambda: len(desk.asked("runs")) == 1)
-    desk.put(OPEN, header=BUSY)
+    until(lambda: len(backend.asked("runs")) == 1)
+    backend.put(OPEN, header=BUSY)
     time.sleep(0.6)
-    assert len(desk.asked("runs")) == 1
-    desk.put(replace(RUN, run_id="d" * 32), header=HEADER)
-    until(lambda: len(desk.asked("runs")) == 2)
+    assert len(backend.asked("runs")) == 1
+    backend.put(replace(RUN, run_id="d" * 32), header=HEADER)
+    until(lambda: len(backend.asked("runs")) == 2)
 
 
 # -- params and results ---------------------------------------------------------------------------------------
@@ -587,39 +591,39 @@ def test_the_bundle_of_a_panel_has_all_three(open_panel):
 
 
 def test_the_picture_is_renewed_when_a_run_ends_and_when_idle_never_during_a_cell(open_panel):
-    desk = FakeDesk(RUN)
-    panel = open_panel(desk)
+    backend = FakeDesk(RUN)
+    panel = open_panel(backend)
     display = Display()
     panel.show(display)
     updates = display.handle.updates
-    desk.put(replace(OPEN, params={"reg": "0.5"}), header=BUSY)
+    backend.put(replace(OPEN, params={"reg": "0.5"}), header=BUSY)
     time.sleep(1.0)
     assert updates == []
-    desk.put(replace(RUN, name="done", params={"reg": "0.5"}))
+    backend.put(replace(RUN, name="done", params={"reg": "0.5"}))
     assert [thread for thread, _ in updates] == ["MainThread"]
     assert "done" in updates[-1][1].html
-    desk.put(header=HEADER, tell=False)
+    backend.put(header=HEADER, tell=False)
     find(panel, widgets.Text, description="Name").value = "named later"
     until(lambda: "named later" in updates[-1][1].text)
 
 
 def test_closing_renews_the_picture(open_panel):
-    desk = FakeDesk(RUN)
-    panel = open_panel(desk)
+    backend = FakeDesk(RUN)
+    panel = open_panel(backend)
     display = Display()
     panel.show(display)
-    desk.put(replace(RUN, name="the last"), tell=False)
+    backend.put(replace(RUN, name="the last"), tell=False)
     panel.close()
     assert "the last" in display.handle.updates[-1][1].html
 
 
 def test_closing_raises_nothing_where_the_desk_is_gone(monkeypatch):
-    desk = FakeDesk(RUN)
-    panel = Panel(desk)
+    backend = FakeDesk(RUN)
+    panel = Panel(backend)
     panel.show(Display())
-    monkeypatch.setattr(desk, "run", lambda: 1 / 0)
+    monkeypatch.setattr(backend, "run", lambda: 1 / 0)
     panel.close()
-    assert desk.observers == []
+    assert backend.observers == []
 
 
 def test_the_picture_is_static_and_bounded():

@@ -12,8 +12,8 @@ import pytest
 
 from mlflow_magics.display.panel import Panel
 from mlflow_magics.display.panel.picture import picture
-from mlflow_magics.vocabulary.boards import Header, RunView
 from mlflow_magics.vocabulary.errors import MlflowMagicsError
+from mlflow_magics.vocabulary.panel import Header, RunView
 from tests.display.desks import OTHER, RUN, FakeDesk, falling
 from tests.display.page import Page, fits
 from tests.display.test_hostile import CORPUS
@@ -91,20 +91,20 @@ def evil_run(evil: str, run_id: str) -> RunView:
 
 def evil_desk(evil: str) -> FakeDesk:
     header = Header(evil or "somewhere", "waiting", evil, evil, evil, evil)
-    desk = FakeDesk(evil_run(evil, "a" * 32), header)
-    desk.names = (evil, "iris")
-    desk.known = {"b" * 32: evil_run(evil, "b" * 32)}
-    return desk
+    backend = FakeDesk(evil_run(evil, "a" * 32), header)
+    backend.names = (evil, "iris")
+    backend.known = {"b" * 32: evil_run(evil, "b" * 32)}
+    return backend
 
 
 @pytest.mark.parametrize("compact", [False, True], ids=["whole", "compact"])
 @pytest.mark.parametrize("evil", EVIL, ids=range(len(EVIL)))
 def test_nothing_gets_out_of_the_panel(evil, compact):
-    desk = evil_desk(evil)
-    panel = Panel(desk, compact=compact)
+    backend = evil_desk(evil)
+    panel = Panel(backend, compact=compact)
     try:
         if not compact:
-            compare(panel, desk)
+            compare(panel, backend)
         panel._say(evil)
         for widget in inside(panel.widget):
             if isinstance(widget, widgets.HTML):
@@ -120,33 +120,33 @@ def test_nothing_gets_out_of_the_panel(evil, compact):
         panel.close()
 
 
-def compare(panel: Panel, desk: FakeDesk) -> None:
+def compare(panel: Panel, backend: FakeDesk) -> None:
     """Have all three live tabs drawn, another run beside."""
     metrics = pick(panel, "Metrics")
     dropdown = next(each for each in inside(metrics) if isinstance(each, widgets.Dropdown))
     until(lambda: len(dropdown.options) == 2)
     dropdown.value = "b" * 32
-    until(lambda: desk.asked("details"))
-    panel.set_baseline(replace(OTHER, name=desk.shown_run.name, params=desk.shown_run.params | {"loss": "gone"}))
+    until(lambda: backend.asked("details"))
+    panel.set_baseline(replace(OTHER, name=backend.shown_run.name, params=backend.shown_run.params | {"loss": "gone"}))
     values = pick(panel, "Params & results")
     until(lambda: any("against" in each.value for each in inside(values) if isinstance(each, widgets.HTML)))
 
 
 @pytest.mark.parametrize("evil", EVIL, ids=range(len(EVIL)))
 def test_nothing_gets_out_of_the_picture(evil):
-    desk = evil_desk(evil)
-    block = picture(desk.shown_header, desk.shown_run, "mlflow-magics-picture-1")
+    backend = evil_desk(evil)
+    block = picture(backend.shown_header, backend.shown_run, "mlflow-magics-picture-1")
     looks_harmless(block.html, evil, 60_000)
     assert fits(block.text) == []
 
 
 @pytest.mark.parametrize("evil", EVIL, ids=range(len(EVIL)))
 def test_errors_are_one_harmless_line(evil):
-    desk = FakeDesk(RUN)
-    panel = Panel(desk)
+    backend = FakeDesk(RUN)
+    panel = Panel(backend)
     try:
-        until(lambda: desk.asked("experiments"))
-        desk.error = MlflowMagicsError(evil) if evil else ValueError(evil)
+        until(lambda: backend.asked("experiments"))
+        backend.error = MlflowMagicsError(evil) if evil else ValueError(evil)
         key = next(e for e in inside(panel.widget) if isinstance(e, widgets.Text) and e.placeholder == "tag")
         key.value = "a"
         next(e for e in inside(panel.widget) if isinstance(e, widgets.Button) and e.description == "Set").click()
@@ -165,8 +165,8 @@ def test_odd_numbers_are_drawn():
         falling("one", 1),
     )
     run = replace(RUN, began=-1e300, ended=1e300, curves=curves, metrics={"nan": float("nan"), "inf": float("inf")})
-    desk = FakeDesk(run)
-    panel = Panel(desk)
+    backend = FakeDesk(run)
+    panel = Panel(backend)
     try:
         for title in ("Metrics", "Params & results"):
             pick(panel, title)
@@ -174,6 +174,6 @@ def test_odd_numbers_are_drawn():
         panel.set_baseline(replace(OTHER, metrics={"nan": 1.0, "inf": -float("inf")}))
         time.sleep(0.4)
         assert "not redrawn" not in "".join(e.value for e in inside(panel.widget) if isinstance(e, widgets.HTML))
-        assert fits(picture(desk.shown_header, run).text) == []
+        assert fits(picture(backend.shown_header, run).text) == []
     finally:
         panel.close()

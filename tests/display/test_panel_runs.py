@@ -1,4 +1,4 @@
-"""The Runs tab and the comparison, on real widgets and the real worker, over a desk in memory (see `tab_desk`)."""
+"""The Runs tab and the comparison, on real widgets and the real worker, over a backend in memory (see `tab_desk`)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import ipywidgets as widgets
 import pytest
 
 from mlflow_magics.display.panel.tabs import compare, runrows
-from mlflow_magics.display.panel.tabs.runs import COLUMNS, Runs
+from mlflow_magics.display.panel.tabs.runs_table import COLUMNS, Runs
 from mlflow_magics.display.panel.tools.worker import Worker
-from mlflow_magics.vocabulary.boards import Header, RunView
 from mlflow_magics.vocabulary.errors import OptionError
+from mlflow_magics.vocabulary.panel import Header, RunView
 from tests.display.desks import curve
 from tests.display.page import Page
 from tests.display.tab_desk import TabDesk, find, living, settle, tree
@@ -40,10 +40,10 @@ class Bench:
         self.now = NOW
         self.said: list[str] = []
         self.baselines: list[RunView] = []
-        self.desk = TabDesk()
-        self.desk.stored = runs
+        self.backend = TabDesk()
+        self.backend.stored = runs
         self.worker = Worker()
-        self.tab = Runs(self.desk, self.worker, self.said.append, self.baselines.append, clock=lambda: self.now)
+        self.tab = Runs(self.backend, self.worker, self.said.append, self.baselines.append, clock=lambda: self.now)
 
     def refresh(self) -> None:
         self.tab.refresh()
@@ -110,12 +110,12 @@ def bench(make: Callable[[list[RunView]], Bench]) -> Bench:
 
 def test_nothing_is_asked_before_the_tab_is_seen(make: Callable[[list[RunView]], Bench]) -> None:
     bench = make([run(0)])
-    assert bench.desk.pages == []
+    assert bench.backend.pages == []
     bench.refresh()
-    assert bench.desk.pages == [("", "newest", "")]
+    assert bench.backend.pages == [("", "newest", "")]
     for _ in range(10):
         bench.refresh()
-    assert len(bench.desk.pages) == 1
+    assert len(bench.backend.pages) == 1
 
 
 def test_the_store_is_asked_in_the_workers_thread_alone(bench: Bench) -> None:
@@ -124,8 +124,8 @@ def test_the_store_is_asked_in_the_workers_thread_alone(bench: Bench) -> None:
     bench.press("after")
     bench.press("Refresh")
     bench.set(widgets.Text, "Filter", "run-1")
-    assert len(bench.desk.threads) == 1
-    assert threading.main_thread() not in bench.desk.threads
+    assert len(bench.backend.threads) == 1
+    assert threading.main_thread() not in bench.backend.threads
 
 
 def test_a_row_has_name_status_times_and_columns(bench: Bench) -> None:
@@ -141,7 +141,7 @@ def test_the_age_is_written_anew(bench: Bench) -> None:
     bench.now += 600
     bench.refresh()
     assert "14 min ago" in Page(bench.cells[3][1].value).words
-    assert len(bench.desk.pages) == 1
+    assert len(bench.backend.pages) == 1
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_pages(bench: Bench) -> None:
     bench.press("before")
     bench.press("before")
     assert bench.names[0] == "run-0"
-    assert [token for _, _, token in bench.desk.pages] == ["", "50", "100", "50", ""]
+    assert [token for _, _, token in bench.backend.pages] == ["", "50", "100", "50", ""]
 
 
 def test_a_hundred_widgets_for_ten_thousand_runs(make: Callable[[list[RunView]], Bench]) -> None:
@@ -187,13 +187,13 @@ def test_a_hundred_widgets_for_ten_thousand_runs(make: Callable[[list[RunView]],
 
 
 def test_a_page_that_fails_leaves_the_one_before(bench: Bench) -> None:
-    bench.desk.error = OptionError("the server does not answer; %mlflow_connect --check tells why")
+    bench.backend.error = OptionError("the server does not answer; %mlflow_connect --check tells why")
     bench.press("after")
     assert bench.names[0] == "run-0"
     assert "runs 1 to 50" in bench.words
     assert "the server does not answer" in bench.words
     assert bench.said == ["the server does not answer; %mlflow_connect --check tells why"]
-    bench.desk.error = None
+    bench.backend.error = None
     bench.press("after")
     assert bench.names[0] == "run-50"
     assert "does not answer" not in bench.words
@@ -202,7 +202,7 @@ def test_a_page_that_fails_leaves_the_one_before(bench: Bench) -> None:
 def test_a_filter_begins_at_the_first_page(bench: Bench) -> None:
     bench.press("after")
     bench.set(widgets.Text, "Filter", " run-11 ")
-    assert bench.desk.pages[-1] == ("run-11", "newest", "")
+    assert bench.backend.pages[-1] == ("run-11", "newest", "")
     assert bench.names == ["run-11", *(f"run-{i}" for i in range(110, 120))]
 
 
@@ -219,7 +219,7 @@ def test_refresh_after_a_wrong_filter_on_a_later_page_begins_anew(bench: Bench) 
     bench.press("after")
     bench.set(widgets.Text, "Filter", "!!")
     bench.press("Refresh")
-    assert bench.desk.pages[-1] == ("!!", "newest", "")
+    assert bench.backend.pages[-1] == ("!!", "newest", "")
 
 
 def test_orders(bench: Bench) -> None:
@@ -228,8 +228,8 @@ def test_orders(bench: Bench) -> None:
     assert values[:5] == ["newest", "oldest", "name", "status", "duration"]
     assert {"metric:accuracy", "-metric:accuracy", "param:lr", "-param:lr"} <= set(values)
     bench.set(widgets.Dropdown, "Order", "-metric:accuracy")
-    assert bench.desk.pages[-1] == ("", "-metric:accuracy", "")
-    assert len(bench.desk.pages) == 2
+    assert bench.backend.pages[-1] == ("", "-metric:accuracy", "")
+    assert len(bench.backend.pages) == 2
     assert chooser.value == "-metric:accuracy"
 
 
@@ -255,24 +255,24 @@ def test_six_columns_at_the_most(make: Callable[[list[RunView]], Bench]) -> None
 
 
 def test_a_run_that_has_ended_is_loaded_once(bench: Bench) -> None:
-    bench.desk.shown_run = run(500, status="RUNNING", ended=None)
+    bench.backend.shown_run = run(500, status="RUNNING", ended=None)
     bench.refresh()
-    assert len(bench.desk.pages) == 1
-    bench.desk.stored.insert(0, run(500))
-    bench.desk.shown_run = run(500)
+    assert len(bench.backend.pages) == 1
+    bench.backend.stored.insert(0, run(500))
+    bench.backend.shown_run = run(500)
     bench.refresh()
     bench.refresh()
-    assert len(bench.desk.pages) == 2
+    assert len(bench.backend.pages) == 2
     assert bench.names[0] == "run-500"
 
 
 def test_another_experiment_begins_anew(bench: Bench) -> None:
     bench.tick(0, 1)
     bench.press("after")
-    bench.desk.shown_header = Header(state="connected", experiment_id="2")
-    bench.desk.stored = [run(900, metrics={"f1": 0.5}, params={})]
+    bench.backend.shown_header = Header(state="connected", experiment_id="2")
+    bench.backend.stored = [run(900, metrics={"f1": 0.5}, params={})]
     bench.refresh()
-    assert bench.desk.pages[-1] == ("", "newest", "")
+    assert bench.backend.pages[-1] == ("", "newest", "")
     assert bench.names == ["run-900"]
     assert bench.heading == "statusbegantookf1"
     assert bench.button("Compare").disabled
@@ -280,7 +280,7 @@ def test_another_experiment_begins_anew(bench: Bench) -> None:
 
 def test_a_late_answer_is_not_shown(bench: Bench) -> None:
     hold, held = threading.Event(), threading.Event()
-    ask = bench.desk.runs
+    ask = bench.backend.runs
 
     def slow(filter: str, order: str, token: str) -> object:
         if filter == "run-5":
@@ -288,7 +288,7 @@ def test_a_late_answer_is_not_shown(bench: Bench) -> None:
             assert hold.wait(20)
         return ask(filter, order, token)
 
-    bench.desk.runs = slow  # type: ignore[method-assign, assignment]
+    bench.backend.runs = slow  # type: ignore[method-assign, assignment]
     find(bench.tab.widget, widgets.Text).value = "run-5"
     assert held.wait(20)
     find(bench.tab.widget, widgets.Text).value = "run-7"
@@ -349,7 +349,7 @@ def test_ticks_stay_with_their_runs_over_pages(bench: Bench) -> None:
     bench.press("before")
     assert [i for i, (box, _) in enumerate(bench.cells) if box.value] == [1]
     bench.press("Compare")
-    assert bench.desk.asked("details") == [("details", run(1).run_id), ("details", run(52).run_id)]
+    assert bench.backend.asked("details") == [("details", run(1).run_id), ("details", run(52).run_id)]
 
 
 def test_the_baseline_is_handed_over(bench: Bench) -> None:
@@ -360,8 +360,8 @@ def test_the_baseline_is_handed_over(bench: Bench) -> None:
 
 def test_a_comparison(make: Callable[[list[RunView]], Bench]) -> None:
     bench = make([run(1), run(2, params={"lr": "0.5", "seed": "7", "depth": "3"})])
-    for each in bench.desk.stored:
-        bench.desk.curves[each.run_id] = (curve("loss", [3.0, 2.0, 1.0]),)
+    for each in bench.backend.stored:
+        bench.backend.curves[each.run_id] = (curve("loss", [3.0, 2.0, 1.0]),)
     bench.refresh()
     bench.tick(0, 1)
     bench.press("Compare")
@@ -380,12 +380,12 @@ def find_comparison(bench: Bench) -> str:
 
 def test_at_most_six_runs_and_eight_charts(make: Callable[[list[RunView]], Bench]) -> None:
     bench = make([run(i) for i in range(9)])
-    for each in bench.desk.stored:
-        bench.desk.curves[each.run_id] = tuple(curve(f"m{k}", [1.0, 2.0]) for k in range(12))
+    for each in bench.backend.stored:
+        bench.backend.curves[each.run_id] = tuple(curve(f"m{k}", [1.0, 2.0]) for k in range(12))
     bench.refresh()
     bench.tick(*range(9))
     bench.press("Compare")
-    assert len(bench.desk.asked("details")) == 6
+    assert len(bench.backend.asked("details")) == 6
     shown = find_comparison(bench)
     assert shown.count("<svg") == 8
     words = Page(shown).words
@@ -403,7 +403,7 @@ def test_curves_that_took_too_long_are_said(make: Callable[[list[RunView]], Benc
 
 def test_curves_that_cannot_be_had_are_said(bench: Bench) -> None:
     bench.tick(0, 1)
-    bench.desk.error = OptionError("the server refuses the connection")
+    bench.backend.error = OptionError("the server refuses the connection")
     bench.press("Compare")
     words = Page(find_comparison(bench)).words
     assert "the curves of run-0: the server refuses the connection" in words
@@ -441,7 +441,7 @@ def test_nothing_gets_out_of_the_runs_tab(evil: str, make: Callable[[list[RunVie
     ]
     bench = make(evils)
     for i in range(2):
-        bench.desk.curves[str(i)] = (curve(evil, [1.0, 2.0]),)
+        bench.backend.curves[str(i)] = (curve(evil, [1.0, 2.0]),)
     bench.refresh()
     harmless(bench.tab.widget, ELEMENTS)
     for _, what in bench.cells:
@@ -450,11 +450,11 @@ def test_nothing_gets_out_of_the_runs_tab(evil: str, make: Callable[[list[RunVie
     bench.press("Compare")
     assert "<svg" in find_comparison(bench)
     harmless(bench.tab.widget, ELEMENTS, 200_000)
-    bench.desk.error = OptionError(evil)
+    bench.backend.error = OptionError(evil)
     bench.press("Compare")
     bench.press("Refresh")
     harmless(bench.tab.widget, ELEMENTS, 200_000)
-    bench.desk.error = ValueError(evil)
+    bench.backend.error = ValueError(evil)
     bench.press("Compare")
     bench.press("Refresh")
     harmless(bench.tab.widget, ELEMENTS, 200_000)

@@ -1,4 +1,4 @@
-"""The Log and the Autolog tab, on real widgets, over a desk in memory (see `tab_desk`)."""
+"""The Log and the Autolog tab, on real widgets, over a backend in memory (see `tab_desk`)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from mlflow_magics.display.panel.tabs.autolog import Autolog
 from mlflow_magics.display.panel.tabs.loglist import LogList
 from mlflow_magics.display.panel.tools.tabtools import Visits
 from mlflow_magics.display.panel.tools.worker import Worker
-from mlflow_magics.vocabulary.boards import Header, Loggable
 from mlflow_magics.vocabulary.errors import OptionError
+from mlflow_magics.vocabulary.panel import Header, Loggable
 from mlflow_magics.vocabulary.records import Integration
 from tests.display.page import Page
 from tests.display.tab_desk import TabDesk, find, living, tree
@@ -36,7 +36,7 @@ def worker() -> Iterator[Worker]:
 
 
 @pytest.fixture
-def desk() -> TabDesk:
+def backend() -> TabDesk:
     made = TabDesk()
     made.names_known = (
         Loggable("accuracy", "float", "0.93", "metric", "computed by model.score()", ("param", "metric")),
@@ -53,16 +53,16 @@ def desk() -> TabDesk:
 
 
 @pytest.fixture
-def log(desk: TabDesk, worker: Worker, said: list[str]) -> Iterator[LogList]:
-    made = LogList(desk, worker, said.append)
+def log(backend: TabDesk, worker: Worker, said: list[str]) -> Iterator[LogList]:
+    made = LogList(backend, worker, said.append)
     made.refresh()
     yield made
     made.close()
 
 
 @pytest.fixture
-def autolog(desk: TabDesk, worker: Worker, said: list[str]) -> Iterator[Autolog]:
-    made = Autolog(desk, worker, said.append)
+def autolog(backend: TabDesk, worker: Worker, said: list[str]) -> Iterator[Autolog]:
+    made = Autolog(backend, worker, said.append)
     made.refresh()
     yield made
     made.close()
@@ -106,14 +106,14 @@ def test_what_would_be_skipped_is_unticked_and_says_why(log: LogList) -> None:
     assert role.disabled
 
 
-def test_ticked_names_are_logged_and_the_lines_shown(log: LogList, desk: TabDesk) -> None:
+def test_ticked_names_are_logged_and_the_lines_shown(log: LogList, backend: TabDesk) -> None:
     assert button(log, "Log").disabled
     rows(log)["accuracy"][0].value = True
     rows(log)["lr"][2].value = "metric"  # ticks it, too
     assert rows(log)["lr"][0].value
     assert button(log, "Log").description == "Log 2 names"
     button(log, "Log").click()
-    assert desk.asked("log") == [("log", (("accuracy", "metric"), ("lr", "metric")))]
+    assert backend.asked("log") == [("log", (("accuracy", "metric"), ("lr", "metric")))]
     assert "logged metric accuracy" in text_of(log)
     code = find(log.widget, widgets.Textarea)
     assert code.value == "%mlflow_log metric accuracy\n%mlflow_log metric lr"
@@ -130,7 +130,7 @@ def test_the_lines_to_copy_cannot_be_changed(log: LogList) -> None:
     assert not code.disabled  # else no keyboard gets there
 
 
-def test_a_ticked_name_without_a_role_gets_its_first(log: LogList, desk: TabDesk) -> None:
+def test_a_ticked_name_without_a_role_gets_its_first(log: LogList, backend: TabDesk) -> None:
     tick, _, role = rows(log)["df"]
     tick.value = True
     assert role.value == "table"
@@ -138,10 +138,10 @@ def test_a_ticked_name_without_a_role_gets_its_first(log: LogList, desk: TabDesk
     assert not tick.value
 
 
-def test_tick_all_takes_those_with_a_role(log: LogList, desk: TabDesk) -> None:
+def test_tick_all_takes_those_with_a_role(log: LogList, backend: TabDesk) -> None:
     button(log, "Tick all").click()
     button(log, "Log").click()
-    assert desk.asked("log") == [("log", (("accuracy", "metric"), ("lr", "param")))]
+    assert backend.asked("log") == [("log", (("accuracy", "metric"), ("lr", "param")))]
 
 
 def test_untick_all(log: LogList) -> None:
@@ -156,16 +156,16 @@ def test_a_filter_by_name_kind_or_role(log: LogList) -> None:
         assert list(rows(log)) == (seen if seen is not None else ["accuracy", "lr", "df", "np"])
 
 
-def test_what_is_filtered_away_stays_ticked(log: LogList, desk: TabDesk) -> None:
+def test_what_is_filtered_away_stays_ticked(log: LogList, backend: TabDesk) -> None:
     rows(log)["lr"][0].value = True
     find(log.widget, widgets.Text).value = "acc"
     assert button(log, "Log").description == "Log 1 name"
     button(log, "Log").click()
-    assert desk.asked("log") == [("log", (("lr", "param"),))]
+    assert backend.asked("log") == [("log", (("lr", "param"),))]
 
 
-def test_pages_of_thirty_with_the_same_widgets(log: LogList, desk: TabDesk) -> None:
-    desk.names_known = tuple(Loggable(f"v{i:03}", "int", str(i), "param", "a literal", ROLES) for i in range(75))
+def test_pages_of_thirty_with_the_same_widgets(log: LogList, backend: TabDesk) -> None:
+    backend.names_known = tuple(Loggable(f"v{i:03}", "int", str(i), "param", "a literal", ROLES) for i in range(75))
     button(log, "Refresh").click()
     first = _grid(log)
     assert list(rows(log)) == [f"v{i:03}" for i in range(30)]
@@ -192,13 +192,13 @@ def _press(tab: LogList, word: str) -> None:
     _button_of(tab, word).click()
 
 
-def test_ten_thousand_names_are_ninety_widgets(log: LogList, desk: TabDesk) -> None:
-    desk.names_known = tuple(Loggable(f"v{i}", "int", str(i), "param", "a literal", ROLES) for i in range(10_000))
+def test_ten_thousand_names_are_ninety_widgets(log: LogList, backend: TabDesk) -> None:
+    backend.names_known = tuple(Loggable(f"v{i}", "int", str(i), "param", "a literal", ROLES) for i in range(10_000))
     button(log, "Refresh").click()
     assert len(_grid(log)) == 3 * loglist.PAGE
 
 
-def test_a_second_look_changes_no_trait(log: LogList, desk: TabDesk) -> None:
+def test_a_second_look_changes_no_trait(log: LogList, backend: TabDesk) -> None:
     changed: list[object] = []
     for each in tree(log.widget):
         each.observe(lambda change: changed.append((change["owner"], change["name"])))
@@ -206,24 +206,24 @@ def test_a_second_look_changes_no_trait(log: LogList, desk: TabDesk) -> None:
     assert changed == []
 
 
-def test_a_name_that_has_gone_is_not_logged(log: LogList, desk: TabDesk) -> None:
+def test_a_name_that_has_gone_is_not_logged(log: LogList, backend: TabDesk) -> None:
     rows(log)["accuracy"][0].value = True
-    desk.names_known = desk.names_known[1:]
+    backend.names_known = backend.names_known[1:]
     button(log, "Refresh").click()
     assert button(log, "Log").disabled
 
 
-def test_the_role_a_name_had_before_does_not_stay(log: LogList, desk: TabDesk) -> None:
+def test_the_role_a_name_had_before_does_not_stay(log: LogList, backend: TabDesk) -> None:
     rows(log)["lr"][2].value = "metric"
-    desk.names_known = (Loggable("lr", "str", "'x'", "param", "a literal", ("param",)),)
+    backend.names_known = (Loggable("lr", "str", "'x'", "param", "a literal", ("param",)),)
     button(log, "Refresh").click()
     assert rows(log)["lr"][2].value == "param"
 
 
 @pytest.mark.parametrize("error", [OptionError("no run is open; %mlflow_start opens one"), ValueError("a\nb")])
-def test_an_error_is_one_line(log: LogList, desk: TabDesk, said: list[str], error: Exception) -> None:
+def test_an_error_is_one_line(log: LogList, backend: TabDesk, said: list[str], error: Exception) -> None:
     rows(log)["lr"][0].value = True
-    desk.error = error
+    backend.error = error
     button(log, "Log").click()
     assert len(said) == 1
     assert "\n" not in said[0]
@@ -233,7 +233,7 @@ def test_an_error_is_one_line(log: LogList, desk: TabDesk, said: list[str], erro
     assert len(said) == 2
 
 
-def test_it_looks_when_turned_to_and_when_a_cell_has_ended(desk: TabDesk) -> None:
+def test_it_looks_when_turned_to_and_when_a_cell_has_ended(backend: TabDesk) -> None:
     now = [0.0]
     visits = Visits(lambda: now[0])
     assert visits.news(busy=False)
@@ -249,12 +249,12 @@ def test_it_looks_when_turned_to_and_when_a_cell_has_ended(desk: TabDesk) -> Non
     assert visits.news(busy=False)  # the cell has ended
 
 
-def test_refreshed_while_a_cell_runs_it_looks_once(desk: TabDesk, worker: Worker) -> None:
-    desk.shown_header = Header(state="connected", busy=True)
-    tab = LogList(desk, worker, print)
+def test_refreshed_while_a_cell_runs_it_looks_once(backend: TabDesk, worker: Worker) -> None:
+    backend.shown_header = Header(state="connected", busy=True)
+    tab = LogList(backend, worker, print)
     for _ in range(20):
         tab.refresh()
-    assert len(desk.asked("loggables")) == 1
+    assert len(backend.asked("loggables")) == 1
     tab.close()
 
 
@@ -278,10 +278,10 @@ def test_installed_ones_have_a_switch_and_the_others_a_word(autolog: Autolog) ->
     assert "not installed: keras" in text_of(autolog)
 
 
-def test_a_switch_switches_and_shows_what_is_to_be_known(autolog: Autolog, desk: TabDesk) -> None:
-    desk.notes = ("scikit-learn 2.0 was not tested",)
+def test_a_switch_switches_and_shows_what_is_to_be_known(autolog: Autolog, backend: TabDesk) -> None:
+    backend.notes = ("scikit-learn 2.0 was not tested",)
     boxes(autolog)["sklearn"][0].value = True
-    assert [each.on for each in desk.integrations() if each.name == "sklearn"] == [True]
+    assert [each.on for each in backend.integrations() if each.name == "sklearn"] == [True]
     assert boxes(autolog)["sklearn"][1].startswith("on")
     assert "scikit-learn 2.0 was not tested" in text_of(autolog)
     boxes(autolog)["sklearn"][0].value = False
@@ -289,14 +289,14 @@ def test_a_switch_switches_and_shows_what_is_to_be_known(autolog: Autolog, desk:
 
 
 @pytest.mark.parametrize("error", [OptionError("sklearn cannot be imported: install it"), ImportError("no\nmodule")])
-def test_a_switch_that_fails_goes_back(autolog: Autolog, desk: TabDesk, said: list[str], error: Exception) -> None:
-    desk.error = error
+def test_a_switch_that_fails_goes_back(autolog: Autolog, backend: TabDesk, said: list[str], error: Exception) -> None:
+    backend.error = error
     boxes(autolog)["sklearn"][0].value = True
     assert not boxes(autolog)["sklearn"][0].value
     assert len(said) == 1
     assert "\n" not in said[0]
     assert Page(callout_of(autolog)).words == said[0].replace("\n", " ")
-    desk.error = None
+    backend.error = None
     boxes(autolog)["sklearn"][0].value = True
     assert boxes(autolog)["sklearn"][0].value
 
@@ -305,8 +305,8 @@ def callout_of(tab: Autolog) -> str:
     return str(tab.widget.children[2].value)
 
 
-def test_what_was_switched_elsewhere_is_seen_at_the_next_look(autolog: Autolog, desk: TabDesk) -> None:
-    desk.switch("sklearn", True)
+def test_what_was_switched_elsewhere_is_seen_at_the_next_look(autolog: Autolog, backend: TabDesk) -> None:
+    backend.switch("sklearn", True)
     autolog._look()
     assert boxes(autolog)["sklearn"][0].value
 
@@ -341,39 +341,39 @@ def harmless(widget: widgets.Widget, elements: set[str], length: int = 40_000) -
 
 
 @pytest.mark.parametrize("evil", CORPUS, ids=range(len(CORPUS)))
-def test_nothing_gets_out_of_the_log_tab(evil: str, desk: TabDesk, worker: Worker, said: list[str]) -> None:
-    desk.names_known = (
+def test_nothing_gets_out_of_the_log_tab(evil: str, backend: TabDesk, worker: Worker, said: list[str]) -> None:
+    backend.names_known = (
         Loggable(evil, evil, evil, "param", evil, ("param", evil)),
         Loggable("b", evil, evil, "", evil, ()),
         Loggable("c", evil, evil, evil, evil, (evil,)),
     )
-    tab = LogList(desk, worker, said.append)
+    tab = LogList(backend, worker, said.append)
     tab.refresh()
     harmless(tab.widget, ELEMENTS)
     button(tab, "Tick all").click()
     button(tab, "Log").click()
-    assert desk.asked("log")[0][1][0] == (evil, "param")
+    assert backend.asked("log")[0][1][0] == (evil, "param")
     harmless(tab.widget, ELEMENTS)
     assert len(find(tab.widget, widgets.Textarea).value) < 10_000
-    desk.error = OptionError(evil)
+    backend.error = OptionError(evil)
     button(tab, "Refresh").click()
     assert len(said[0]) <= 300
     tab.close()
 
 
 @pytest.mark.parametrize("evil", CORPUS, ids=range(len(CORPUS)))
-def test_nothing_gets_out_of_the_autolog_tab(evil: str, desk: TabDesk, worker: Worker, said: list[str]) -> None:
-    desk.autologs = [
+def test_nothing_gets_out_of_the_autolog_tab(evil: str, backend: TabDesk, worker: Worker, said: list[str]) -> None:
+    backend.autologs = [
         Integration(evil, evil, "1" + evil, False, evil, evil),
         Integration(evil, evil, "", False, evil, evil),
     ]
-    desk.notes = (evil,)
-    tab = Autolog(desk, worker, said.append)
+    backend.notes = (evil,)
+    tab = Autolog(backend, worker, said.append)
     tab.refresh()
     harmless(tab.widget, ELEMENTS)
     _grid(tab)[0].value = True
     harmless(tab.widget, ELEMENTS)
-    desk.error = OptionError(evil)
+    backend.error = OptionError(evil)
     _grid(tab)[0].value = False
     harmless(tab.widget, ELEMENTS)
     tab.close()
@@ -386,9 +386,9 @@ def test_every_control_has_a_name(log: LogList, autolog: Autolog) -> None:
 
 
 @pytest.mark.parametrize("kind", [LogList, Autolog])
-def test_closing_leaves_no_widget(kind: type[LogList] | type[Autolog], desk: TabDesk, worker: Worker) -> None:
+def test_closing_leaves_no_widget(kind: type[LogList] | type[Autolog], backend: TabDesk, worker: Worker) -> None:
     before = living()
-    tab = kind(desk, worker, print)
+    tab = kind(backend, worker, print)
     tab.refresh()
     assert living() > before
     tab.close()

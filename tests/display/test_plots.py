@@ -18,7 +18,7 @@ from mlflow_magics.display.charts import scales
 from mlflow_magics.display.charts.lettering import fit, room, said
 from mlflow_magics.display.charts.lines import COLOURS, DASHES, columns, smooth
 from mlflow_magics.display.charts.plots import plot
-from mlflow_magics.vocabulary.boards import Curve
+from mlflow_magics.vocabulary.panel import Curve
 from tests.browser import lab
 from tests.display import plots_screenshots
 from tests.display.page import Page

@@ -17,7 +17,7 @@ CHECK = """\
   · not reached     authentication
   · not reached     version
   · not applicable  artifact write  artifacts go through the server
-  mend     TLS: set REQUESTS_CA_BUNDLE to your company's CA"""
+  hint     TLS: set REQUESTS_CA_BUNDLE to your company's CA"""
 
 AUTOLOG = """\
 autolog · on for 1 of 4 integrations
@@ -82,10 +82,10 @@ def test_credentials_are_not_looked_at(block: Block) -> None:
     assert "hunter2" not in block.text + block.html
 
 
-def test_a_check_without_failure_says_so_and_mends_nothing() -> None:
+def test_a_check_without_failure_says_so_and_gives_no_hint() -> None:
     block = tables.check([step for step in samples.STEPS if step.result != "failed"])
     assert block.text.startswith("✓ connection check · nothing failed\n")
-    assert "mend" not in block.text + block.html
+    assert "hint" not in block.text + block.html
 
 
 def test_what_is_not_installed_is_folded_unless_it_is_all_there_is() -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-from mlflow_magics.tracking.calls import patience
+from mlflow_magics.tracking.calls import timeouts
 from mlflow_magics.tracking.connecting import recovery
 from tests.rig.children import clean_environment
 
@@ -177,4 +177,4 @@ def test_damaged_copies_lose_nothing_without_a_word_and_make_nothing_up(killed, 
             assert left or places, lost
             assert all(any(place.iterdir()) for place in places), lost
         shutil.rmtree(state)
-    patience.remove()
+    timeouts.remove()

@@ -12,7 +12,7 @@ from contextlib import closing
 import pytest
 
 from mlflow_magics.tracking.connecting import recovery
-from mlflow_magics.tracking.outbox.sending import verdicts
+from mlflow_magics.tracking.outbox.sending import failures
 from tests.rig import stored
 
 pytestmark = pytest.mark.slow
@@ -139,7 +139,7 @@ class TestAFileThatIsDeleted:
 
 class TestAFileThatCannotBeUsed:
     def damage(self, kind, database):
-        """Damage a store under the kernel; return what mends it."""
+        """Damage a store under the kernel; return what hints it."""
         kept = database.with_suffix(".kept")
         if kind == "folder":
             database.rename(kept)
@@ -150,11 +150,11 @@ class TestAFileThatCannotBeUsed:
             with database.open("r+b") as file:
                 file.write(b"no database" * 1000)
 
-            def mend():
+            def hint():
                 with database.open("r+b") as file:
                     file.write(whole)
 
-            return mend
+            return hint
         other = sqlite3.connect(database, isolation_level=None)
         other.execute("BEGIN EXCLUSIVE")
         return other.close
@@ -167,15 +167,15 @@ class TestAFileThatCannotBeUsed:
             ("locked", ""),
         ],
     )
-    def test_cells_end_well_and_what_was_logged_arrives_when_it_is_mended(self, cell, folder, kind, said):
+    def test_cells_end_well_and_what_was_logged_arrives_when_it_is_fixed(self, cell, folder, kind, said):
         cell("%%mlflow_run before\na = 1\n")
-        mend = self.damage(kind, folder / "mlflow.db")
+        hint = self.damage(kind, folder / "mlflow.db")
         try:
             shown = cell("%%mlflow_run after\nb = 2\n")
             assert "sent when the store answers" in shown
             assert said in shown
         finally:
-            mend()
+            hint()
         until = time.monotonic() + LONG
         while "nothing was waiting" not in cell("%mlflow_sync") and time.monotonic() < until:
             time.sleep(1)
@@ -223,6 +223,6 @@ def test_what_sqlite_says_of_its_whole_file_is_waited_for_and_never_a_refusal(tm
         (is_none.value, "its file is no SQLite database any more"),
     ):
         raised = MlflowException(error, BAD_REQUEST)
-        assert verdicts.verdict(raised) == "unavailable"
-        assert verdicts.unavailable(raised, None).passing
-        assert verdicts.explain(raised) == said
+        assert failures.failure_kind(raised) == "unavailable"
+        assert failures.unavailable(raised, None).passing
+        assert failures.explain(raised) == said

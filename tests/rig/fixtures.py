@@ -31,18 +31,18 @@ def mlflow_as_found(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     import mlflow
 
     from mlflow_magics.tracking.connecting import connection
-    from mlflow_magics.tracking.location import footprint
+    from mlflow_magics.tracking.location import process_state
 
     for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     connection.disconnect()
     functions = mlflow.set_tracking_uri, mlflow.set_experiment
-    before = footprint.take()
-    footprint.put(dict.fromkeys(before))
+    before = process_state.take()
+    process_state.put(dict.fromkeys(before))
     yield
     while mlflow.active_run() is not None:
         mlflow.end_run()
     connection.disconnect()
     mlflow.set_tracking_uri, mlflow.set_experiment = functions
-    footprint.put(before)
+    process_state.put(before)

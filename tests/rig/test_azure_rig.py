@@ -141,7 +141,7 @@ def test_a_registered_model_version(azure_ml, tmp_path):
 
 
 def test_logged_models_are_missing(azure_ml, tmp_path):
-    """What MLflow 3 breaks on Azure ML, by itself: this is what the product mends."""
+    """What MLflow 3 breaks on Azure ML, by itself: this is what the product hints."""
     code = """
     from sklearn.linear_model import LinearRegression
     with mlflow.start_run():

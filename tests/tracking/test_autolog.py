@@ -17,7 +17,7 @@ from mlflow.utils.autologging_utils import AUTOLOGGING_INTEGRATIONS
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 
-from mlflow_magics.tracking.models.autolog import AutologReport, integrations, turn_off, turn_on
+from mlflow_magics.tracking.models.autologging import AutologReport, integrations, turn_off, turn_on
 from mlflow_magics.tracking.models.integrations import known_flavor
 from mlflow_magics.vocabulary.errors import UnknownNameError
 
@@ -61,7 +61,7 @@ def fit_sklearn():
 
 def in_fresh_kernel(source):
     """Run a script in its own process, where no library is imported yet; it prints JSON last."""
-    script = "from mlflow_magics.tracking.models.autolog import *\nimport json, sys\n" + textwrap.dedent(source)
+    script = "from mlflow_magics.tracking.models.autologging import *\nimport json, sys\n" + textwrap.dedent(source)
     done = subprocess.run(
         [sys.executable, "-c", script],
         capture_output=True,

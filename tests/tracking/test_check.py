@@ -1,4 +1,4 @@
-"""The check: each step's answer, the mend of the one that fails, and nothing left behind."""
+"""The check: each step's answer, the hint of the one that fails, and nothing left behind."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 
 from mlflow_magics.tracking.connecting.check import check
 from mlflow_magics.tracking.connecting.connection import connect
-from mlflow_magics.tracking.location import footprint, localstore
+from mlflow_magics.tracking.location import localstore, process_state
 from mlflow_magics.vocabulary.errors import ConnectionFailedError
 from tests.rig.servers import SilentServer, StatusServer, TlsServer, refused_port
 
@@ -28,14 +28,14 @@ def notebook(tmp_path, monkeypatch):
 
 
 def results(*arguments, **options):
-    here, roots = footprint.take(), localstore.roots()
+    here, roots = process_state.take(), localstore.roots()
     steps = check(*arguments, **options)
-    assert footprint.take() == here
+    assert process_state.take() == here
     assert localstore.roots() == roots
     assert [step.name for step in steps] == STEPS
     for step in steps:
-        assert bool(step.mend) == (step.result == "failed"), step
-        assert "\n" not in step.detail + step.mend
+        assert bool(step.hint) == (step.result == "failed"), step
+        assert "\n" not in step.detail + step.hint
     return {step.name: step for step in steps}
 
 
@@ -86,14 +86,14 @@ class TestLocal:
     def test_an_artifact_folder_that_cannot_be_written(self, notebook):
         (notebook / "mlartifacts").mkdir()
         (notebook / "mlartifacts" / "0").write_text("a file in the place of the experiment's folder")
-        assert "artifacts" in fails_at(results("local"), "artifact write").mend
+        assert "artifacts" in fails_at(results("local"), "artifact write").hint
         client = MlflowClient(f"sqlite:///{notebook}/mlflow.db")
         assert client.search_runs(["0"]) == []
 
     def test_a_deleted_experiment(self):
         connection = connect(experiment="gone")
         MlflowClient().delete_experiment(connection.experiment_id)
-        assert "restore_experiment" in fails_at(results("local", "gone"), "experiment").mend
+        assert "restore_experiment" in fails_at(results("local", "gone"), "experiment").hint
 
     def test_a_typo_is_an_error_and_no_table(self):
         with pytest.raises(ConnectionFailedError, match="did you mean"):

@@ -18,7 +18,7 @@ from mlflow.tracking._tracking_service.utils import _tracking_store_registry
 from mlflow_magics.tracking.azure import plugin
 from mlflow_magics.tracking.calls.limits import LIMITS
 from mlflow_magics.tracking.connecting.connection import connect, disconnect, use_experiment
-from mlflow_magics.tracking.location import footprint, localstore
+from mlflow_magics.tracking.location import localstore, process_state
 from mlflow_magics.vocabulary.errors import ConnectionFailedError, MlflowMagicsError
 from tests.rig.servers import SilentServer, StatusServer, TlsServer, refused_port
 
@@ -36,10 +36,10 @@ def notebook(tmp_path, monkeypatch):
 
 def failure(uri, **options):
     """The error of a connect that must fail, and must leave everything as it was."""
-    here, roots, builders = footprint.take(), localstore.roots(), dict(_tracking_store_registry._registry)
+    here, roots, builders = process_state.take(), localstore.roots(), dict(_tracking_store_registry._registry)
     with pytest.raises(ConnectionFailedError) as caught:
         connect(uri, **options)
-    assert footprint.take() == here
+    assert process_state.take() == here
     assert localstore.roots() == roots
     assert _tracking_store_registry._registry == builders
     assert "\n" not in str(caught.value)
@@ -132,7 +132,7 @@ class TestLocal:
         disconnect()
         database = sqlite3.connect(notebook / "x.db")
         first_known_revision = "451aebb31d03"  # "add metric step", in every MLflow since 1.0
-        for revision, mend in (
+        for revision, hint in (
             ("fffffffffff0", "pip install --upgrade mlflow"),
             (first_known_revision, "mlflow db upgrade"),
         ):
@@ -140,7 +140,7 @@ class TestLocal:
                 database.execute("UPDATE alembic_version SET version_num = ?", (revision,))
             # MLflow keeps built stores; this one must be read anew.
             _tracking_store_registry._get_store_with_resolved_uri.cache_clear()
-            assert mend in failure("sqlite:///x.db").mend
+            assert hint in failure("sqlite:///x.db").hint
         database.close()
 
 
@@ -163,7 +163,7 @@ class TestOrder:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", "localhost:5000")
         error = failure(None)
         assert "MLFLOW_TRACKING_URI" in error.reason
-        assert "http://localhost:5000" in error.mend
+        assert "http://localhost:5000" in error.hint
 
     def test_an_assigned_string_wins_and_the_function_is_put_back(self, monkeypatch):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///variable.db")
@@ -179,7 +179,7 @@ class TestOrder:
         disconnect()
         assert connect().where == "variable.db"
 
-    def test_an_assigned_string_is_mended_also_when_a_uri_is_given(self):
+    def test_an_assigned_string_is_fixed_also_when_a_uri_is_given(self):
         mlflow.set_tracking_uri = "sqlite:///assigned.db"
         assert connect("local").where == "mlflow.db"
         assert callable(mlflow.set_tracking_uri)
@@ -257,7 +257,7 @@ class TestExperiment:
         monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "4711")
         error = failure(None)
         assert "4711" in error.reason
-        assert "MLFLOW_EXPERIMENT_ID" in error.mend
+        assert "MLFLOW_EXPERIMENT_ID" in error.hint
 
     def test_a_child_gets_a_name_that_fits_the_id(self, monkeypatch):
         monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "of the environment")
@@ -272,7 +272,7 @@ class TestExperiment:
         disconnect()
         error = failure("local", experiment="gone")
         assert f"(id {connection.experiment_id})" in error.reason
-        restore = error.mend.removeprefix("bring it back with ").partition(", or ")[0]
+        restore = error.hint.removeprefix("bring it back with ").partition(", or ")[0]
         eval(restore, {"mlflow": mlflow})
         assert connect("local", experiment="gone").experiment_id == connection.experiment_id
 
@@ -290,15 +290,15 @@ class TestExperiment:
 class TestTakenBack:
     def test_everything(self, monkeypatch):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///theirs.db")
-        here, builders = footprint.take(), dict(_tracking_store_registry._registry)
+        here, builders = process_state.take(), dict(_tracking_store_registry._registry)
         connect("local", experiment="e", registry_uri="sqlite:///registry.db")
         assert mlflow.get_registry_uri() == "sqlite:///registry.db"
         assert _tracking_store_registry._registry != builders
         disconnect()
-        assert footprint.take() == here
+        assert process_state.take() == here
         assert _tracking_store_registry._registry == builders
         disconnect()
-        assert footprint.take() == here
+        assert process_state.take() == here
 
     def test_the_limits_are_set_only_where_the_user_set_none(self, monkeypatch):
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
@@ -352,7 +352,7 @@ class TestUnreachable:
     def test_a_refused_port(self):
         error = self.failed_within(3, f"http://localhost:{refused_port()}")
         assert "nothing listens" in error.reason
-        assert "mlflow server --port" in error.mend
+        assert "mlflow server --port" in error.hint
 
     def test_a_silent_server(self):
         with SilentServer() as server:
@@ -367,14 +367,14 @@ class TestUnreachable:
         error = failure("http://no-such-host.invalid:5000")
         assert "no host is called 'no-such-host.invalid'" in error.reason
 
-    def test_a_certificate_nobody_trusts_and_both_mends(self, tmp_path, monkeypatch):
+    def test_a_certificate_nobody_trusts_and_both_hints(self, tmp_path, monkeypatch):
         # The rig's server speaks TLS and is no MLflow: the certificate is accepted when the next complaint comes.
         monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
         monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
         with TlsServer(tmp_path, 404) as server:
             error = failure(server.url)
             assert "certificate" in error.reason
-            assert "REQUESTS_CA_BUNDLE" in error.mend
+            assert "REQUESTS_CA_BUNDLE" in error.hint
             monkeypatch.setenv("MLFLOW_TRACKING_SERVER_CERT_PATH", str(server.certificate))
             assert "not an MLflow server" in failure(server.url).reason
             monkeypatch.delenv("MLFLOW_TRACKING_SERVER_CERT_PATH")
@@ -384,16 +384,16 @@ class TestUnreachable:
 
     def test_tls_and_plain_confused(self, tmp_path):
         with TlsServer(tmp_path) as server:
-            assert f"https://127.0.0.1:{server.port}" in failure(server.url.replace("https", "http")).mend
+            assert f"https://127.0.0.1:{server.port}" in failure(server.url.replace("https", "http")).hint
         with StatusServer(200, "3.0.0") as server:
-            assert f"did you mean {server.url}?" in failure(server.url.replace("http", "https")).mend
+            assert f"did you mean {server.url}?" in failure(server.url.replace("http", "https")).hint
 
     @pytest.mark.parametrize("status", [401, 403])
     def test_credentials_are_wanted(self, status):
         with StatusServer(status, "no") as server:
             error = failure(server.url.replace("//", "//bob:hunter22@"))
             assert str(status) in error.reason
-            assert "MLFLOW_TRACKING_TOKEN" in error.mend
+            assert "MLFLOW_TRACKING_TOKEN" in error.hint
             assert "hunter22" not in str(error)
             assert server.authorizations == ["Basic Ym9iOmh1bnRlcjIy"]
 
@@ -415,11 +415,11 @@ class TestUnreachable:
     def test_a_database_driver_that_is_missing(self):
         # Neither environment of the tests holds a driver for PostgreSQL.
         error = failure("postgresql://u:hunter22@127.0.0.1/db")
-        assert "pip install psycopg" in error.mend
+        assert "pip install psycopg" in error.hint
         assert "hunter22" not in str(error)
 
     def test_databricks_needs_a_name(self):
-        assert "-e /Users/" in failure("databricks").mend
+        assert "-e /Users/" in failure("databricks").hint
 
 
 @pytest.mark.slow

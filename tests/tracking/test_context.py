@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE, MLFLOW_USER
 
-from mlflow_magics.tracking.runs.context import context_tags, notebook_folder, notebook_path
+from mlflow_magics.tracking.runs.run_tags import context_tags, notebook_folder, notebook_path
 
 
 @pytest.mark.parametrize(

@@ -146,10 +146,10 @@ def test_a_run_is_given_it(tracked, capsys):
 
 def test_mistakes(tracked, capsys):
     tracked.run_cell("frame = [1, 2]")
-    for word, mend in (("fram", "unknown variable 'fram'; did you mean frame?"), ("a.b", "--data takes a variable")):
+    for word, hint in (("fram", "unknown variable 'fram'; did you mean frame?"), ("a.b", "--data takes a variable")):
         assert not tracked.run_cell(f"%%mlflow_run --data {word}\nran = 1\n").success
         shown = "".join(capsys.readouterr())
-        assert mend in shown
+        assert hint in shown
         assert len(shown.strip().splitlines()) == 1
         assert "ran" not in tracked.user_ns
     tracked.run_cell("%%mlflow_run --data later number --model number\nnumber = 3\nif not number:\n    later = [1]\n")

@@ -17,14 +17,14 @@ from mlflow.exceptions import MlflowException, RestException
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, PERMISSION_DENIED, REQUEST_LIMIT_EXCEEDED
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-from mlflow_magics.tracking.calls import patience
+from mlflow_magics.tracking.calls import timeouts
 from mlflow_magics.tracking.outbox.disk.journal import Journal, Key, RunEntry
 from mlflow_magics.tracking.outbox.disk.points import PointLog
 from mlflow_magics.tracking.outbox.sending import delivery, sender
 from mlflow_magics.tracking.outbox.sending.batches import batches
 from mlflow_magics.tracking.outbox.sending.delivery import ORIGIN_TAG, REJECTED_TAG, Delivery
+from mlflow_magics.tracking.outbox.sending.failures import UnavailableError, failure_kind, limit_of, unavailable
 from mlflow_magics.tracking.outbox.sending.sender import Sender
-from mlflow_magics.tracking.outbox.sending.verdicts import UnavailableError, limit_of, unavailable, verdict
 from tests.rig.faulty import Fault, FaultyProxy
 
 HOUR = 3_600_000
@@ -565,8 +565,8 @@ def test_points_of_a_series_that_was_never_written_down_stop_nobody(box):
         (KeyboardInterrupt(), "unavailable"),
     ],
 )
-def test_verdicts(error, expected):
-    assert verdict(error) == expected
+def test_what_a_failure_means(error, expected):
+    assert failure_kind(error) == expected
 
 
 # Azure's packages are not installed here: their errors are known by name, and by these attributes.
@@ -601,7 +601,7 @@ def raised_from(error, cause):
 )
 def test_without_sign_in_the_store_is_waited_for(error):
     found = unavailable(error, None)
-    assert verdict(error) == "unauthorized"
+    assert failure_kind(error) == "unauthorized"
     assert found.why == "sign-in expired: az login, then %mlflow_sync"
     assert found.passing
 
@@ -609,7 +609,7 @@ def test_without_sign_in_the_store_is_waited_for(error):
 def test_a_storage_account_that_forbids_is_no_sign_in_that_ended():
     error = ClientAuthenticationError("AuthenticationFailed for https://a.blob.core.windows.net/c/n.txt?sig=c2ln", 403)
     found = unavailable(error, None)
-    assert verdict(error) == "unauthorized"
+    assert failure_kind(error) == "unauthorized"
     assert found.why.startswith("the store refuses these credentials: AuthenticationFailed")
     assert "c2ln" not in found.why
 
@@ -620,22 +620,22 @@ def test_a_storage_account_that_forbids_is_no_sign_in_that_ended():
 )
 def test_azures_answers_are_judged_by_their_status(status, expected):
     error = HttpResponseError("x", status, {"Retry-After": "7"})
-    assert verdict(error) == expected
+    assert failure_kind(error) == expected
     assert unavailable(error, None).after == 7.0
 
 
 def test_a_gateways_404_is_no_answer_of_the_services_behind_it():
     error = HttpResponseError("Operation returned an invalid status 'Not Found'", 404)
-    assert verdict(error) == "unavailable"
+    assert failure_kind(error) == "unavailable"
     error.error = "(UserError) Run not found"  # as azure-core reads it from the body
-    assert verdict(error) == "refused"
+    assert failure_kind(error) == "refused"
 
 
 @pytest.mark.parametrize("code", [{}, {"error_code": "INVALID_PARAMETER_VALUE"}])
 def test_a_run_that_is_full_is_told_from_other_refusals(code):
     text = "The request is not valid. FieldName=Parameters, Limit=200, Size=210. Too many."
     error = RestException({**code, "Error": {"Code": "ValidationError", "Message": "x" * 400 + text}})
-    assert verdict(error) == "refused"
+    assert failure_kind(error) == "refused"
     assert limit_of(error) == ("Parameters", 200)
     assert limit_of(MlflowException.invalid_parameter_value("x")) is None
 
@@ -733,7 +733,7 @@ def http(mlflow_server, tmp_path, monkeypatch):
 
     folder = tmp_path / "journal"
     folder.mkdir()
-    patience.install()
+    timeouts.install()
     with FaultyProxy(mlflow_server.url) as proxy:
         credentials = {"host": proxy.url}
         store = RestStore(lambda: MlflowHostCreds(**credentials))
@@ -745,7 +745,7 @@ def http(mlflow_server, tmp_path, monkeypatch):
         yield SimpleNamespace(
             journal=journal, points=points, delivery=way, proxy=proxy, direct=direct, run=run, credentials=credentials
         )
-    patience.remove()
+    timeouts.remove()
 
 
 LIMITED = Fault("answer", "log-batch", times=2, status=429, headers=(("Retry-After", "0.5"),))
@@ -851,7 +851,7 @@ def test_a_token_that_cannot_be_had_puts_azure_mls_writes_in_waiting(http):
 def test_a_name_that_azure_ml_will_not_give_twice_is_refused_and_not_waited_for():
     # The plugin's own words, as people report them too (lightly-train, issue 256); it raises a bare Exception.
     words = "UserError: Resource Conflict: ArtifactId ExperimentRun/dcid.r/n.txt already exists."
-    assert verdict(Exception(words)) == "refused"
+    assert failure_kind(Exception(words)) == "refused"
 
 
 @pytest.mark.parametrize(("status", "expected"), [(429, "unavailable"), (503, "unavailable"), (403, "unauthorized")])
@@ -863,13 +863,13 @@ def test_azures_file_clients_go_out_once_and_their_retry_after_is_seen(http, sta
 
     refusing = Fault("answer", "", status=status, headers=(("Retry-After", "30"),))
     client = core.PipelineClient(http.proxy.url, policies=[policies.RetryPolicy()])
-    with http.proxy.faulty(refusing), patience.patience(None):
+    with http.proxy.faulty(refusing), timeouts.one_try(None):
         begun = time.monotonic()
         response = client.send_request(HttpRequest("GET", f"{http.proxy.url}/files"))
     error = AzuresOwn(response=response)
     assert time.monotonic() - begun < 10.0
     assert len(http.proxy.matching("files")) == 1
-    assert verdict(error) == expected
+    assert failure_kind(error) == expected
     assert unavailable(error, None).after == 30.0
 
 
@@ -878,11 +878,11 @@ def test_azures_clients_wait_as_ever_for_who_asks_for_nothing(http):
     from azure.core.pipeline import policies
     from azure.core.rest import HttpRequest
 
-    with patience.patience():
+    with timeouts.one_try():
         pass  # from here on the replacement is in place
     http.proxy.add(Fault("answer", "files", times=1, status=429, headers=(("Retry-After", "0"),)))
     client = core.PipelineClient(http.proxy.url, policies=[policies.RetryPolicy()])
     client.send_request(HttpRequest("GET", f"{http.proxy.url}/files"))
     assert len(http.proxy.matching("files")) == 2
-    patience.remove()
+    timeouts.remove()
     assert not hasattr(policies.RetryPolicy.configure_retries, "__wrapped__")

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from mlflow_magics.tracking.calls import interrupts, patience, silence
+from mlflow_magics.tracking.calls import interrupts, silence, timeouts
 from mlflow_magics.tracking.location import localstore
 from mlflow_magics.tracking.patches import store
 
@@ -43,7 +43,7 @@ def state():
         [list(logging.getLogger(name).filters) for name in silence._LOGGERS],
         silence._placed,
         getattr(silence._ours, "asks", False),
-        getattr(patience._local, "asked", None),
+        getattr(timeouts._local, "asked", None),
         vars(store._asking).copy(),
         signal.getsignal(signal.SIGINT),
         list(interrupts._deferred),
@@ -57,9 +57,9 @@ def plain(folder):
 
 
 BLOCKS = {
-    "MLflow's talk": lambda _: localstore.quiet(),
+    "MLflow's talk": lambda _: localstore.without_log_lines(),
     "tracebacks in the log": lambda _: silence.silence(),
-    "the limits of a request": lambda _: patience.patience(1.0),
+    "the limits of a request": lambda _: timeouts.one_try(1.0),
     "a store without an outbox": plain,
 }
 

@@ -192,7 +192,7 @@ class TestFlavorOf:
             (LogisticRegression, "the class LogisticRegression, not a model; log an instance"),
         ],
     )
-    def test_says_what_it_was_and_the_mend(self, value, said):
+    def test_says_what_it_was_and_the_fix(self, value, said):
         with pytest.raises(NotLoggableError, match=said) as caught:
             flavor_of(value, "thing")
         assert str(caught.value).startswith("thing: ")
@@ -361,7 +361,7 @@ class TestQuiet:
 
 
 class TestNamesAndRegistry:
-    def test_a_refused_name_is_mended_and_said(self, run_id):
+    def test_a_refused_name_is_fixed_and_said(self, run_id):
         logged = log_model(LogisticRegression(max_iter=500).fit(X, Y), "v1.2/iris", run_id=run_id)
         assert logged.name == "v1_2_iris"
         assert "'v1.2/iris'" in logged.notes[0]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from mlflow.exceptions import MlflowException
 from mlflow.utils import validation
 
-from mlflow_magics.tracking.runs.names import mend_key, mend_metrics, mend_params, mend_run_name, mend_tags
+from mlflow_magics.tracking.runs.names import fix_key, fix_metrics, fix_params, fix_run_name, fix_tags
 from mlflow_magics.vocabulary.records import Metric, Param
 
 
@@ -26,19 +26,19 @@ names = st.one_of(st.text(max_size=300), st.text(alphabet="ab./ _-@é\n", max_si
 
 
 @given(names)
-def test_mlflow_takes_every_mended_name(name):
-    mended = mend_key(name)
-    assert accepts(mended)
-    assert mend_key(mended) == mended
+def test_mlflow_takes_every_fixed_name(name):
+    fixed = fix_key(name)
+    assert accepts(fixed)
+    assert fix_key(fixed) == fixed
 
 
 @given(names.filter(lambda name: "\n" not in name and accepts(name)))
 def test_a_name_that_mlflow_takes_is_not_touched(name):
-    assert mend_key(name) == name
+    assert fix_key(name) == name
 
 
 @pytest.mark.parametrize(
-    ("name", "mended"),
+    ("name", "fixed"),
     [
         ("f1@k", "f1_k"),
         ("precision(macro)", "precision_macro_"),
@@ -50,14 +50,14 @@ def test_a_name_that_mlflow_takes_is_not_touched(name):
         ("macro avg.f1-score", "macro avg.f1-score"),
     ],
 )
-def test_examples(name, mended):
-    assert mend_key(name) == mended
+def test_examples(name, fixed):
+    assert fix_key(name) == fixed
 
 
 @given(st.lists(names, unique=True, max_size=8))
 def test_no_two_names_become_one(found):
     notes = []
-    sent = mend_params([Param(name, str(i), "") for i, name in enumerate(found)], notes)
+    sent = fix_params([Param(name, str(i), "") for i, name in enumerate(found)], notes)
     assert list(sent.values()) == [str(i) for i in range(len(found))]
     assert all(map(accepts, sent))
     assert len(notes) == sum(name != key for name, key in zip(found, sent, strict=True))
@@ -65,8 +65,8 @@ def test_no_two_names_become_one(found):
 
 def test_what_is_cut_and_what_is_infinite_is_said():
     notes = []
-    assert mend_params([Param("p", "x" * 7000, "")], notes) == {"p": "x" * 6000}
-    assert mend_metrics([Metric("m", float("-inf"), "")], notes) == {"m": float("-inf")}
-    assert len(mend_tags({"t": "y" * 9000}, notes)["t"]) == validation.MAX_TAG_VAL_LENGTH
+    assert fix_params([Param("p", "x" * 7000, "")], notes) == {"p": "x" * 6000}
+    assert fix_metrics([Metric("m", float("-inf"), "")], notes) == {"m": float("-inf")}
+    assert len(fix_tags({"t": "y" * 9000}, notes)["t"]) == validation.MAX_TAG_VAL_LENGTH
     assert [note.split()[1].rstrip(":") for note in notes] == ["p", "m", "t"]
-    assert mend_run_name("  two\nlines ") == "two lines"
+    assert fix_run_name("  two\nlines ") == "two lines"

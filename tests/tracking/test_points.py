@@ -38,11 +38,11 @@ def new_folder():
         yield Path(place)
 
 
-def new_log(folder, limit=MANY, overflow=None):
+def new_log(folder, limit=MANY, over_limit=None):
     def surprise(*point):
         raise AssertionError(f"no room for {point}")
 
-    return PointLog(folder, limit, overflow or surprise)
+    return PointLog(folder, limit, over_limit or surprise)
 
 
 def fill(log, count, key=1, start=0):
@@ -311,7 +311,7 @@ def test_eight_threads_lose_and_double_nothing(tmp_path, monkeypatch):
 
 def test_beyond_the_limit_each_point_goes_to_overflow(tmp_path):
     spilled = []
-    log = new_log(tmp_path, limit=2, overflow=lambda *point: spilled.append(point))
+    log = new_log(tmp_path, limit=2, over_limit=lambda *point: spilled.append(point))
     fill(log, 150)
     assert [point.step for point in everything(log)[0]] == list(range(128))
     assert spilled == [(1, step, 1.5 + step, step / 3) for step in range(128, 150)]
@@ -348,14 +348,14 @@ def test_a_full_disk_is_no_error_and_no_loss(tmp_path):
 
 def test_a_folder_that_is_gone_is_no_error_and_no_loss(tmp_path):
     spilled = []
-    log = new_log(tmp_path / "outbox", overflow=lambda *point: spilled.append(point))
+    log = new_log(tmp_path / "outbox", over_limit=lambda *point: spilled.append(point))
     fill(log, 3)
     assert [step for _, step, _, _ in spilled] == [0, 1, 2]
 
 
 def test_after_close_points_go_to_overflow(tmp_path):
     spilled = []
-    log = new_log(tmp_path, overflow=lambda *point: spilled.append(point))
+    log = new_log(tmp_path, over_limit=lambda *point: spilled.append(point))
     append = log.appender(1)
     append(0, 0.0, 0.0)
     log.close()
@@ -436,7 +436,7 @@ def test_with_all_places_taken_holding_does_nothing(tmp_path):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_child_never_writes_into_its_parents_files(tmp_path):
     spilled = []
-    log = new_log(tmp_path, overflow=lambda *point: spilled.append(point))
+    log = new_log(tmp_path, over_limit=lambda *point: spilled.append(point))
     append = log.appender(1)
     hold, _ = log.holder(1)
     made = fill(log, 10)

@@ -14,7 +14,7 @@ import pytest
 from mlflow.entities import RunStatus, RunTag
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-from mlflow_magics.tracking.calls import patience
+from mlflow_magics.tracking.calls import timeouts
 from mlflow_magics.tracking.connecting import recovery
 from mlflow_magics.tracking.outbox.disk import journal, setaside
 from mlflow_magics.tracking.outbox.disk.journal import Key, RunEntry
@@ -30,7 +30,7 @@ HOUR = 3_600_000
 @pytest.fixture(autouse=True)
 def _patience():
     yield
-    patience.remove()  # recovery has a process of its own, and never takes it out
+    timeouts.remove()  # recovery has a process of its own, and never takes it out
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from mlflow_magics.tracking.outbox import flusher
 from mlflow_magics.tracking.outbox.disk import journal
 from mlflow_magics.tracking.outbox.disk.journal import Key
 from mlflow_magics.tracking.outbox.disk.points import PointLog
-from mlflow_magics.tracking.outbox.sending.verdicts import UnavailableError
+from mlflow_magics.tracking.outbox.sending.failures import UnavailableError
 from mlflow_magics.tracking.patches import store
 
 

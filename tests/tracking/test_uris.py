@@ -133,7 +133,7 @@ def test_a_workspaces_address_that_lacks_a_part(home):
 def test_a_typo_is_named(home, typed, meant):
     with pytest.raises(ConnectionFailedError) as caught:
         parse(typed, home)
-    assert caught.value.mend == f"did you mean {meant}?"
+    assert caught.value.hint == f"did you mean {meant}?"
     assert "\n" not in str(caught.value)
 
 
@@ -141,7 +141,7 @@ def test_a_typo_is_named(home, typed, meant):
 def test_what_cannot_be_a_store_is_one_line_with_an_example(home, text):
     with pytest.raises(ConnectionFailedError) as caught:
         parse(text, home)
-    assert "as " in caught.value.mend
+    assert "as " in caught.value.hint
 
 
 @pytest.mark.parametrize("name", ["what?", "a%20b"])

@@ -1,4 +1,4 @@
-"""What a value is built from: the small expression tree that `dataflow` draws and `weighing` reads.
+"""What a value is built from: the small expression tree that `dataflow` draws and `origins` reads.
 
 Nodes are compared by identity, and one node may hang in many places, so the tree of a long cell stays small.
 """

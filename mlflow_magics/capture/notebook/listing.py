@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from ...vocabulary.boards import Loggable
+from ...vocabulary.panel import Loggable
 from ...vocabulary.records import Skipped
 from ..roles.roles import role_of
 from ..values.inspection import class_name, is_a, mro, shape_of
+from ..values.kinds import Kind, kind_of
 from ..values.secrets import holds_secret
-from ..values.values import Kind, kind_of
 from ..values.writing import number_of, text_of
 
 _NEVER: Collection[Kind] = frozenset({"module", "class", "function"})

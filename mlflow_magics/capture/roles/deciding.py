@@ -13,12 +13,12 @@ from ..code.scopes import HIDDEN
 from ..code.symbols import Const, Node, Sequence, is_counter, is_turn, may_be_unset
 from ..values.flatten import Leaf, dotted, flatten
 from ..values.inspection import MISSING, class_name, is_a, mro
+from ..values.kinds import figure_behind, figure_library, is_scalar, kind_of
 from ..values.secrets import secret_reason
-from ..values.values import figure_behind, figure_library, is_scalar, kind_of
 from ..values.writing import describe, number_of, text_of
 from .figures import Record
+from .origins import Before, Weigher, Weight
 from .resolving import is_clock
-from .weighing import Before, Weigher, Weight
 
 FOLLOWS_LOOP = "changes in the loop"
 """Why a name is no result that only loop variables and inputs went into."""

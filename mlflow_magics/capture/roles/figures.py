@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...vocabulary.records import Figure, Metric, Param, Skipped
-from ..values.values import figure_behind, figure_library
+from ..values.kinds import figure_behind, figure_library
 
 Record = Param | Metric | Figure | Skipped
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from ..code.symbols import Attribute, Call, External, Free, Join, Local, LoopVar, Node, Op, walk
 from ..values.inspection import MISSING, bases_of, class_name, dict_of, fields_of, is_a, module_of
-from .vocabulary import CLOCKS, FOREIGN_READERS, PLAIN_CLASSES, PURE
+from .known import CLOCKS, FOREIGN_READERS, PLAIN_CLASSES, PURE
 
 
 def resolve(node: Node, namespace: Mapping[str, object]) -> Any:

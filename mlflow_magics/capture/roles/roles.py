@@ -15,14 +15,14 @@ from ..code.dataflow import Dataflow, analyse
 from ..code.symbols import Local
 from ..values.flatten import flatten
 from ..values.inspection import MISSING, class_name, is_a, mro
+from ..values.kinds import field_names, is_scalar, kind_of
 from ..values.secrets import LOOKED, SHORTEST, live_values, secret_reason
-from ..values.values import field_names, is_scalar, kind_of
 from ..values.writing import describe, number_of
+from .chosen import forced
 from .deciding import FOLLOWS_LOOP, Cell, inferred
 from .figures import Record, with_figures
-from .forcing import forced
+from .origins import Before, Weigher, Weight
 from .resolving import is_clock
-from .weighing import Before, Weigher, Weight
 
 Role = Literal["param", "metric", "figure", "model", "table", "metrics", "params", "artifact"]
 """What ``%mlflow_log NAME`` takes a variable for."""

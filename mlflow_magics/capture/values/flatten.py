@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ..code.symbols import Key
 from .inspection import bases_of, dict_of, fields_of, is_a, is_tensor, marks, mro, shape_of
-from .values import MANY, SHORT, field_names, is_config_object, is_scalar, is_short, settings_of
+from .kinds import MANY, SHORT, field_names, is_config_object, is_scalar, is_short, settings_of
 
 DEPTH: Final = 8
 """Levels below which nothing is looked for."""

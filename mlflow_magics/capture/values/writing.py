@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Any, Final
 
 from .inspection import MISSING, class_name, fields_of, is_a, is_tensor, library_attribute, marks, mro, shape_of
-from .values import Kind, is_scalar, kind_of
+from .kinds import Kind, is_scalar, kind_of
 
 
 def number_of(value: object) -> float | None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ...vocabulary.boards import Curve
+from ...vocabulary.panel import Curve
 from ..markup.html import Markup
 from ..markup.words import clean
 from .scales import Scale

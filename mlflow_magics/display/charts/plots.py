@@ -10,7 +10,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 
-from ...vocabulary.boards import Curve
+from ...vocabulary.panel import Curve
 from ..markup.html import EMPTY, Markup, element, words
 from ..markup.words import clean
 from . import scales

@@ -64,7 +64,7 @@ def note(marker: str, *lines: str) -> Markup:
     Parameters
     ----------
     marker : str
-        What kind of note: "note", "mend".
+        What kind of note: "note", "hint".
     *lines : str
         Cleaned strings, joined by colons.
 

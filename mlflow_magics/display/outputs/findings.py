@@ -6,8 +6,8 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from ...vocabulary.boards import RunView
-from ...vocabulary.findings import Change, Difference, Found
+from ...vocabulary.lookback import Change, Difference, Found
+from ...vocabulary.panel import RunView
 from ..markup import html, parts, text
 from ..markup.block import Block
 from ..markup.words import change, clean, count, duration, number

@@ -9,7 +9,7 @@ from ..charts import charts
 from ..markup import html, parts, text
 from ..markup.block import Block
 from ..markup.words import count
-from .view import FOLDED, VISIBLE, Curve, Row, Rows, View, view_of
+from .view import FOLDED, VISIBLE, Row, Rows, SeriesView, View, view_of
 
 _LOOKS: dict[Status, tuple[str, str, str]] = {
     "FINISHED": ("✓ finished", "in", parts.GREEN),
@@ -84,7 +84,7 @@ def _text_curves(view: View) -> list[str]:
     return text.labelled("series", lines + ([f"… and {more} more"] if more else []))
 
 
-def _text_range(curve: Curve) -> str:
+def _text_range(curve: SeriesView) -> str:
     return f"min {curve.least} · max {curve.most} · {curve.points}"
 
 
@@ -105,7 +105,7 @@ def _text_also(view: View) -> str:
 
 def _text_why(view: View) -> str:
     reasons: dict[str, list[str]] = {}
-    rows: tuple[Row | Curve, ...] = (*view.params.visible, *view.metrics.visible, *view.curves[:VISIBLE])
+    rows: tuple[Row | SeriesView, ...] = (*view.params.visible, *view.metrics.visible, *view.curves[:VISIBLE])
     for row in rows:
         if row.why:
             reasons.setdefault(row.why, []).append(row.name)
@@ -194,7 +194,7 @@ def _curves_table(view: View) -> html.Markup:
     return html.join(seen)
 
 
-def _curves(curves: Sequence[Curve], *, drawn: bool = True) -> html.Markup:
+def _curves(curves: Sequence[SeriesView], *, drawn: bool = True) -> html.Markup:
     cells = (
         (
             html.text(curve.name),
@@ -257,9 +257,9 @@ def _skipped_fold(skipped: Sequence[Skipped]) -> html.Markup:
     if not skipped:
         return html.EMPTY
     shown = skipped[:FOLDED]
-    mendable = any(each.option for each in shown)
-    rows = ([each.name, each.reason, *([each.option] if mendable else [])] for each in shown)
-    head = ("name", "why not", "to log it") if mendable else ("name", "why not")
+    has_options = any(each.option for each in shown)
+    rows = ([each.name, each.reason, *([each.option] if has_options else [])] for each in shown)
+    head = ("name", "why not", "to log it") if has_options else ("name", "why not")
     table = parts.table(head, ([html.text(cell) if cell else html.EMPTY for cell in row] for row in rows))
     more = len(skipped) - FOLDED
     tail = parts.line(html.words(f"… and {more} more")) if more > 0 else html.EMPTY

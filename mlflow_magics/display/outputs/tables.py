@@ -44,18 +44,18 @@ def check(steps: Sequence[CheckStep]) -> Block:
     Returns
     -------
     Block
-        A verdict, a table with a row for each step, and what to do about each that failed.
+        A conclusion, a table with a row for each step, and what to do about each that failed.
     """
     failed = sum(step.result == "failed" for step in steps)
-    verdict = f"{failed} of {count(len(steps), 'step')} failed" if failed else "nothing failed"
+    conclusion = f"{failed} of {count(len(steps), 'step')} failed" if failed else "nothing failed"
     mark = f"{'✗' if failed else '✓'} connection check"
     rows = [(clean(step.name), _RESULTS[step.result], clean(step.detail, 300) if step.detail else "") for step in steps]
-    mends = [(clean(step.name), clean(step.mend, 300)) for step in steps if step.mend]
+    hints = [(clean(step.name), clean(step.hint, 300)) for step in steps if step.hint]
     lines = text.columns([(result, name, detail) for name, (result, _), detail in rows], text.WIDTH - 2)
     written = [
-        f"{mark} · {verdict}",
+        f"{mark} · {conclusion}",
         *(f"  {line}" for line in lines),
-        *(line for name, mend in mends for line in text.paragraph("mend", f"{name}: {mend}")),
+        *(line for name, hint in hints for line in text.paragraph("hint", f"{name}: {hint}")),
     ]
     cells = (
         (html.text(name), _result(result, colour), html.text(detail) if detail else html.EMPTY)
@@ -64,9 +64,9 @@ def check(steps: Sequence[CheckStep]) -> Block:
     return Block(
         text="\n".join(written),
         html=parts.card(
-            parts.line(parts.pill(mark, parts.RED if failed else parts.GREEN), parts.subdued(html.words(verdict))),
+            parts.line(parts.pill(mark, parts.RED if failed else parts.GREEN), parts.subdued(html.words(conclusion))),
             parts.beside(parts.table(("step", "result", "seen"), cells)),
-            *(parts.note("mend", name, mend) for name, mend in mends),
+            *(parts.note("hint", name, hint) for name, hint in hints),
         ),
     )
 
@@ -89,13 +89,13 @@ def integrations(rows: Sequence[Integration], notes: Sequence[str] = ()) -> Bloc
     here = [_integration(row) for row in rows if row.installed]
     away = [_integration(row) for row in rows if not row.installed]
     on = sum(row.on for row in rows)
-    verdict = f"on for {on} of {count(len(rows), 'integration')}"
+    conclusion = f"on for {on} of {count(len(rows), 'integration')}"
     cleaned = [clean(note, 300) for note in notes]
     head = ("integration", "autolog", "package", "tested with", "logs")
     lines = text.columns([head, *here], text.WIDTH - 2) if here else []
     missing = [f"{name} ({package}{' ' if versions else ''}{versions})" for name, _, package, versions, _ in away]
     written = [
-        f"autolog · {verdict}",
+        f"autolog · {conclusion}",
         *(f"  {line}" for line in lines),
         *(f"  {line}" for line in text.wrap("not installed " + ", ".join(missing), text.WIDTH - 2) if missing),
         *_text_notes(cleaned),
@@ -104,7 +104,7 @@ def integrations(rows: Sequence[Integration], notes: Sequence[str] = ()) -> Bloc
     if away:
         table = parts.table(head, [tuple(map(_cell, row)) for row in away])
         shown.append(parts.beside(parts.fold(html.words(f"{len(away)} not installed"), table, unfolded=not here)))
-    title = parts.line(html.element("strong", html.words("autolog")), parts.subdued(html.words(f" · {verdict}")))
+    title = parts.line(html.element("strong", html.words("autolog")), parts.subdued(html.words(f" · {conclusion}")))
     return Block(text="\n".join(written), html=parts.card(title, *shown, *_html_notes(cleaned)))
 
 

@@ -74,7 +74,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Curve:
+class SeriesView:
     """One series.
 
     Attributes
@@ -118,7 +118,7 @@ class View:
         That nothing was logged, and why.
     params, metrics, auto_params, auto_metrics : Rows
         As in the outcome.
-    curves : tuple of Curve
+    curves : tuple of SeriesView
         The first `VISIBLE` and the `FOLDED` after them.
     more_curves : int
         How many series there are beyond those.
@@ -146,7 +146,7 @@ class View:
     data: tuple[str, ...]
     skipped: tuple[Skipped, ...]
     notes: tuple[str, ...]
-    curves: tuple[Curve, ...]
+    curves: tuple[SeriesView, ...]
     more_curves: int
     runs: tuple[tuple[str, str], ...] = ()
 
@@ -193,8 +193,8 @@ def view_of(outcome: Outcome) -> View:
     )
 
 
-def _curve(series: Series, previous: Mapping[str, float]) -> Curve:
-    return Curve(
+def _curve(series: Series, previous: Mapping[str, float]) -> SeriesView:
+    return SeriesView(
         name=clean(series.name),
         values=series.sample,
         first=number(series.first, 4),

@@ -1,5 +1,5 @@
-"""The live panel: core ipywidgets over a :class:`...vocabulary.boards.Desk`, and a picture that outlives the kernel."""
+"""The live panel: core ipywidgets over a `PanelBackend`, and a picture that outlives the kernel."""
 
-from .board import Panel
+from .panel import Panel
 
 __all__ = ["Panel"]

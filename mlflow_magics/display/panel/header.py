@@ -9,7 +9,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from ...vocabulary.boards import Desk, Header, RunView
+from ...vocabulary.panel import Header, PanelBackend, RunView
 from ..markup.html import EMPTY, Markup, element, join, link, text, words
 from ..markup.parts import mono, subdued
 from ..markup.words import clean, number
@@ -28,7 +28,7 @@ class Head:
 
     Parameters
     ----------
-    desk : Desk
+    backend : PanelBackend
         Knows and changes the experiment.
     worker : Worker
         Asks the store for the experiments.
@@ -47,13 +47,13 @@ class Head:
 
     def __init__(
         self,
-        desk: Desk,
+        backend: PanelBackend,
         worker: Worker,
         say: Callable[[str], None],
         clicks_while_busy: Callable[[], bool],
         close: Callable[[], None],
     ) -> None:
-        self._desk, self._worker, self._say = desk, worker, say
+        self._desk, self._worker, self._say = backend, worker, say
         self._clicks_while_busy = clicks_while_busy
         self._real: dict[str, str] = {}  # label -> name
         self._shown = self._put = ""  # the experiment's name, and what we put into the field for it

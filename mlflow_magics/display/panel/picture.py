@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
-from ...vocabulary.boards import Header, RunView
+from ...vocabulary.panel import Header, RunView
 from ..charts import charts
 from ..markup import parts, text
 from ..markup.block import Block

@@ -81,8 +81,8 @@ def _refused(workspace: Workspace, response: Any) -> ConnectionFailedError:
     code, message = _error(response)
     status = response.status_code
     if status == 401:
-        mend = "az login --tenant with the workspace's tenant" if "Tenant" in code else "sign in again: az login"
-        return ReachError("authentication", workspace.where, f"ARM refuses this sign-in ({code or 401})", mend)
+        hint = "az login --tenant with the workspace's tenant" if "Tenant" in code else "sign in again: az login"
+        return ReachError("authentication", workspace.where, f"ARM refuses this sign-in ({code or 401})", hint)
     if status == 403:
         return ReachError(
             "authentication",

@@ -10,11 +10,11 @@ from typing import Any
 
 from ...vocabulary.errors import ConnectionFailedError
 from ...vocabulary.records import SignIn
-from ..calls import patience
+from ..calls import timeouts
 from ..calls.limits import answer_seconds
 from ..calls.masking import one_line
 from ..calls.waiting import within
-from ..location import footprint, links
+from ..location import links, process_state
 from ..location.diagnosis import ReachError, causes, diagnosis
 from ..location.uris import Target
 from . import addresses, arm, clouds, configs, injection, places, plugin, signin
@@ -86,9 +86,9 @@ def enter(
     trouble, notes = "", _place_notes()
     if not asking:
         if not workspace.host:
-            mend = "paste the workspace's azureml:// URI after %mlflow_connect --offline"
+            hint = "paste the workspace's azureml:// URI after %mlflow_connect --offline"
             raise ConnectionFailedError(
-                workspace.where, "its tracking host must be asked for, and offline asks nobody", mend
+                workspace.where, "its tracking host must be asked for, and offline asks nobody", hint
             )
         signed = signin.later(workspace)
     else:
@@ -98,13 +98,13 @@ def enter(
             if not (waiting and workspace.host):
                 raise
             signed, trouble = signin.later(workspace), f"{error.where}: {error.reason}"
-            notes += (f"{error.mend}, then %mlflow_sync",)
+            notes += (f"{error.hint}, then %mlflow_sync",)
     if target.config is not None:
         configs.check_tenant(target.config, signed.tenant)
     if not workspace.host:
         workspace = arm.tracking_uri(workspace, signed.credential)
     variables = clouds.environment(workspace, environ)
-    footprint.put(variables)
+    process_state.put(variables)
     if signed.credential is not None:
         injection.place(workspace, signed.credential)
     links.know_tenant(workspace.uri, signed.tenant)
@@ -161,7 +161,7 @@ def enter_later(uri: str) -> None:
             return  # not of our connecting, which takes no such address: the plugin itself will say what it thinks
         enter(Target(uri, "azureml", workspace=workspace), dict(os.environ), asking=False)
         # The plugin takes the workspace of an artifact's address from MLflow's global.
-        footprint.put({footprint.TRACKING_URI: uri})
+        process_state.put({process_state.TRACKING_URI: uri})
 
 
 def reach(target: Target, environ: Mapping[str, str | None]) -> str:
@@ -191,10 +191,10 @@ def reach(target: Target, environ: Mapping[str, str | None]) -> str:
         store = _get_store(target.uri)  # here, not in the thread: it imports
 
         def ask() -> Any:
-            with patience.patience(seconds):
+            with timeouts.one_try(seconds):
                 return store.get_experiment_by_name("Default")
 
-        with patience.installed():
+        with timeouts.installed():
             within(seconds + signin.SECONDS, ask)
     except Exception as error:  # whatever the plugin, azure or requests raise ends as one error of ours
         raise _refusal(error, target) from error
@@ -221,15 +221,15 @@ def _place_notes() -> tuple[str, ...]:
 def _refusal(error: Exception, target: Target) -> ReachError:
     workspace, where = _workspace(target), target.where
     if said := signin.is_sign_in_failure(error):
-        reason, _, mend = said.partition("; ")
-        return ReachError("authentication", where, reason, mend)
+        reason, _, hint = said.partition("; ")
+        return ReachError("authentication", where, reason, hint)
     found = _STATUS.search(str(error))
     status = getattr(error, "http_status", None) or (int(found[1]) if found else 0)
     if status == 401:
         return ReachError("authentication", where, "it refuses this sign-in (401)", "sign in to its tenant: az login")
     if status == 403:
-        mend = "ask its owner for the role AzureML Data Scientist"
-        return ReachError("authentication", where, "whoever is signed in may not use it (403)", mend)
+        hint = "ask its owner for the role AzureML Data Scientist"
+        return ReachError("authentication", where, "whoever is signed in may not use it (403)", hint)
     if status == 404:
         return ReachError(
             "version", where, f"{workspace.host} knows no such workspace (404)", f"check {workspace.scope}"

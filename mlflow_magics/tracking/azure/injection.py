@@ -30,10 +30,10 @@ def place(workspace: Workspace, credential: Any) -> None:
     credential : Credential
         Asked before every request; told to forget a token that a request was refused for.
     """
-    from ..calls import patience
+    from ..calls import timeouts
 
-    if credential.forget not in patience.on_unauthorized:
-        patience.on_unauthorized.append(credential.forget)
+    if credential.forget not in timeouts.on_unauthorized:
+        timeouts.on_unauthorized.append(credential.forget)
     from azureml.mlflow._internal.service_context_loader import _AzureMLServiceContextLoader as Loader
     from azureml.mlflow._internal.utils import ServiceContext
 
@@ -62,15 +62,15 @@ def remember() -> Callable[[], None]:
     callable
         Makes it use them again.
     """
-    from ..calls import patience
+    from ..calls import timeouts
 
-    placed, forgetting = dict(_placed), list(patience.on_unauthorized)
+    placed, forgetting = dict(_placed), list(timeouts.on_unauthorized)
     loaded = sys.modules.get(_LOADER)
     known = dict(loaded._AzureMLServiceContextLoader._tracking_uri_to_service_context) if loaded is not None else {}
     credentials = [(context, context._auth) for context in known.values()]
 
     def put_back() -> None:
-        patience.on_unauthorized[:] = forgetting
+        timeouts.on_unauthorized[:] = forgetting
         _placed.clear()
         _placed.update(placed)
         for context, credential in credentials:
@@ -106,11 +106,11 @@ def take_back(workspace: Workspace) -> None:
             continue
         from azureml.mlflow._internal.service_context_loader import _AzureMLServiceContextLoader as Loader
 
-        from ..calls import patience
+        from ..calls import timeouts
 
         context, credential = _placed.pop(uri)
-        if (forget := getattr(context._auth, "forget", None)) in patience.on_unauthorized:
-            patience.on_unauthorized.remove(forget)
+        if (forget := getattr(context._auth, "forget", None)) in timeouts.on_unauthorized:
+            timeouts.on_unauthorized.remove(forget)
         if credential is not None:
             context._auth = credential
         elif Loader._tracking_uri_to_service_context.get(uri) is context:

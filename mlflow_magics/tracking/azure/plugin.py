@@ -23,27 +23,27 @@ def check() -> None:
     Raises
     ------
     ConnectionFailedError
-        If not; the message holds the one command that mends it.
+        If not; the message holds the one command that hints it.
     """
     try:
         installed = version("azureml-mlflow")
     except PackageNotFoundError as error:
-        raise ConnectionFailedError(_WHERE, "the package azureml-mlflow is not installed", mend()) from error
+        raise ConnectionFailedError(_WHERE, "the package azureml-mlflow is not installed", hint()) from error
     builder = _builder()
     if builder is None:
-        raise ConnectionFailedError(_WHERE, f"azureml-mlflow {installed} has no artifact store", mend())
+        raise ConnectionFailedError(_WHERE, f"azureml-mlflow {installed} has no artifact store", hint())
     try:
         function = builder.load()
     except ImportError as error:
         raise ConnectionFailedError(
-            _WHERE, f"azureml-mlflow {installed} cannot be imported ({error})", mend(again=True)
+            _WHERE, f"azureml-mlflow {installed} cannot be imported ({error})", hint(again=True)
         ) from error
     lacking = unknown_arguments(function)
     if lacking:
         raise ConnectionFailedError(
             _WHERE,
             f"azureml-mlflow {installed} is too old for MLflow {_mlflow()}: its artifacts take no {lacking[0]}",
-            mend(),
+            hint(),
         )
 
 
@@ -56,7 +56,7 @@ def is_installed() -> bool:
     return True
 
 
-def mend(*, again: bool = False) -> str:
+def hint(*, again: bool = False) -> str:
     """Say how to install a plugin that fits the MLflow that is here.
 
     Parameters

@@ -93,8 +93,8 @@ def sign_in(
         return _signed(member, token, cloud, seconds)
     if attended and can_open_browser(os.environ) and not _is_principal(stages):
         return _asked(workspace, _browser_member(cloud), cloud, seconds)
-    mend = _PRINCIPALS_WAYS_OUT if _is_principal(stages) else _WAYS_OUT
-    raise ConnectionFailedError(workspace.where, f"not signed in to Azure{f' ({reason})' if reason else ''}", mend)
+    hint = _PRINCIPALS_WAYS_OUT if _is_principal(stages) else _WAYS_OUT
+    raise ConnectionFailedError(workspace.where, f"not signed in to Azure{f' ({reason})' if reason else ''}", hint)
 
 
 def later(workspace: Workspace) -> Signed:
@@ -179,8 +179,8 @@ def _by_job(workspace: Workspace) -> Signed:
     found = claims(os.environ.get("MLFLOW_TRACKING_TOKEN", ""))
     if not isinstance(found.get("exp"), (int, float)):
         # The plugin would end in an error of its library for tokens.
-        mend = "unset it to sign in as yourself, or start the job anew"
-        raise ConnectionFailedError(workspace.where, "MLFLOW_TRACKING_TOKEN is not the token of a job", mend)
+        hint = "unset it to sign in as yourself, or start the job anew"
+        raise ConnectionFailedError(workspace.where, "MLFLOW_TRACKING_TOKEN is not the token of a job", hint)
     return Signed(None, user(found), str(found.get("tid", "")), "job")
 
 

@@ -56,7 +56,7 @@ def resumable(repository: Any, begun: dict[str, Any], taken: list[str]) -> Any:
         return repository
     from azure.core.exceptions import ResourceExistsError
 
-    from ..calls import patience
+    from ..calls import timeouts
 
     def make(*args: Any, body: Any, **options: Any) -> Any:
         fresh = [each for each in body.paths if each.path not in begun]
@@ -73,7 +73,7 @@ def resumable(repository: Any, begun: dict[str, Any], taken: list[str]) -> Any:
         if empty_artifact_content_info is None:
             return  # its name was taken
         # A folder's files go out in threads of the plugin's, where nobody has asked for patience yet.
-        with patience.patience(), suppress(ResourceExistsError):  # the try before has written it
+        with timeouts.one_try(), suppress(ResourceExistsError):  # the try before has written it
             client.upload_artifact(local_path, remote_path, empty_artifact_content_info)
 
     ours, service = copy(repository), copy(client._client)

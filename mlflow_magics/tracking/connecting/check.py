@@ -1,4 +1,4 @@
-"""The way to a store, step by step, with a mend for the step at which it ends."""
+"""The way to a store, step by step, with a hint for the step at which it ends."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ..azure import entering
 from ..calls import limits
 from ..calls.masking import one_line
 from ..calls.waiting import within
-from ..location import discover, footprint, localstore
+from ..location import discover, localstore, process_state
 from ..location.diagnosis import ReachError
-from ..location.localstore import quiet
+from ..location.localstore import without_log_lines
 from ..location.uris import Target
 from . import connection
 from .experiments import Experiment, explained, find_or_create
@@ -71,7 +71,7 @@ def _up_to(error: ReachError, target: Target) -> list[CheckStep]:
     passed = _REACH_STEPS[: _REACH_STEPS.index(error.step)]
     return [
         *(_passed(name, target, "") for name in passed),
-        CheckStep(error.step, "failed", error.reason, error.mend),
+        CheckStep(error.step, "failed", error.reason, error.hint),
     ]
 
 
@@ -142,7 +142,7 @@ def _use(target: Target, wanted: discover.Wanted) -> Iterator[CheckStep]:
     try:
         found = within(limits.STEP_SECONDS, lambda: find_or_create(target, wanted))
     except ConnectionFailedError as error:
-        yield CheckStep("experiment", "failed", error.reason, error.mend)
+        yield CheckStep("experiment", "failed", error.reason, error.hint)
         return
     except TimeoutError as error:
         yield CheckStep("experiment", "failed", str(error), "look at the server's log, or try again")
@@ -163,13 +163,13 @@ def _artifact_step(target: Target, found: Experiment, wanted: discover.Wanted) -
         return str(client.get_run(runs[0]).info.artifact_uri)
 
     try:
-        with quiet():
+        with without_log_lines():
             place = within(limits.STEP_SECONDS, write)
         step = CheckStep("artifact write", "ok", one_line(place))
     except TimeoutError as error:
         step = CheckStep("artifact write", "failed", str(error), "check the network's way to the artifact store")
     except Exception as error:  # noqa: BLE001 - artifact stores raise what they like; the step shows it
-        step = CheckStep("artifact write", "failed", one_line(str(error), 160), _artifact_mend(error))
+        step = CheckStep("artifact write", "failed", one_line(str(error), 160), _artifact_hint(error))
     for run_id in runs:
         try:
             within(limits.STEP_SECONDS, lambda run_id=run_id: client.delete_run(run_id))  # type: ignore[misc]
@@ -180,7 +180,7 @@ def _artifact_step(target: Target, found: Experiment, wanted: discover.Wanted) -
     return step
 
 
-def _artifact_mend(error: Exception) -> str:
+def _artifact_hint(error: Exception) -> str:
     if isinstance(error, ImportError):
         # MLflow asks for the cloud's package only when the first artifact is written.
         return f"pip install {error.name}" if error.name else "install the package that the message names"
@@ -193,35 +193,35 @@ def _artifact_mend(error: Exception) -> str:
 
 
 @contextmanager
-def _entered(target: Target, before: footprint.State) -> Iterator[Target]:
+def _entered(target: Target, before: process_state.State) -> Iterator[Target]:
     """Sign in to a workspace for as long as the check takes; a sign-in that is in use stays."""
     if target.kind != "azureml":
         yield target
         return
-    here = footprint.take()
+    here = process_state.take()
     try:
         found = entering.enter(target, before).target
     except ReachError:
         raise
     except ConnectionFailedError as error:
-        raise ReachError("authentication", error.where, error.reason, error.mend) from error
+        raise ReachError("authentication", error.where, error.reason, error.hint) from error
     try:
         yield found
     finally:
-        footprint.put(here)
+        process_state.put(here)
         if not connection.is_connected_to(found.uri):
             entering.leave(found)
 
 
 @contextmanager
-def _as_if_connected(target: Target, before: footprint.State) -> Iterator[None]:
+def _as_if_connected(target: Target, before: process_state.State) -> Iterator[None]:
     # MLflow 2.22 resolves mlflow-artifacts: against the global tracking URI, whatever the client was given.
-    here, placed = footprint.take(), localstore.roots()
+    here, placed = process_state.take(), localstore.roots()
     roots = {target.uri: str(target.artifacts)} if target.artifacts else {}
     try:
-        footprint.put({**limits.absent(before), footprint.TRACKING_URI: target.uri})
+        process_state.put({**limits.absent(before), process_state.TRACKING_URI: target.uri})
         localstore.place({**placed, **roots})
         yield
     finally:
         localstore.place(placed)
-        footprint.put(here)
+        process_state.put(here)

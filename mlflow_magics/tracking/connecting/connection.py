@@ -23,10 +23,10 @@ from ..calls import limits
 from ..calls.interrupts import uninterrupted
 from ..calls.masking import mask, mask_text
 from ..calls.waiting import within
-from ..location import discover, footprint, localstore
+from ..location import discover, localstore, process_state
 from ..location.diagnosis import ReachError
-from ..location.footprint import Footprint, State
 from ..location.links import experiment_url, run_url
+from ..location.process_state import State, StateChange
 from ..location.uris import Target
 from ..outbox.outbox import Outbox
 from ..patches import store
@@ -53,7 +53,7 @@ class _Held:
     """What is connected now."""
 
     target: Target
-    footprint: Footprint
+    change: StateChange
     origin: str
     experiments: dict[str, tuple[str, str]] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
@@ -114,13 +114,13 @@ def connect(
         If the store cannot be reached or used; then everything is as it was before.
     """
     global _held
-    here, before, earlier = footprint.take(), unconnected(), _held
+    here, before, earlier = process_state.take(), unconnected(), _held
     placed, sign_ins = localstore.roots(), entering.remember()
     gone = "" if earlier is None or has_moved() else _gone()
     anew = bool(gone) and uri is None and config is None
     if anew and earlier is not None:
         # Whatever rule had chosen the store that is missing: it is made anew, and goes on where it was.
-        outbox, uri, active = store.current(), earlier.target.uri, here[footprint.EXPERIMENT]
+        outbox, uri, active = store.current(), earlier.target.uri, here[process_state.EXPERIMENT]
         experiment = experiment or (outbox.experiment_named(active) if outbox is not None and active else None)
     choice = choose(uri, experiment, folder, config)
     if anew and earlier is not None:
@@ -145,8 +145,8 @@ def connect(
             outbox.know_experiment(found.experiment_id, found.name)
         else:
             found = replace(found, experiment_id=outbox.local_experiment(found.name))
-            ours |= {footprint.EXPERIMENT: found.experiment_id}
-            footprint.put({footprint.EXPERIMENT: found.experiment_id})
+            ours |= {process_state.EXPERIMENT: found.experiment_id}
+            process_state.put({process_state.EXPERIMENT: found.experiment_id})
         notes = [_anew(target, existed)] if gone and earlier is not None and target.uri == earlier.target.uri else []
         notes += [f"{trouble}: what is logged is kept, and sent when it answers"] if trouble else []
         notes = [_OFFLINE] if offline else notes
@@ -154,14 +154,14 @@ def connect(
         with uninterrupted():
             old = store.put(outbox)
             discover.repair()
-            _held = _Held(target, Footprint(before, ours), choice.origin)
+            _held = _Held(target, StateChange(before, ours), choice.origin)
             then(made)
     except BaseException:
         # An interrupt too: half a connection would send the user's next run to a place nobody chose.
         with uninterrupted():
             if _held is earlier:
                 localstore.place(placed)
-                footprint.put(here)
+                process_state.put(here)
                 sign_ins()
                 if outbox is not None:
                     outbox.close(0.0)
@@ -201,7 +201,7 @@ def disconnect() -> None:
         return
     # First: what is waiting is sent with the limits and to the place of this connection.
     store.remove()
-    footprint.put(unconnected())
+    process_state.put(unconnected())
     localstore.place({})
     entering.leave(_held.target)
     _held = None
@@ -258,9 +258,9 @@ def change_experiment(name: str) -> tuple[str, str]:
     """
     experiment_id, url = use_experiment(name)
     assert _held is not None
-    chosen = {footprint.EXPERIMENT: experiment_id, "MLFLOW_EXPERIMENT_ID": experiment_id}
-    footprint.put(chosen)
-    _held.footprint = Footprint(_held.footprint.before, {**_held.footprint.ours, **chosen})
+    chosen = {process_state.EXPERIMENT: experiment_id, "MLFLOW_EXPERIMENT_ID": experiment_id}
+    process_state.put(chosen)
+    _held.change = StateChange(_held.change.before, {**_held.change.ours, **chosen})
     return experiment_id, url
 
 
@@ -283,13 +283,14 @@ def has_moved() -> bool:
         Whether MLflow now tracks elsewhere.
     """
     return (
-        _held is not None and footprint.take()[footprint.TRACKING_URI] != _held.footprint.ours[footprint.TRACKING_URI]
+        _held is not None
+        and process_state.take()[process_state.TRACKING_URI] != _held.change.ours[process_state.TRACKING_URI]
     )
 
 
 def user_set() -> tuple[str | None, str | None]:
     """Return the places that the user has named himself: by ``mlflow.set_tracking_uri``, and by the variable."""
-    return unconnected()[footprint.TRACKING_URI], os.environ.get("MLFLOW_TRACKING_URI")
+    return unconnected()[process_state.TRACKING_URI], os.environ.get("MLFLOW_TRACKING_URI")
 
 
 def with_chosen_experiment(connected: Connection) -> Connection:
@@ -307,14 +308,14 @@ def with_chosen_experiment(connected: Connection) -> Connection:
     """
     if _held is None:
         return connected
-    here, ours = footprint.take(), _held.footprint.ours
+    here, ours = process_state.take(), _held.change.ours
     notes: tuple[str, ...] = ()
     changed = [
         name for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME") if here[name] not in (None, ours[name])
     ]
     if changed and not has_moved():
         notes = (f"{' and '.join(changed)} changed since: %mlflow_connect goes by it, the next run does not",)
-    if (chosen := _held.footprint.chosen_since(here)) is not None:
+    if (chosen := _held.change.chosen_since(here)) is not None:
         outbox = store.current()
         seen = outbox.experiment_named(chosen) if outbox is not None else ""
         name = seen or _held.names.get(chosen, "") or f"id {chosen}"
@@ -345,7 +346,7 @@ def expected(folder: str | None) -> Connection:
         If what applies cannot be read as a tracking URI.
     """
     global _expected
-    depends_on = footprint.take(), discover.assignments(), folder, os.getcwd(), _held is None
+    depends_on = process_state.take(), discover.assignments(), folder, os.getcwd(), _held is None
     if _expected is None or _expected[0] != depends_on:
         choice = choose(None, None, folder)
         wanted = choice.wanted
@@ -368,12 +369,12 @@ def held() -> Iterator[None]:
     if _held is None or not has_moved():
         yield
         return
-    now = footprint.take()
-    footprint.put({footprint.TRACKING_URI: _held.footprint.ours[footprint.TRACKING_URI]})
+    now = process_state.take()
+    process_state.put({process_state.TRACKING_URI: _held.change.ours[process_state.TRACKING_URI]})
     try:
         yield
     finally:
-        footprint.put(now)
+        process_state.put(now)
 
 
 def chosen_experiment() -> tuple[str, str] | None:
@@ -389,7 +390,7 @@ def chosen_experiment() -> tuple[str, str] | None:
     ConnectionFailedError
         If the store fails.
     """
-    if _held is None or (chosen := _held.footprint.chosen_since(footprint.take())) is None:
+    if _held is None or (chosen := _held.change.chosen_since(process_state.take())) is None:
         return None
     return chosen, experiment_name(chosen)
 
@@ -424,7 +425,7 @@ def experiment_name(experiment_id: str) -> str:
 
 def choose(uri: str | None, experiment: str | None, folder: str | None, config: str | None = None) -> discover.Choice:
     """Decide where to track, by the rules of :func:`connect`, without going there."""
-    chosen = None if _held is None else _held.footprint.chosen_since(footprint.take())
+    chosen = None if _held is None else _held.change.chosen_since(process_state.take())
     here = {_held.target.uri: chosen} if _held is not None and chosen else {}
     return discover.choose(uri, experiment, unconnected(), Path(folder) if folder else Path.cwd(), here, config)
 
@@ -432,10 +433,10 @@ def choose(uri: str | None, experiment: str | None, folder: str | None, config: 
 def unconnected() -> State:
     """Read the process's state as if we had never connected.
 
-    As :mod:`..location.footprint` describes it: what the user and the environment say, without our own doing.
+    As :mod:`..location.process_state` describes it: what the user and the environment say, without our own doing.
     """
-    here = footprint.take()
-    return here if _held is None else _held.footprint.without(here)
+    here = process_state.take()
+    return here if _held is None else _held.change.without(here)
 
 
 def _enter(
@@ -456,7 +457,7 @@ def _enter(
             raise
         # A config.json that lies about must not cost a cell its run.
         local = choose("local", experiment, folder)
-        note = f"{choice.origin} names {choice.target.where}, but {error.reason}: {error.mend}, then %mlflow_connect"
+        note = f"{choice.origin} names {choice.target.where}, but {error.reason}: {error.hint}, then %mlflow_connect"
         return replace(local, origin=discover.LOCAL, notes=(*local.notes, note)), None
     return replace(choice, target=entered.target, notes=choice.notes + entered.notes), entered
 
@@ -479,17 +480,17 @@ def _put_in_place(
     choice: discover.Choice, before: State, registry_uri: str | None, *, asking: bool
 ) -> tuple[Experiment, State, Any]:
     target = choice.target
-    patience = limits.absent(before)
-    footprint.put(patience)
+    short = limits.absent(before)
+    process_state.put(short)
     localstore.place({target.uri: str(target.artifacts)} if target.artifacts else {})
     plain = opened(target, choice.wanted)
     found = find_or_create(target, choice.wanted, plain) if asking else unasked(choice.wanted)
     known = found.experiment_id or None
     ours: State = {
         **before,
-        **patience,
-        footprint.TRACKING_URI: target.uri,
-        footprint.EXPERIMENT: known,
+        **short,
+        process_state.TRACKING_URI: target.uri,
+        process_state.EXPERIMENT: known,
         # For child processes.
         "MLFLOW_TRACKING_URI": target.uri,
         "MLFLOW_EXPERIMENT_ID": known,
@@ -498,8 +499,8 @@ def _put_in_place(
         # A child process refuses an id and a name that disagree.
         ours["MLFLOW_EXPERIMENT_NAME"] = found.name
     if registry_uri is not None:
-        ours[footprint.REGISTRY_URI] = ours["MLFLOW_REGISTRY_URI"] = registry_uri
-    footprint.put(ours)
+        ours[process_state.REGISTRY_URI] = ours["MLFLOW_REGISTRY_URI"] = registry_uri
+    process_state.put(ours)
     return found, ours, plain
 
 

@@ -11,9 +11,9 @@ from mlflow.tracking._tracking_service.utils import _get_store
 
 from ...vocabulary.errors import ConnectionFailedError, ExperimentError
 from ..calls.masking import mask, one_line
-from ..location import allowances
+from ..location import store_limits
 from ..location.discover import Wanted
-from ..location.localstore import quiet
+from ..location.localstore import without_log_lines
 from ..location.uris import Target
 from ..patches import store
 from .probe_local import NEWER, is_known
@@ -57,7 +57,7 @@ def opened(target: Target, wanted: Wanted) -> Any:
         If it cannot be opened.
     """
     try:
-        with quiet():
+        with without_log_lines():
             return store.plain(target.uri)
     except Exception as error:  # stores and plugins raise what they like; all end as one error of ours
         raise explained(error, target, wanted) from error
@@ -66,12 +66,12 @@ def opened(target: Target, wanted: Wanted) -> Any:
 def find_or_create(target: Target, wanted: Wanted, asked: Any = None) -> Experiment:
     """Find the experiment; make it if its name is new."""
     if target.kind == "databricks" and wanted.origin == "MLflow's default":
-        mend = "name one by its workspace path: -e /Users/you@example.com/name"
-        raise ConnectionFailedError(target.where, "Databricks has no default experiment", mend)
+        hint = "name one by its workspace path: -e /Users/you@example.com/name"
+        raise ConnectionFailedError(target.where, "Databricks has no default experiment", hint)
     if wanted.name is not None:
-        allowances.check_experiment(target.uri, wanted.name)
+        store_limits.check_experiment(target.uri, wanted.name)
     try:
-        with quiet():
+        with without_log_lines():
             return _find_or_create(asked or _get_store(target.uri), target, wanted)
     except ConnectionFailedError:
         raise
@@ -123,17 +123,17 @@ def _active(found: Any, target: Target) -> Experiment:
 
 
 def explained(error: Exception, target: Target, wanted: Wanted) -> ConnectionFailedError:
-    """Turn a store's failure into one line with its mend."""
+    """Turn a store's failure into one line with its hint."""
     text = str(error)
     asked = repr(wanted.name) if wanted.name is not None else f"with id {wanted.experiment_id}"
     if "out-of-date database schema" in text or "locate revision" in text:
-        return ConnectionFailedError(target.where, "its schema is not that of this MLflow", _schema_mend(target, text))
+        return ConnectionFailedError(target.where, "its schema is not that of this MLflow", _schema_hint(target, text))
     if getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
-        mend = "name one with -e" + ("" if wanted.origin == "given" else f", or unset {wanted.origin}")
-        return ExperimentError(target.where, f"there is no experiment {asked} (from {wanted.origin})", mend)
+        hint = "name one with -e" + ("" if wanted.origin == "given" else f", or unset {wanted.origin}")
+        return ExperimentError(target.where, f"there is no experiment {asked} (from {wanted.origin})", hint)
     if re.search(r"\b403\b", text) or getattr(error, "error_code", "") == "PERMISSION_DENIED":
-        mend = "ask for permission on it, or name another with -e"
-        return ExperimentError(target.where, f"no permission for the experiment {asked}", mend)
+        hint = "ask for permission on it, or name another with -e"
+        return ExperimentError(target.where, f"no permission for the experiment {asked}", hint)
     return ConnectionFailedError(
         target.where,
         f"the experiment {asked} cannot be used: {one_line(text)}",
@@ -141,7 +141,7 @@ def explained(error: Exception, target: Target, wanted: Wanted) -> ConnectionFai
     )
 
 
-def _schema_mend(target: Target, text: str) -> str:
+def _schema_hint(target: Target, text: str) -> str:
     # A revision this MLflow ships a migration for is older than it; an unknown one was written by a newer MLflow.
     found = re.search(r"found version (\w+)", text)
     if found is not None and is_known(found[1]):

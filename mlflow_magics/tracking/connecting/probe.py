@@ -46,8 +46,8 @@ def reach(target: Target, environment: Mapping[str, str | None] = os.environ) ->
     return ""
 
 
-def _reach_server(target: Target, patience: float) -> str:
-    answer = _get(target, "/version", patience)
+def _reach_server(target: Target, seconds: float) -> str:
+    answer = _get(target, "/version", seconds)
     status, text = answer.status_code, str(answer.text).strip()
     where = target.where
     if refusal := _REFUSALS.get(status):
@@ -58,7 +58,7 @@ def _reach_server(target: Target, patience: float) -> str:
     if status == 200 and _VERSION.match(text):
         return text
     # Some hosted servers offer the API and no /version: one more request tells them from a web site.
-    if not _speaks_mlflow(_get(target, _API, patience)):
+    if not _speaks_mlflow(_get(target, _API, seconds)):
         raise ReachError(
             "version",
             where,
@@ -76,7 +76,7 @@ def _speaks_mlflow(answer: Any) -> bool:
     return isinstance(body, dict) and bool({"experiment", "error_code"} & set(body))
 
 
-def _get(target: Target, path: str, patience: float) -> Any:
+def _get(target: Target, path: str, seconds: float) -> Any:
     from mlflow.utils.credentials import get_default_host_creds
     from mlflow.utils.rest_utils import http_request
 
@@ -87,11 +87,11 @@ def _get(target: Target, path: str, patience: float) -> Any:
             path,
             "GET",
             max_retries=0,
-            timeout=(min(CONNECT_SECONDS, patience), patience),
+            timeout=(min(CONNECT_SECONDS, seconds), seconds),
             raise_on_status=False,
         )
 
     try:
-        return within(CONNECT_SECONDS + patience, ask)
+        return within(CONNECT_SECONDS + seconds, ask)
     except Exception as error:  # requests, urllib3, ssl, plugins: all end as one error of ours
         raise diagnosis(error, target) from error

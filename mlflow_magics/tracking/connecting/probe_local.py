@@ -13,7 +13,7 @@ from ..location.diagnosis import ReachError
 from ..location.uris import Target, short_path
 
 NEWER = ("it was made by a newer MLflow", "pip install --upgrade mlflow, then restart the kernel")
-"""What was seen, and the mend, of a schema that this MLflow does not know."""
+"""What was seen, and the hint, of a schema that this MLflow does not know."""
 
 
 def reach_file(target: Target, path: Path) -> str:
@@ -46,9 +46,9 @@ def reach_file(target: Target, path: Path) -> str:
         finally:
             database.close()
     except sqlite3.Error as error:
-        mend = "another process holds it; end that one" if "locked" in str(error) else "name another file"
+        hint = "another process holds it; end that one" if "locked" in str(error) else "name another file"
         raise ReachError(
-            "version", target.where, f"not usable as an SQLite database: {one_line(str(error))}", mend
+            "version", target.where, f"not usable as an SQLite database: {one_line(str(error))}", hint
         ) from error
     revision = str(row[0]) if row else ""
     if revision and not is_known(revision):

@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking._tracking_service.utils import _get_store
 
 from ..azure import entering
-from ..calls import patience, silence
+from ..calls import silence, timeouts
 from ..calls.guards import reason
 from ..calls.masking import mask
 from ..location import localstore, storefile
@@ -25,7 +25,7 @@ from ..outbox.disk import journal, setaside
 from ..outbox.disk.journal import ENDS, Journal, JournalError, RunEntry
 from ..outbox.disk.points import PointLog
 from ..outbox.sending.delivery import ORIGIN_TAG, Delivery
-from ..outbox.sending.verdicts import UnavailableError, verdict
+from ..outbox.sending.failures import UnavailableError, failure_kind
 from ..patches import older_models
 
 
@@ -99,7 +99,7 @@ def recover(
         was set aside.
     """
     said = []
-    patience.install()
+    timeouts.install()
     silence.install()
     lying = left()
     for each in lying:
@@ -156,8 +156,8 @@ def _bring(found: Journal, tracking_uri: str, address: str) -> tuple[list[str], 
     uri = tracking_uri if uri == address else uri
     path = storefile.path_of(uri)
     if path is not None and not path.is_file():  # it would be made anew, in a folder that somebody has deleted
-        mend = f"%mlflow_connect {mask(uri)} makes it anew and sends them, or delete {found.folder}"
-        return [f"{left}, whose file was deleted; {mend}"], False
+        hint = f"%mlflow_connect {mask(uri)} makes it anew and sends them, or delete {found.folder}"
+        return [f"{left}, whose file was deleted; {hint}"], False
     trouble = ""
     closed: list[tuple[str, str]] = []
     try:
@@ -168,7 +168,7 @@ def _bring(found: Journal, tracking_uri: str, address: str) -> tuple[list[str], 
         delivery.spilled += [*points.held(), *keptback.left(found.folder)]
         while delivery.round(settled=True):
             pass
-        if delivery.stage_aside():
+        if delivery.stage_over_limit():
             while delivery.round(settled=True):
                 pass
         delivery.close_twins()
@@ -196,7 +196,7 @@ def _waiting(found: Journal, points: PointLog) -> int:
     """Count what lies in a journal."""
     sent = found.position()
     kept_back = sum(1 for _ in keptback.left(found.folder))
-    return len(found.rows()) + len(found.runs_aside()) + points.count(sent) + kept_back
+    return len(found.rows()) + len(found.runs_over_limit()) + points.count(sent) + kept_back
 
 
 def _left_for(uri: str, many: int) -> str:
@@ -209,7 +209,7 @@ def _writes(many: int) -> str:
 
 def _close(delivery: Delivery, entry: RunEntry, end: str) -> str:
     """Close a run with the time of its last write; return its name, or nothing where there is none to close."""
-    with patience.patience():
+    with timeouts.one_try():
         if entry.creation.get("asked"):
             # Its kernel died while it was created: the store knows it, or nobody does.
             remote = delivery.find(entry.experiment, entry.creation["tags"][ORIGIN_TAG])
@@ -223,7 +223,7 @@ def _close(delivery: Delivery, entry: RunEntry, end: str) -> str:
                 delivery.store.update_run_info(remote, RunStatus.from_string(end), entry.written, None)
                 return str(run.info.run_name)
         except MlflowException as error:
-            if verdict(error) != "refused":
+            if failure_kind(error) != "refused":
                 raise UnavailableError(reason(error)) from error
             # Otherwise somebody has deleted it.
     return ""

@@ -31,13 +31,13 @@ class ReachError(ConnectionFailedError):
     step : str
         The step of the check at which it ended: ``"name"``, ``"port"``, ``"TLS"``, ``"authentication"`` or
         ``"version"``.
-    where, reason, mend : str
+    where, reason, hint : str
         As in :class:`~mlflow_magics.vocabulary.errors.ConnectionFailedError`.
     """
 
-    def __init__(self, step: str, where: str, reason: str, mend: str = "") -> None:
+    def __init__(self, step: str, where: str, reason: str, hint: str = "") -> None:
         self.step = step
-        super().__init__(where, reason, mend)
+        super().__init__(where, reason, hint)
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
@@ -77,7 +77,7 @@ def diagnosis(error: BaseException, target: Target) -> ReachError:
     Returns
     -------
     ReachError
-        To be raised: the step at which the way ended, what was seen, and the mend.
+        To be raised: the step at which the way ended, what was seen, and the hint.
     """
     where, parts = target.where, urlsplit(target.uri)
     chain = list(causes(error))
@@ -93,7 +93,7 @@ def diagnosis(error: BaseException, target: Target) -> ReachError:
     if names & {"SSLError", "SSLCertVerificationError", "SSLEOFError"}:
         return _tls_diagnosis(chain, text, where, target)
     if any(isinstance(cause, ConnectionRefusedError) for cause in chain):
-        return ReachError("port", where, "the port refuses: nothing listens there", _start_mend(parts.port, host))
+        return ReachError("port", where, "the port refuses: nothing listens there", _start_hint(parts.port, host))
     if names & {"ConnectTimeout", "ConnectTimeoutError"}:
         reason = f"no connection within {CONNECT_SECONDS:g} s"
         return ReachError("port", where, reason, "check host and port, the firewall, or the VPN")
@@ -106,8 +106,8 @@ def diagnosis(error: BaseException, target: Target) -> ReachError:
             "see whether the server is overloaded, or set MLFLOW_HTTP_REQUEST_TIMEOUT to more seconds",
         )
     if names & {"RemoteDisconnected", "ConnectionResetError", "BadStatusLine", "ProtocolError"}:
-        mend = f"did you mean {_with_scheme(target.uri, 'https')}?" if parts.scheme == "http" else "check the port"
-        return ReachError("version", where, "it closes the connection without an answer", mend)
+        hint = f"did you mean {_with_scheme(target.uri, 'https')}?" if parts.scheme == "http" else "check the port"
+        return ReachError("version", where, "it closes the connection without an answer", hint)
     return ReachError("port", where, _last(chain), "check the address")
 
 
@@ -126,7 +126,7 @@ def _with_scheme(uri: str, scheme: str) -> str:
     return mask(f"{scheme}://{uri.partition('://')[2]}")
 
 
-def _start_mend(port: int | None, host: str) -> str:
+def _start_hint(port: int | None, host: str) -> str:
     if host in ("localhost", "127.0.0.1", "::1"):
         return f"start one with `mlflow server --port {port or 5000}`, or track without a server: %mlflow_connect local"
     return "check the port, and that the server is running"

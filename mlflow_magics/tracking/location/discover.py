@@ -13,7 +13,7 @@ from mlflow.tracking._tracking_service import utils as tracking_utils
 
 from ...vocabulary.errors import ConnectionFailedError
 from ..azure import configs, plugin
-from . import footprint
+from . import process_state
 from .uris import Target, is_file_store, parse, short_path
 
 LOCAL = "the local default"
@@ -80,12 +80,12 @@ def choose(
     else:
         target = _parsed(text, origin, folder, plugins)
         if found is not None:
-            notes += (f"{short_path(found)} names a workspace of Azure ML; to track there: {plugin.mend()}",)
+            notes += (f"{short_path(found)} names a workspace of Azure ML; to track there: {plugin.hint()}",)
     if target.path is not None:
         notes += _file_store_notes(target.path)
     active = (chosen or {}).get(target.uri)
     if active is None and _is_same(target, state, folder, plugins):
-        active = state[footprint.EXPERIMENT]
+        active = state[process_state.EXPERIMENT]
     wanted = _experiment(experiment, assigned.get("set_experiment"), active, state)
     return Choice(target, origin, wanted, target.notes + notes)
 
@@ -96,7 +96,7 @@ def _parsed(text: str, origin: str, folder: Path, plugins: tuple[str, ...]) -> T
     except ConnectionFailedError as error:
         if origin == "given":
             raise
-        raise ConnectionFailedError(error.where, f"{error.reason} (from {origin})", error.mend) from error
+        raise ConnectionFailedError(error.where, f"{error.reason} (from {origin})", error.hint) from error
 
 
 def _configured(path: Path) -> Target:
@@ -136,7 +136,7 @@ def _address(uri: str | None, assigned: Mapping[str, str], state: Mapping[str, s
         return uri, "given"
     if "set_tracking_uri" in assigned:
         return assigned["set_tracking_uri"], "the assignment to mlflow.set_tracking_uri"
-    if called := state[footprint.TRACKING_URI]:
+    if called := state[process_state.TRACKING_URI]:
         return called, "mlflow.set_tracking_uri"
     if variable := state["MLFLOW_TRACKING_URI"]:
         return variable, "MLFLOW_TRACKING_URI"
@@ -154,14 +154,14 @@ def _experiment(given: str | None, assigned: str | None, active: str | None, sta
         return Wanted(name=name, origin="MLFLOW_EXPERIMENT_NAME")
     variable = state["MLFLOW_EXPERIMENT_ID"]
     # mlflow.set_experiment copies its id there: then it belongs to another store.
-    if variable and variable != state[footprint.EXPERIMENT]:
+    if variable and variable != state[process_state.EXPERIMENT]:
         return Wanted(experiment_id=variable, origin="MLFLOW_EXPERIMENT_ID")
     return Wanted(name="Default", origin="MLflow's default")
 
 
 def _is_same(target: Target, state: Mapping[str, str | None], folder: Path, plugins: tuple[str, ...]) -> bool:
     # Whether MLflow, left alone, would track to the target: an experiment id means nothing elsewhere.
-    current = state[footprint.TRACKING_URI] or state["MLFLOW_TRACKING_URI"]
+    current = state[process_state.TRACKING_URI] or state["MLFLOW_TRACKING_URI"]
     if current is None:
         default = getattr(tracking_utils, "DEFAULT_TRACKING_URI", "")  # MLflow 2.22 defaults to a file store
         return bool(default) and parse(default, Path.cwd()).uri == target.uri

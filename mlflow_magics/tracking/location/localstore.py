@@ -84,7 +84,7 @@ def _unregister() -> None:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def without_log_lines() -> Iterator[None]:
     """Keep MLflow's talk about creating its tables out of the cell, and the user's logging as it was.
 
     Creating a database logs a dozen lines, and MLflow 2.22's migrations even replace the root logger's handlers.

@@ -252,5 +252,5 @@ def _respelled(scheme: str, rest: str) -> str:
 
 
 def _unclear(text: str, meant: str) -> ConnectionFailedError:
-    mend = f"did you mean {mask(meant)}?" if meant else "as http://localhost:5000, sqlite:///mlflow.db or a folder"
-    return ConnectionFailedError(mask(text), "this is not a tracking URI", mend)
+    hint = f"did you mean {mask(meant)}?" if meant else "as http://localhost:5000, sqlite:///mlflow.db or a folder"
+    return ConnectionFailedError(mask(text), "this is not a tracking URI", hint)

@@ -14,16 +14,16 @@ from typing import Any, TypeVar
 
 from mlflow.entities import Run, ViewType
 
-from ...vocabulary.boards import Page, RunView
 from ...vocabulary.errors import ConnectionFailedError, MlflowMagicsError, TrackingError, UnknownNameError
-from ..calls import patience
+from ...vocabulary.panel import Page, RunView
+from ..calls import timeouts
 from ..calls.guards import reason, timed_out
 from ..calls.masking import mask
 from ..calls.waiting import within
 from ..location.links import run_url
-from ..outbox.disk.ledger import Account
+from ..outbox.disk.accounts import Account
 from ..outbox.outbox import Outbox
-from ..outbox.sending.verdicts import explain, verdict
+from ..outbox.sending.failures import explain, failure_kind
 from . import histories
 
 SECONDS = 5.0
@@ -137,7 +137,7 @@ def runs(outbox: Outbox, uri: str, experiment_id: str, filter: str, order: str, 
     filter : str
         In MLflow's syntax; empty for all runs.
     order : str
-        A :data:`...vocabulary.boards.Order`, ``"metric:NAME"`` or ``"param:NAME"``; descending behind a ``-``. No store
+        A :data:`...vocabulary.panel.Order`, ``"metric:NAME"`` or ``"param:NAME"``; descending behind a ``-``. No store
         can sort by duration: a page then holds the newest runs, and is sorted in itself.
     token : str
         A page's `next`; empty for the first one.
@@ -214,7 +214,7 @@ def details(outbox: Outbox, uri: str, run_id: str) -> RunView:
     account = outbox.accounts.get(run_id)
     if outbox.is_local(run_id):
         if account is None:
-            raise UnknownNameError("run", run_id, mend="it was made in another kernel, and is not in the store yet")
+            raise UnknownNameError("run", run_id, hint="it was made in another kernel, and is not in the store yet")
         return _of_account(account, uri)
     remote = outbox.ids.get(run_id, run_id)
     try:
@@ -260,7 +260,7 @@ def _asked(outbox: Outbox, question: Callable[[], T], deadline: float) -> T:
     left = deadline - time.monotonic()
 
     def ask() -> T:
-        with patience.patience(left):
+        with timeouts.one_try(left):
             return question()
 
     try:
@@ -274,10 +274,10 @@ def _asked(outbox: Outbox, question: Callable[[], T], deadline: float) -> T:
 def explained(outbox: Outbox, error: Exception) -> MlflowMagicsError:
     """Return an error of ours for what a store raised."""
     # A TimeoutError is an OSError, so it is none of those that are about the question.
-    if verdict(error) == "refused" and not timed_out(error):
+    if failure_kind(error) == "refused" and not timed_out(error):
         return TrackingError(_REFUSED + reason(error))
-    mend = "what this kernel writes is kept meanwhile; ask again when the store is back"
-    return ConnectionFailedError(mask(outbox.tracking_uri), explain(error), mend)
+    hint = "what this kernel writes is kept meanwhile; ask again when the store is back"
+    return ConnectionFailedError(mask(outbox.tracking_uri), explain(error), hint)
 
 
 def _order_by(order: str) -> list[str]:

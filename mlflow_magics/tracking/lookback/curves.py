@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ...vocabulary.boards import Curve
+from ...vocabulary.panel import Curve
 from ..calls import forks
 from ..outbox.disk.points import SIZE, Piece, Reader
 from ..outbox.outbox import Outbox

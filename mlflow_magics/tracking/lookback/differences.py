@@ -11,12 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...vocabulary.boards import RunView
 from ...vocabulary.errors import MlflowMagicsError, TrackingError
-from ...vocabulary.findings import Change, Difference
+from ...vocabulary.lookback import Change, Difference
+from ...vocabulary.panel import RunView
 from ..outbox.disk.addresses import repository_at
 from ..outbox.outbox import Outbox
-from ..runs import context
+from ..runs import run_tags
 from . import browse
 
 _SOURCE = re.compile(r"^cell(?:_(\d+))?\.py$")
@@ -139,7 +139,7 @@ def _datasets(outbox: Outbox, run_id: str) -> Mapping[str, str]:
 
 
 def _packages(run: RunView) -> dict[str, str]:
-    words = run.tags.get(context.PACKAGES, "").split()
+    words = run.tags.get(run_tags.PACKAGES, "").split()
     return {name: version for name, _, version in (word.partition("=") for word in words)}
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from ...vocabulary.boards import RunView
-from ...vocabulary.findings import Found
+from ...vocabulary.lookback import Found
+from ...vocabulary.panel import RunView
 
 _KINDS = ("metrics.", "params.", "tags.")
 

@@ -13,8 +13,8 @@ from mlflow.protos.service_pb2 import GetMetricHistoryBulkInterval
 from mlflow.store.tracking.abstract_store import AbstractStore
 from mlflow.store.tracking.rest_store import RestStore
 
-from ...vocabulary.boards import Curve
-from ..outbox.sending.verdicts import verdict
+from ...vocabulary.panel import Curve
+from ..outbox.sending.failures import failure_kind
 from .curves import thinned
 
 MOST = 2000
@@ -76,7 +76,7 @@ def _of_server(store: RestStore, run_id: str, name: str) -> Any:
     try:
         return store._call_endpoint(GetMetricHistoryBulkInterval, body).metrics
     except MlflowException as error:
-        if verdict(error) == "unauthorized" or not _is_unknown(error):
+        if failure_kind(error) == "unauthorized" or not _is_unknown(error):
             raise
     return _all(store, run_id, name)  # a server that does not know how to sample
 

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from ...vocabulary.boards import RunView
 from ...vocabulary.errors import OptionError, TrackingError, UnknownNameError
-from ...vocabulary.findings import Found, least_is_best
+from ...vocabulary.lookback import Found, least_is_best
+from ...vocabulary.panel import RunView
 from ..outbox.outbox import Outbox
 from . import browse
 
@@ -65,7 +65,7 @@ def search(
     filter : str
         In MLflow's syntax; empty for all runs.
     sort : str
-        ``metrics.NAME``, ``params.NAME``, NAME, or one of :data:`...vocabulary.boards.Order`; ``-`` before it turns it
+        ``metrics.NAME``, ``params.NAME``, NAME, or one of :data:`...vocabulary.panel.Order`; ``-`` before it turns it
         round. Empty for the newest first.
     top : int
         How many to return at the most.
@@ -257,8 +257,8 @@ def _bare(name: str, runs: list[RunView]) -> UnknownNameError:
     known = _known(runs)
     exact = [f"{kind}.{name}" for kind, names in known.items() if name in names]
     everything = exact or [f"{kind}.{each}" for kind, names in known.items() for each in names]
-    mend = "a filter names what it means: metrics.NAME, params.NAME, tags.NAME or attributes.NAME"
-    error = UnknownNameError("key", name, (), mend)
+    hint = "a filter names what it means: metrics.NAME, params.NAME, tags.NAME or attributes.NAME"
+    error = UnknownNameError("key", name, (), hint)
     if exact:
         return UnknownNameError("key", name, (), f"did you mean {exact[0]}?")
     near = UnknownNameError("key", f"metrics.{name}", everything)
@@ -273,7 +273,7 @@ def _check_keys(filter: str, runs: list[RunView]) -> None:
             raise UnknownNameError(kind.removesuffix("s"), name, known[kind], "no run of this experiment has it")
     for _, status in _STATUS.findall(filter):
         if status not in _STATUSES:
-            raise UnknownNameError("status", status, mend=f"MLflow's are {', '.join(_STATUSES)}")
+            raise UnknownNameError("status", status, hint=f"MLflow's are {', '.join(_STATUSES)}")
 
 
 def _check_quoting(filter: str, runs: list[RunView]) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from ...vocabulary.boards import RunView
 from ...vocabulary.errors import ConnectionFailedError, OptionError, TrackingError, UnknownNameError
+from ...vocabulary.panel import RunView
 from ...vocabulary.records import LOCAL
 from ..calls import filters
 from ..outbox.outbox import Outbox
-from ..runs import context
+from ..runs import run_tags
 from . import browse
 from .lookup import SAMPLE, pages
 
@@ -53,9 +53,9 @@ def find_run(outbox: Outbox, uri: str, experiment: tuple[str, str], word: str) -
     if len(alike) == 1:
         return alike[0]
     if alike:
-        raise UnknownNameError("run", word, mend=f"{len(alike)} runs begin so; write more of the id")
+        raise UnknownNameError("run", word, hint=f"{len(alike)} runs begin so; write more of the id")
     if not seen:
-        raise UnknownNameError("run", word, mend=f"there are no runs in {experiment[1]!r} yet")
+        raise UnknownNameError("run", word, hint=f"there are no runs in {experiment[1]!r} yet")
     where = f"it is looked for by id and by name in {experiment[1]!r}; -e for another, or write the whole id"
     raise UnknownNameError("run", word, {run.name for run in seen}, where)
 
@@ -119,9 +119,9 @@ def last_two(
         There is only one.
     """
     if cell_id:
-        key = f"tags.`{context.CELL_ID}`"
+        key = f"tags.`{run_tags.CELL_ID}`"
         runs = _matching(
-            outbox, uri, experiment[0], key, cell_id, lambda run: run.tags.get(context.CELL_ID) == cell_id, 2
+            outbox, uri, experiment[0], key, cell_id, lambda run: run.tags.get(run_tags.CELL_ID) == cell_id, 2
         )
     else:
         runs = _called(outbox, uri, experiment[0], name, 2)

@@ -41,13 +41,13 @@ class LoggedModel:
     Attributes
     ----------
     name : str
-        As it was logged, mended where MLflow refuses the name.
+        As it was logged, fixed where MLflow refuses the name.
     flavor : str
         MLflow's name of the flavor: ``"sklearn"``.
     uri : str
         What ``mlflow.pyfunc.load_model`` takes.
     notes : tuple of str
-        One line each for what the user should know: a mended name, a signature that could not be made.
+        One line each for what the user should know: a fixed name, a signature that could not be made.
     """
 
     name: str

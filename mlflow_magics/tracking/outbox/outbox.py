@@ -1,7 +1,7 @@
 """The write-behind side of a connection: every write goes to disk first, and is sent in the background.
 
 One outbox belongs to one connection of one kernel. What it takes in is in its journal before the call returns; its
-sender brings it to the store; what it knows of the runs (:mod:`.disk.ledger`) answers without asking the store.
+sender brings it to the store; what it knows of the runs (:mod:`.disk.accounts`) answers without asking the store.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 from ...vocabulary.records import LOCAL, Sync, Waiting
 from ..calls import forks
 from ..calls.interrupts import uninterrupted
-from ..calls.patience import patience
+from ..calls.timeouts import one_try
 from ..calls.waiting import CutShortError, within
-from ..location import allowances
+from ..location import store_limits
 from . import mistakes
 from .authored import Authored
-from .disk import addresses, copying, journal, overflow
+from .disk import addresses, copying, journal, over_limit
+from .disk.accounts import Account, account_of, new_account
 from .disk.journal import Key, RunEntry
-from .disk.ledger import Account, account_of, new_account
 from .disk.points import Append, Point, PointLog
 from .flusher import Flusher
 from .keptback import KeptBack
 from .sending import replay
 from .sending.delivery import ORIGIN_TAG, Attempt, Delivery
+from .sending.failures import explain, failure_kind
 from .sending.sender import Sender
-from .sending.verdicts import explain, verdict
 
 CREATE_SECONDS = 2.5
 """How long a cell waits for its run to be created, before it goes on with a local id."""
@@ -90,7 +90,7 @@ class Outbox:
         self._later: deque[tuple[Append, int, float, Callable[[], float]]] = deque()
         self.points = PointLog(self.journal.folder, self._segments(), self._spill)
         self.delivery = Delivery(self.journal, self.points, store, tracking_uri, self._spilled)
-        self.allowance = allowances.of(tracking_uri)
+        self.limits = store_limits.of(tracking_uri)
         self.accounts: dict[str, Account] = {}
         self.models: dict[str, Any] = {}
         self.authored = Authored()
@@ -149,7 +149,7 @@ class Outbox:
         if (parent := given.get(MLFLOW_PARENT_RUN_ID)) is not None:
             given[MLFLOW_PARENT_RUN_ID] = self.ids.get(parent, parent)
         cuts: list[str] = []
-        given, rest = self.allowance.first_tags(self.allowance.cut_tags(given, cuts), ORIGIN_TAG)
+        given, rest = self.limits.first_tags(self.limits.cut_tags(given, cuts), ORIGIN_TAG)
         experiment = self.delivery.renamed.get(experiment_id, experiment_id)
         run_id = LOCAL + origin
         reachable = self.sender.state == "sending" and not self._is_local(
@@ -177,7 +177,7 @@ class Outbox:
                 return run
             except Exception as error:
                 # Whatever a store raises: only what it will never take is the caller's business.
-                if verdict(error) == "refused" and not isinstance(error, TimeoutError):
+                if failure_kind(error) == "refused" and not isinstance(error, TimeoutError):
                     self.journal.drop_run(run_id)
                     raise
                 if not isinstance(error, CutShortError):
@@ -276,7 +276,7 @@ class Outbox:
 
     def _create(self, experiment: str, user: str, started: int, tags: Mapping[str, str], name: str | None) -> Run:
         self.delivery.expect_file()
-        with patience(CREATE_SECONDS):
+        with one_try(CREATE_SECONDS):
             entities = [RunTag(key, value) for key, value in tags.items()]
             return cast(Run, self.store.create_run(experiment, user, started, entities, name))
 
@@ -467,7 +467,7 @@ class Outbox:
         """
         if not (params or tags):
             return
-        tags = self.allowance.cut_tags(tags, self._cuts[run_id])
+        tags = self.limits.cut_tags(tags, self._cuts[run_id])
         self.journal.add(run_id, "values", {"params": dict(params), "tags": dict(tags)})
         self.authored.params(run_id, params)
         account = self.account(run_id)
@@ -478,7 +478,7 @@ class Outbox:
     def write(self, run_id: str, op: str, data: Mapping[str, Any]) -> None:
         """Take in any other write; see :mod:`.sending.replay`."""
         if op == "untag":
-            data = {**data, "key": self.allowance.key(data["key"])}
+            data = {**data, "key": self.limits.key(data["key"])}
         self.journal.add(run_id, op, data)
 
     # -- files ------------------------------------------------------------------------------------------------
@@ -675,18 +675,18 @@ class Outbox:
         said = list(dict.fromkeys(self._cuts.pop(run_id, ())))
         account = self.account(run_id)
         for kind, most, written in (
-            ("params", self.allowance.params_per_run, account.params),
-            ("tags", self.allowance.tags_per_run, account.tags),
+            ("params", self.limits.params_per_run, account.params),
+            ("tags", self.limits.tags_per_run, account.tags),
         ):
-            aside = self.delivery.overflow.aside.get((run_id, kind), 0)
+            aside = self.delivery.over_limit.aside.get((run_id, kind), 0)
             # In an outage nothing was set aside yet, but it will be.
             count = max(aside, len(written) - most if most is not None else 0)
             if count and (run_id, kind) not in self._told_aside:
                 self._told_aside.add((run_id, kind))
                 words = kind if count > 1 else kind[:-1]
                 said.append(
-                    f"{count} {words} more than {self.allowance.store} takes for a run: "
-                    f"in the artifact {overflow.FILES[kind]}"
+                    f"{count} {words} more than {self.limits.store} takes for a run: "
+                    f"in the artifact {over_limit.FILES[kind]}"
                 )
         return said
 
@@ -748,7 +748,7 @@ class Outbox:
             finally:
                 self.sender.busy.release()
         # Runs that nobody has ended: what they had no room for is complete now.
-        if sent and self.delivery.stage_aside():
+        if sent and self.delivery.stage_over_limit():
             sent = self.flush(seconds)
         self._closed = True
         self.sender.stop()

@@ -24,15 +24,15 @@ from mlflow.utils.async_logging.run_operations import RunOperations
 from mlflow.utils.uri import get_uri_scheme
 
 from ...vocabulary.records import LOCAL
-from ..calls import patience, silence
+from ..calls import silence, timeouts
 from ..calls.interrupts import put_back
 from ..calls.waiting import CutShortError, within
 from ..outbox import mistakes
+from ..outbox.disk.accounts import Account
 from ..outbox.disk.journal import ClosedError
-from ..outbox.disk.ledger import Account
 from ..outbox.outbox import CREATE_SECONDS, Outbox
 from ..outbox.sending import replay
-from ..outbox.sending.verdicts import explain, verdict
+from ..outbox.sending.failures import explain, failure_kind
 from . import artifacts, children, logged_models, older_models, registering
 
 # Reads, and writes that make no sense before what is pending has arrived.
@@ -302,13 +302,13 @@ class OutboxStore(logged_models.ModelWrites):
 
             def asked() -> Any:
                 self._expect_file()
-                with patience.patience(CREATE_SECONDS):
+                with timeouts.one_try(CREATE_SECONDS):
                     return question()
 
             try:
                 return within(CREATE_SECONDS, asked)
             except (MlflowException, OSError) as error:  # TimeoutError is an OSError
-                if verdict(error) == "refused":
+                if failure_kind(error) == "refused":
                     raise
                 if not isinstance(error, CutShortError):
                     sender.unreachable(explain(error))
@@ -348,7 +348,7 @@ def put(outbox: Outbox) -> Outbox | None:
     """
     global _placed, _outbox
     before = _take_out()
-    patience.install()
+    timeouts.install()
     silence.install()
     front = OutboxStore(outbox.store, outbox)
     tracking_uri, scheme = outbox.tracking_uri, _registered(outbox.tracking_uri)
@@ -419,7 +419,7 @@ def _take_out() -> Outbox | None:
         registry.register(scheme, previous)
     _forget_caches()
     silence.remove()
-    patience.remove()
+    timeouts.remove()
     return outbox
 
 

@@ -17,7 +17,7 @@ from ...vocabulary.errors import NotLoggableError
 from ...vocabulary.records import Figure
 from ..calls.guards import reason
 from ..outbox.disk import copying
-from .names import mend_key
+from .names import fix_key
 
 
 @contextlib.contextmanager
@@ -104,7 +104,7 @@ def stage_table(name: str, table: Any, folder: Path) -> list[str]:
 
 
 def _path(folder: Path, name: str, suffix: str) -> Path:
-    path = folder / mend_key(name)
+    path = folder / fix_key(name)
     path = path if path.suffix else path.with_suffix(suffix)
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
@@ -130,7 +130,7 @@ def stage_figures(figures: Sequence[Figure], folder: Path) -> list[str]:
         folder.mkdir(exist_ok=True)
         save, suffix = _SAVERS[figure.library]
         try:
-            save(figure.figure, folder / (mend_key(figure.name).replace("/", "_") + suffix))
+            save(figure.figure, folder / (fix_key(figure.name).replace("/", "_") + suffix))
         except Exception as error:  # noqa: BLE001
             # The figure is the user's and draws itself with the user's data: whatever it raises is its own affair,
             # and the other figures are saved.

@@ -1,4 +1,4 @@
-"""Names and values that MLflow refuses, mended so that it takes them."""
+"""Names and values that MLflow refuses, fixed so that it takes them."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _MAX_RUN_NAME = 250
 """``runs.name`` is a VARCHAR(250) in MLflow's SQL schema."""
 
 
-def mend_key(name: str) -> str:
+def fix_key(name: str) -> str:
     """Return the nearest name that MLflow accepts for a param, metric or tag."""
-    mended = _REFUSED.sub("_", name)[:_MAX_KEY]
-    parts = [part for part in mended.split("/") if part not in ("", ".", "..")]
+    fixed = _REFUSED.sub("_", name)[:_MAX_KEY]
+    parts = [part for part in fixed.split("/") if part not in ("", ".", "..")]
     # MLflow takes every name that begins with two dots for one that leaves the folder.
     return re.sub(r"^\.\.", "__", "/".join(parts)) or "_"
 
 
-def mend_run_name(name: str) -> str:
+def fix_run_name(name: str) -> str:
     """Return `name` on one line, without the blanks around it, and no longer than MLflow's column.
 
     Parameters
@@ -43,7 +43,7 @@ def mend_run_name(name: str) -> str:
     return _storable(" ".join(name.split()))[:_MAX_RUN_NAME]
 
 
-def mend_params(params: Iterable[Param], notes: list[str]) -> dict[str, str]:
+def fix_params(params: Iterable[Param], notes: list[str]) -> dict[str, str]:
     """Return what to send for `params`: names and values that MLflow accepts."""
     sent: dict[str, str] = {}
     for param in params:
@@ -54,8 +54,8 @@ def mend_params(params: Iterable[Param], notes: list[str]) -> dict[str, str]:
     return sent
 
 
-def mend_metrics(metrics: Iterable[Metric], notes: list[str]) -> dict[str, float]:
-    """Return what to send for `metrics`, as :func:`mend_params` does for params."""
+def fix_metrics(metrics: Iterable[Metric], notes: list[str]) -> dict[str, float]:
+    """Return what to send for `metrics`, as :func:`fix_params` does for params."""
     sent: dict[str, float] = {}
     for metric in metrics:
         key = _free_key(metric.name, sent, "metric", notes)
@@ -65,7 +65,7 @@ def mend_metrics(metrics: Iterable[Metric], notes: list[str]) -> dict[str, float
     return sent
 
 
-def mend_tags(tags: Mapping[str, str], notes: list[str]) -> dict[str, str]:
+def fix_tags(tags: Mapping[str, str], notes: list[str]) -> dict[str, str]:
     """Return what to send for `tags`."""
     sent: dict[str, str] = {}
     for name, value in tags.items():
@@ -77,7 +77,7 @@ def mend_tags(tags: Mapping[str, str], notes: list[str]) -> dict[str, str]:
 
 
 def _free_key(name: str, taken: Mapping[str, object], kind: str, notes: list[str]) -> str:
-    key = base = mend_key(name)
+    key = base = fix_key(name)
     number = 2
     while key in taken:
         key = f"{base[: _MAX_KEY - 5]}_{number}"

@@ -33,7 +33,7 @@ from ..outbox.disk.journal import ENDS
 from ..outbox.outbox import Outbox, SeriesSink
 from ..outbox.sending import replay
 from ..patches import store
-from .names import mend_metrics, mend_params, mend_tags
+from .names import fix_metrics, fix_params, fix_tags
 
 NOTE = MLFLOW_RUN_NOTE
 """The tag that holds a run's description."""
@@ -52,7 +52,7 @@ class Written:
     auto_params, auto_metrics : mapping
         What only others put into the run while it was open: autolog, the user's own calls.
     notes : tuple of str
-        One line for each mend, conflict or refusal.
+        One line for each hint, conflict or refusal.
     """
 
     params: tuple[Param, ...] = ()
@@ -112,7 +112,7 @@ def open_run(
     started : int, optional
         When it began, in milliseconds since 1970; now, where it is not given.
     notes : list of str, optional
-        Gets a line for each tag that was mended, and one if the run is in another experiment.
+        Gets a line for each tag that was fixed, and one if the run is in another experiment.
 
     Returns
     -------
@@ -124,7 +124,7 @@ def open_run(
     TrackingError
         The store could not be reached, or refused.
     """
-    wanted = mend_tags(tags or {}, notes if notes is not None else [])
+    wanted = fix_tags(tags or {}, notes if notes is not None else [])
     if description:
         wanted[MLFLOW_RUN_NOTE] = description[: validation.MAX_TAG_VAL_LENGTH]
     if parent_id:
@@ -163,7 +163,7 @@ def resume_run(
     description : str, optional
         Replaces MLflow's note.
     notes : list of str, optional
-        Gets a line for each tag that was mended or refused.
+        Gets a line for each tag that was fixed or refused.
     reopen : bool, optional
         Whether its status and its end are ours from now on; no for a job's run, which is the job's to close.
 
@@ -184,7 +184,7 @@ def resume_run(
             run: Run = MlflowClient().get_run(run_id)
         except MlflowException as error:
             if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                raise UnknownNameError("run", run_id, mend="take the id from the run's page in MLflow") from error
+                raise UnknownNameError("run", run_id, hint="take the id from the run's page in MLflow") from error
             raise
         if run.info.lifecycle_stage == "deleted":
             raise MlflowMagicsError(
@@ -204,7 +204,7 @@ def resume_run(
 def write(run: Run, params: Sequence[Param], metrics: Sequence[Metric]) -> Written:
     """Add what a cell captured to its run, next to what others wrote there meanwhile.
 
-    What autolog or the user already logged under the same name stays as it is. A name MLflow refuses is mended, with
+    What autolog or the user already logged under the same name stays as it is. A name MLflow refuses is fixed, with
     a note. What the store refuses is told by :func:`settle`.
 
     Parameters
@@ -225,8 +225,8 @@ def write(run: Run, params: Sequence[Param], metrics: Sequence[Metric]) -> Writt
         The store could not be used.
     """
     notes: list[str] = []
-    wanted_params = mend_params(params, notes)
-    wanted_metrics = mend_metrics(metrics, notes)
+    wanted_params = fix_params(params, notes)
+    wanted_metrics = fix_metrics(metrics, notes)
     with as_tracking_error():
         account = _outbox().account(run.info.run_id)
         others_params, others_metrics = dict(account.params), dict(account.metrics)
@@ -277,7 +277,7 @@ def write_one(run: Run, *, params: Sequence[Param] = (), metrics: Sequence[Metri
     Returns
     -------
     list of str
-        A note for each mend, and for each param that has another value already.
+        A note for each hint, and for each param that has another value already.
 
     Raises
     ------
@@ -286,14 +286,14 @@ def write_one(run: Run, *, params: Sequence[Param] = (), metrics: Sequence[Metri
     """
     notes: list[str] = []
     with as_tracking_error():
-        wanted = mend_params(params, notes)
+        wanted = fix_params(params, notes)
         there = {**run.data.params, **_outbox().account(run.info.run_id).params}
         changed = [key for key, value in wanted.items() if there.get(key, value) != value]
         notes += [f"param {key} was refused: it is {there[key]!r} already, and params do not change" for key in changed]
         _send(
             run.info.run_id,
             params={key: value for key, value in wanted.items() if key not in changed},
-            metrics=mend_metrics(metrics, notes),
+            metrics=fix_metrics(metrics, notes),
             step=step,
         )
     return notes
@@ -312,7 +312,7 @@ def write_tags(run: Run, tags: Mapping[str, str]) -> list[str]:
     Returns
     -------
     list of str
-        A note for each mend.
+        A note for each hint.
 
     Raises
     ------
@@ -321,7 +321,7 @@ def write_tags(run: Run, tags: Mapping[str, str]) -> list[str]:
     """
     notes: list[str] = []
     with as_tracking_error():
-        _send(run.info.run_id, tags=mend_tags(tags, notes))
+        _send(run.info.run_id, tags=fix_tags(tags, notes))
     return notes
 
 
@@ -395,8 +395,8 @@ def series_sink(run_id: str, name: str, *, asked: Collection[str] = (), until_en
     SeriesSink
         Each point is durable when it returns.
     """
-    (mended,) = mend_metrics([Metric(name, 0.0, "")], [])
-    return _outbox().sink(run_id, mended, keep_back=name not in asked, until_end=until_end)
+    (fixed,) = fix_metrics([Metric(name, 0.0, "")], [])
+    return _outbox().sink(run_id, fixed, keep_back=name not in asked, until_end=until_end)
 
 
 def logged(run: Run, series: Sequence[str], others: Sequence[str] = ()) -> Logged:

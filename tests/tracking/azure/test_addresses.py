@@ -1,4 +1,4 @@
-"""A workspace's address: what people paste is mended or explained."""
+"""A workspace's address: what people paste is fixed or explained."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_what_is_written_is_read_again(workspace):
         (f"\ufeff{HOME.uri}\u200b", "cannot be seen"),
     ],
 )
-def test_one_slip_is_mended_with_one_note(pasted, note):
+def test_one_slip_is_fixed_with_one_note(pasted, note):
     workspace, notes = parse(pasted)
     assert workspace == HOME
     assert len(notes) == 1
@@ -68,7 +68,7 @@ def test_one_slip_is_mended_with_one_note(pasted, note):
 
 
 @given(workspaces, st.sets(st.sampled_from(["case", "quotes", "break", "slash", "v2", "https", "api"])))
-def test_slips_are_mended_together_each_with_its_note(workspace, slips):
+def test_slips_are_fixed_together_each_with_its_note(workspace, slips):
     text = workspace.uri
     if "case" in slips:
         text = text.replace("subscriptions", "Subscriptions")
@@ -122,11 +122,11 @@ def test_anything_is_read_or_explained_on_one_line(text):
         ("https://portal.azure.com/#home", "not that of a workspace"),
     ],
 )
-def test_what_cannot_be_mended_is_explained(pasted, reason):
+def test_what_cannot_be_fixed_is_explained(pasted, reason):
     with pytest.raises(ConnectionFailedError) as caught:
         parse(pasted)
     assert reason in caught.value.reason
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize(

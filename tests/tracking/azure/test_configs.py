@@ -85,7 +85,7 @@ class TestRead:
         with pytest.raises(ConnectionFailedError) as caught:
             configs.read(path)
         assert reason in caught.value.reason
-        assert caught.value.mend
+        assert caught.value.hint
         assert "\n" not in str(caught.value)
 
     def test_no_file_and_an_empty_folder(self, tmp_path):

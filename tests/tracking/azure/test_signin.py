@@ -142,7 +142,7 @@ except ConnectionFailedError as error:
 """
     lines = child(cloud, "service_principal", code, tmp_path, MSI_ENDPOINT=f"http://{cloud.plain}/msi")
     assert "service principal: AADSTS700082" in lines[0]
-    # Nor is it asked beside one: what mends it are its own variables.
+    # Nor is it asked beside one: what hints it are its own variables.
     assert "check AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET, or unset them" in lines[0]
     assert "az login" not in lines[0]
     assert ("GET", "/msi") not in cloud.seen

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
-from ....vocabulary.boards import Desk
+from ....vocabulary.panel import PanelBackend
 from ....vocabulary.records import Integration
 from ...markup.html import EMPTY, Markup, element, join, text, words
 from ...markup.parts import RED, callout, mono, subdued
 from ...markup.words import clean
-from ..tools.tabtools import Visits, cell, free, label, lines, one_line, quiet
+from ..tools.tabtools import Visits, cell, free, label, lines, one_line, subdued_note
 
 if TYPE_CHECKING:
     from ..tools.worker import Worker
@@ -27,7 +27,7 @@ class Autolog:
 
     Parameters
     ----------
-    desk : Desk
+    backend : PanelBackend
         Knows the integrations, and switches them.
     worker : Worker
         Not needed: nothing here is asked of the store.
@@ -44,8 +44,8 @@ class Autolog:
 
     title = "Autolog"
 
-    def __init__(self, desk: Desk, worker: Worker, say: Callable[[str], None]) -> None:
-        self._desk, self._say = desk, say
+    def __init__(self, backend: PanelBackend, worker: Worker, say: Callable[[str], None]) -> None:
+        self._desk, self._say = backend, say
         self._lock = threading.RLock()
         self._filling = False
         self._visits = Visits()
@@ -57,7 +57,7 @@ class Autolog:
                 grid_template_columns="minmax(110px,1fr) minmax(0,4fr)", width="100%", align_items="center"
             )
         )
-        self._heading = widgets.HTML(value=quiet("ticked: fitting a model logs its params, metrics and model"))
+        self._heading = widgets.HTML(value=subdued_note("ticked: fitting a model logs its params, metrics and model"))
         self._notes, self._missing = widgets.HTML(), widgets.HTML()
         self.widget = widgets.VBox([self._heading, self._grid, self._notes, self._missing])
 
@@ -145,5 +145,7 @@ def _missing(absent: list[Integration]) -> Markup:
         return EMPTY
     names = join((text(clean(each.name, 40)) for each in absent[:_MOST]), ", ")
     return element(
-        "div", subdued(words("not installed: "), names), style="font-size:12px;line-height:1.45;overflow-wrap:anywhere"
+        "div",
+        subdued(words("not installed: "), names),
+        style="font-size:12px;line-height:1.45;overflow-wrap:anywhere",
     )

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 
-from ....vocabulary.boards import Curve, Desk, RunView
 from ....vocabulary.errors import MlflowMagicsError
-from ....vocabulary.findings import least_is_best
+from ....vocabulary.lookback import least_is_best
+from ....vocabulary.panel import Curve, PanelBackend, RunView
 from ...charts import plots
 from ...markup.html import EMPTY, Markup, element, join, text, words
 from ...markup.parts import note, subdued, table
 from ...markup.words import clean, count, number
-from ..tools.tabtools import quiet
+from ..tools.tabtools import subdued_note
 
 RUNS = 6
 """The most runs that are compared: more columns and lines than that nobody reads."""
@@ -23,13 +23,13 @@ CHARTS = 8
 _ROWS = 100
 
 
-def gather(desk: Desk, runs: Sequence[RunView]) -> tuple[list[RunView], list[str]]:
+def gather(backend: PanelBackend, runs: Sequence[RunView]) -> tuple[list[RunView], list[str]]:
     """Ask the store for all of some runs. Takes a request a run: for a worker."""
     whole: list[RunView] = []
     failed: list[str] = []
     for run in runs:
         try:
-            whole.append(found := desk.details(run.run_id))
+            whole.append(found := backend.details(run.run_id))
             if found.slow:
                 names = ", ".join(clean(name, 40) for name in found.slow[:3]) + (" …" if len(found.slow) > 3 else "")
                 failed.append(f"the curves of {clean(run.name, 40)}: the store took too long over {names}")
@@ -118,7 +118,7 @@ def _curves(runs: Sequence[RunView], names: Sequence[str]) -> Markup:
     order = sorted(by_metric, key=lambda metric: -len(by_metric[metric]))
     charts = [element("div", plots.plot(by_metric[metric]), style="max-width:100%") for metric in order[:CHARTS]]
     more = len(order) - CHARTS
-    return join((*charts, quiet(f"and {count(more, 'more metric')} with curves") if more > 0 else EMPTY))
+    return join((*charts, subdued_note(f"and {count(more, 'more metric')} with curves") if more > 0 else EMPTY))
 
 
 def _union(of: Callable[[RunView], Iterable[str]], runs: Sequence[RunView]) -> list[str]:
@@ -141,11 +141,13 @@ def _table(noun: str, names: Sequence[str], rows: Sequence[Sequence[Markup]], to
     if not rows:
         return EMPTY
     more = total - len(rows)
-    inner = join((table((noun, *names), rows), quiet(f"and {count(more, 'more ' + noun)}") if more > 0 else EMPTY))
+    inner = join(
+        (table((noun, *names), rows), subdued_note(f"and {count(more, 'more ' + noun)}") if more > 0 else EMPTY)
+    )
     # Six columns of names do not fit 600 px; the table is scrolled, and by keyboard, too.
     return element("div", inner, style="overflow-x:auto;max-width:100%", tabindex="0")
 
 
 def _section(title: str, body: Markup, nothing: str) -> Markup:
     head = element("div", words(title), style="font-weight:600;font-size:13px;margin:8px 0 2px 0")
-    return element("div", head, body or quiet(nothing), style="line-height:1.5")
+    return element("div", head, body or subdued_note(nothing), style="line-height:1.5")

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
-from ....vocabulary.boards import Desk, Loggable, Logged
+from ....vocabulary.panel import Loggable, Logged, PanelBackend
 from ...markup.html import EMPTY, Markup, join, text
 from ...markup.parts import mono, subdued
 from ...markup.words import clean, count
-from ..tools.tabtools import HEIGHT, Visits, cell, free, grid, label, lines, offer, one_line, quiet
+from ..tools.tabtools import HEIGHT, Visits, cell, free, grid, label, lines, offer, one_line, subdued_note
 
 if TYPE_CHECKING:
     from ..tools.worker import Worker
@@ -43,7 +43,7 @@ class LogList:
 
     Parameters
     ----------
-    desk : Desk
+    backend : PanelBackend
         Knows the names, and logs.
     worker : Worker
         Not needed: nothing here is asked of the store.
@@ -60,8 +60,8 @@ class LogList:
 
     title = "Log"
 
-    def __init__(self, desk: Desk, worker: Worker, say: Callable[[str], None]) -> None:
-        self._desk, self._say = desk, say
+    def __init__(self, backend: PanelBackend, worker: Worker, say: Callable[[str], None]) -> None:
+        self._desk, self._say = backend, say
         # Callbacks come in the kernel's main thread or a subshell's, `refresh` in the ticker's.
         self._lock = threading.RLock()
         self._filling = False
@@ -204,7 +204,7 @@ class LogList:
     def _report(self, logged: Logged) -> None:
         said = [text(clean(each, 300)) for each in logged.lines[:_LINES]]
         if len(logged.lines) > _LINES:
-            said.append(quiet(f"and {count(len(logged.lines) - _LINES, 'more line')}"))
+            said.append(subdued_note(f"and {count(len(logged.lines) - _LINES, 'more line')}"))
         self._result.value = lines(said)
         # To be run as it stands, so only cut, a line at a time, where no hand wrote it.
         self._written = "\n".join(clean(each, 2000) for each in logged.command[:50_000].splitlines())
@@ -251,7 +251,7 @@ class LogList:
         finally:
             self._filling = False
         self._grid.children = tuple(each for row in self._rows[: len(page)] for each in row.widgets)
-        self._where.value = quiet(self._place(len(page), len(seen)))
+        self._where.value = subdued_note(self._place(len(page), len(seen)))
         self._earlier.disabled = self._first == 0
         self._later.disabled = self._first + PAGE >= len(seen)
         many = len(self._chosen())

@@ -9,7 +9,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from ....vocabulary.boards import Curve, Desk, Page, RunView
+from ....vocabulary.panel import Curve, Page, PanelBackend, RunView
 from ...charts.plots import plot
 from ...markup import parts
 from ...markup.html import EMPTY, Markup, join, text, words
@@ -29,7 +29,7 @@ class Metrics:
 
     Parameters
     ----------
-    desk : Desk
+    backend : PanelBackend
         Knows the run, and tells of others.
     worker : Worker
         Asks the store for them.
@@ -51,9 +51,14 @@ class Metrics:
     title = "Metrics"
 
     def __init__(
-        self, desk: Desk, worker: Worker, say: Callable[[str], None], *, wake: Callable[[], None] = lambda: None
+        self,
+        backend: PanelBackend,
+        worker: Worker,
+        say: Callable[[str], None],
+        *,
+        wake: Callable[[], None] = lambda: None,
     ) -> None:
-        self._desk, self._worker, self._say, self._wake = desk, worker, say, wake
+        self._desk, self._worker, self._say, self._wake = backend, worker, say, wake
         self.budget = math.inf
         self._page = 0
         self._other: RunView | None = None

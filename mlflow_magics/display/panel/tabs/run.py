@@ -9,7 +9,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from ....vocabulary.boards import Curve, Desk, RunView
+from ....vocabulary.panel import Curve, PanelBackend, RunView
 from ...markup import parts
 from ...markup.html import EMPTY, Markup, join, link, text, words
 from ...markup.words import clean, number
@@ -28,7 +28,7 @@ class Run:
 
     Parameters
     ----------
-    desk : Desk
+    backend : PanelBackend
         Knows the run, and changes it.
     worker : Worker
         Not needed: nothing here is asked of the store.
@@ -45,8 +45,8 @@ class Run:
 
     title = "Run"
 
-    def __init__(self, desk: Desk, worker: Worker, say: Callable[[str], None]) -> None:
-        self._desk, self._say = desk, say
+    def __init__(self, backend: PanelBackend, worker: Worker, say: Callable[[str], None]) -> None:
+        self._desk, self._say = backend, say
         self._run: RunView | None = None
         self._given = {"name": "", "note": ""}  # what the fields were filled with by us, not by the user
         self._sparks: dict[str, tuple[tuple[object, ...], tuple[Markup, ...]]] = {}
@@ -74,8 +74,8 @@ class Run:
         self._start = button("Start", "Open a run that spans cells, until End", guarded(say, self._begin))
         self._end = button("End", _NONE_OPEN, guarded(say, self._finish))
         self._why = area()
-        self._name.observe(partial(self._edited, "name", lambda run, typed: desk.rename(run, typed)), "value")
-        self._note.observe(partial(self._edited, "note", lambda run, typed: desk.describe(run, typed)), "value")
+        self._name.observe(partial(self._edited, "name", lambda run, typed: backend.rename(run, typed)), "value")
+        self._note.observe(partial(self._edited, "note", lambda run, typed: backend.describe(run, typed)), "value")
         self._of_run = widgets.VBox(
             [row(self._name), self._note, self._tags, row(self._key, self._value, self._set)],
             layout=widgets.Layout(flex="1 1 320px", min_width="280px"),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-from ....vocabulary.boards import RunView
+from ....vocabulary.panel import RunView
 from ...markup.html import EMPTY, Markup, link, text, words
 from ...markup.parts import subdued
 from ...markup.words import clean, duration, number

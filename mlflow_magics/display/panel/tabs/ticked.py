@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
-from ....vocabulary.boards import Desk, RunView
+from ....vocabulary.panel import PanelBackend, RunView
 from ...markup.html import EMPTY, join, text
 from ...markup.parts import AMBER, callout
 from ...markup.words import clean, count
-from ..tools.tabtools import quiet
+from ..tools.tabtools import subdued_note
 from . import compare
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Ticked:
 
     Parameters
     ----------
-    desk : Desk
+    backend : PanelBackend
         Knows all of a run.
     worker : Worker
         Asks it.
@@ -47,14 +47,14 @@ class Ticked:
 
     def __init__(
         self,
-        desk: Desk,
+        backend: PanelBackend,
         worker: Worker,
         say: Callable[[str], None],
         use_baseline: Callable[[RunView], None],
         lock: Any,
         redraw: Callable[[], None],
     ) -> None:
-        self._desk, self._worker, self._say = desk, worker, say
+        self._desk, self._worker, self._say = backend, worker, say
         self._use_baseline, self._lock, self._redraw = use_baseline, lock, redraw
         self._runs: dict[str, RunView] = {}
         self._compared: tuple[str, ...] = ()
@@ -112,8 +112,8 @@ class Ticked:
             runs = list(self._runs.values())[: compare.RUNS]
             many = len(self._runs)
             asked = self._compared = tuple(run.run_id for run in runs)
-            self.comparison.value = quiet("asking the store for the curves…")
-        remark = quiet(f"the first {compare.RUNS} of {count(many, 'ticked run')}" if many > len(runs) else "")
+            self.comparison.value = subdued_note("asking the store for the curves…")
+        remark = subdued_note(f"the first {compare.RUNS} of {count(many, 'ticked run')}" if many > len(runs) else "")
         self._worker.submit(
             lambda: join((remark, compare.render(*compare.gather(self._desk, runs)))),
             partial(self._show, asked),

@@ -8,7 +8,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from ....vocabulary.boards import Desk, RunView
+from ....vocabulary.panel import PanelBackend, RunView
 from ...markup import parts
 from ...markup.html import EMPTY, Markup, element, join, text, words
 from ...markup.words import change, clean, number
@@ -23,7 +23,7 @@ class Values:
 
     Parameters
     ----------
-    desk : Desk
+    backend : PanelBackend
         Knows the run.
     worker : Worker
         Not needed: nothing here is asked of the store.
@@ -48,7 +48,7 @@ class Values:
 
     def __init__(
         self,
-        desk: Desk,
+        backend: PanelBackend,
         worker: Worker,
         say: Callable[[str], None],
         *,
@@ -56,7 +56,7 @@ class Values:
         forget: Callable[[], None] = lambda: None,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
-        self._desk, self._baseline, self._wake = desk, baseline, wake
+        self._desk, self._baseline, self._wake = backend, baseline, wake
         self._mark: object = None
         self._search = widgets.Text(
             placeholder="search names and values",

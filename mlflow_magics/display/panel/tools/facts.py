@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ....vocabulary.boards import Curve, RunView
+from ....vocabulary.panel import Curve, RunView
 from ...charts.charts import curve as drawn
 from ...markup.html import Markup, join, words
 from ...markup.parts import subdued

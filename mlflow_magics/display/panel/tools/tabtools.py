@@ -29,7 +29,7 @@ def one_line(error: Exception) -> str:
     Parameters
     ----------
     error : Exception
-        Ours, whose message names the mend, or another.
+        Ours, whose message says how to go on, or another.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def lines(given: Sequence[Markup]) -> Markup:
     return Markup("".join(element("div", each, style=style) for each in given))
 
 
-def quiet(value: str) -> Markup:
+def subdued_note(value: str) -> Markup:
     """Write prose of our own in the small subdued way of a hint.
 
     Parameters

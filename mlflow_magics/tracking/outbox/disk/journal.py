@@ -391,7 +391,7 @@ class Journal:
             return self._db.execute("SELECT what, reason FROM rejected WHERE run = ? ORDER BY rowid", (run,)).fetchall()
 
     def set_aside(self, run: str, kind: str, values: Mapping[str, str]) -> None:
-        """Keep values that a run has no room for; see :mod:`.overflow`."""
+        """Keep values that a run has no room for; see :mod:`.over_limit`."""
         for name, value in values.items():
             if kind == "tags":
                 self._write("INSERT OR REPLACE INTO aside VALUES (?, ?, ?, ?)", (run, kind, name, value))
@@ -404,18 +404,18 @@ class Journal:
             query = "SELECT name, value FROM aside WHERE run = ? AND kind = ? ORDER BY rowid"
             return dict(self._db.execute(query, (run, kind)).fetchall())
 
-    def runs_aside(self) -> list[str]:
+    def runs_over_limit(self) -> list[str]:
         """Return the runs that something is set aside of."""
         with self._mutex:
             return [row[0] for row in self._db.execute("SELECT DISTINCT run FROM aside").fetchall()]
 
-    def stage_aside(self, run: str, kind: str, values: Mapping[str, str], data: Mapping[str, Any]) -> None:
+    def stage_over_limit(self, run: str, kind: str, values: Mapping[str, str], data: Mapping[str, Any]) -> None:
         """Put an artifact's write in the place of what was set aside."""
         self.add(run, "artifact", data)
         # Should we die here, there are two files of the same content.
-        self.drop_aside(run, kind, values)
+        self.drop_over_limit(run, kind, values)
 
-    def drop_aside(self, run: str, kind: str, names: Iterable[str]) -> None:
+    def drop_over_limit(self, run: str, kind: str, names: Iterable[str]) -> None:
         """Forget values that were set aside."""
         for name in names:
             self._write("DELETE FROM aside WHERE run = ? AND kind = ? AND name = ?", (run, kind, name))

@@ -224,7 +224,7 @@ class PointLog:
         The journal's folder; segments that lie there are taken up.
     limit : int
         How many segments it may hold.
-    overflow : callable
+    over_limit : callable
         Called with ``(key, step, when, value)`` for each point that has no room: disk full, or the limit reached.
 
     Attributes
@@ -235,10 +235,10 @@ class PointLog:
         Called with the first position behind which a new segment's points lie.
     """
 
-    def __init__(self, folder: Path, limit: int, overflow: Callable[[int, int, float, float], None]) -> None:
+    def __init__(self, folder: Path, limit: int, over_limit: Callable[[int, int, float, float], None]) -> None:
         self.folder = folder
         self.limit = limit
-        self.overflow = overflow
+        self.over_limit = over_limit
         # Reentrant: a finalizer that runs while it is held may append, too.
         self._lock = threading.RLock()
         self._segments: dict[int, _Segment] = {}
@@ -286,7 +286,7 @@ class PointLog:
         except OSError as error:
             if not self._closed:
                 self.trouble = error.strerror or str(error)
-            self.overflow(key, step, when, value)
+            self.over_limit(key, step, when, value)
             return
         self.appender(key)(step, when, value)
 
@@ -584,7 +584,7 @@ class PointLog:
                     segment.share(segment.map)
 
     def close(self) -> None:
-        """Take no more points here: writers that are still held hand theirs to `overflow`."""
+        """Take no more points here: writers that are still held hand theirs to `over_limit`."""
         with self._lock:
             self._closed = True
             if self._current is not None:

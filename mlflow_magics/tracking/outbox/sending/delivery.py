@@ -20,17 +20,17 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from ....vocabulary.records import LOCAL
 from ...calls import filters
 from ...calls.guards import reason
-from ...calls.patience import patience, retry_after
-from ...location import allowances
-from ...location.allowances import Allowance
+from ...calls.timeouts import one_try, retry_after
+from ...location import store_limits
+from ...location.store_limits import StoreLimits
 from ...location.storefile import Watch
 from ..disk import setaside
 from ..disk.journal import Journal, Key, Row, RunEntry
-from ..disk.overflow import Kind, Overflow
+from ..disk.over_limit import Kind, OverLimit
 from ..disk.points import Point, PointLog
 from . import replay
 from .batches import batches
-from .verdicts import UnavailableError, limit_of, unavailable, verdict
+from .failures import UnavailableError, failure_kind, limit_of, unavailable
 
 ORIGIN_TAG = "mlflow_magics.origin"
 """A tag, unique to a run, by which it is found again where the answer to its creation was lost."""
@@ -92,7 +92,7 @@ class Delivery:
         Its URI.
     spilled : list of Point, optional
         Points that found no room in the journal; emptied as they are sent.
-    allowance : Allowance, optional
+    limits : StoreLimits, optional
         What the store takes at most; by its URI where it is not given.
 
     Attributes
@@ -111,7 +111,7 @@ class Delivery:
         By run, what the store refused, and why.
     models : dict of str to str
         Logged models (MLflow 3), by the kernel's id and by the store's: the run that each comes from, or nothing.
-    overflow : Overflow
+    over_limit : OverLimit
         What runs have no room for.
     begun : set of int
         Keys of which points went to the store.
@@ -132,16 +132,16 @@ class Delivery:
         store: Any,
         tracking_uri: str,
         spilled: list[Point] | None = None,
-        allowance: Allowance | None = None,
+        limits: StoreLimits | None = None,
     ) -> None:
         self.journal = journal
         self.points = points
         self.store = store
         self.tracking_uri = tracking_uri
         self.spilled = spilled if spilled is not None else []
-        self.allowance = allowance or allowances.of(tracking_uri)
+        self.limits = limits or store_limits.of(tracking_uri)
         self.file = Watch(tracking_uri)
-        self.overflow = Overflow(journal, self.allowance)
+        self.over_limit = OverLimit(journal, self.limits)
         self.position = journal.position()
         self.remotes = {run.id: run.remote for run in journal.runs() if run.remote}
         self.models: dict[str, str] = {}
@@ -350,7 +350,7 @@ class Delivery:
 
         def flush() -> None:
             entries = [*self._fitting(run, params, tags), *metrics]
-            for part in batches(entries, self._most, self.allowance.rows_of_one_metric):
+            for part in batches(entries, self._most, self.limits.rows_of_one_metric):
                 self._send(run, remote, part)
                 self._count(points=sum(isinstance(entry, Metric) for entry in part))
             done.extend(batch)
@@ -377,7 +377,7 @@ class Delivery:
             if more and replay.ends_run(row.op, row.data):
                 break  # points of it may lie behind this window
             if replay.ends_run(row.op, row.data):
-                self._send_aside(run, remote, done)
+                self._send_over_limit(run, remote, done)
             if self._do(run, remote, row):
                 done.append(row.id)
                 self._count(rows=1)
@@ -413,36 +413,36 @@ class Delivery:
 
     def _fitting(self, run: str, params: Mapping[str, str], tags: Mapping[str, str]) -> list[Any]:
         """Return what a run has room for of what is to be sent; set the rest aside."""
-        some_params, changed = self.overflow.fit(run, "params", params)
-        some_tags, _ = self.overflow.fit(run, "tags", tags)
+        some_params, changed = self.over_limit.fit(run, "params", params)
+        some_tags, _ = self.over_limit.fit(run, "tags", tags)
         for name in changed:
             self._refuse(run, f"param {name}", "it has another value already, and params do not change")
         return [*(Param(k, v) for k, v in some_params.items()), *(RunTag(k, v) for k, v in some_tags.items())]
 
-    def _send_aside(self, run: str, remote: str, done: Sequence[int]) -> None:
+    def _send_over_limit(self, run: str, remote: str, done: Sequence[int]) -> None:
         """Send what a run had no room for as its files, now that it is complete."""
-        if run not in self.journal.runs_aside():
+        if run not in self.journal.runs_over_limit():
             return
         self.journal.done(done, None, {})  # or another try would set the same values aside for a second file
         before = self.journal.last()
-        self._stage_aside(run)
+        self._stage_over_limit(run)
         for row in self.journal.rows():
             is_new = row.id > before and row.run == run and row.data.get("fresh")
             # Files that are not taken now wait like all others, behind the run's end.
             if is_new and self._do(run, remote, row):
                 self.journal.done([row.id], None, {})
 
-    def _stage_aside(self, run: str) -> None:
+    def _stage_over_limit(self, run: str) -> None:
         try:
-            self.overflow.stage(run)
+            self.over_limit.stage(run)
         except OSError as error:
             self._refuse(run, "what is over the limit", reason(error))
 
-    def stage_aside(self) -> bool:
+    def stage_over_limit(self) -> bool:
         """Make files of all that is set aside, for runs that nobody will end any more; return whether there is any."""
-        runs = self.journal.runs_aside()
+        runs = self.journal.runs_over_limit()
         for run in runs:
-            self._stage_aside(run)
+            self._stage_over_limit(run)
         return bool(runs)
 
     def _of_models(self, metrics: list[Metric]) -> list[Metric]:
@@ -488,7 +488,7 @@ class Delivery:
         finally:
             self.sends_file = False
         if row.op == "untag":
-            self.overflow.forget(run, row.data["key"])
+            self.over_limit.forget(run, row.data["key"])
         if row.op == "artifact":
             self.journal.unstage(row.data["staged"])
             self._begun.pop(row.data["staged"], None)
@@ -564,7 +564,7 @@ class Delivery:
                 data = self.store.get_run(remote).data
         except _RefusedError:
             return entries
-        self.overflow.learn(run, kind, getattr(data, kind), most)
+        self.over_limit.learn(run, kind, getattr(data, kind), most)
         fitting = self._fitting(run, *((mine, {}) if kind == "params" else ({}, mine)))
         return [*(e for e in entries if not isinstance(e, kept)), *fitting]
 
@@ -616,7 +616,7 @@ class Delivery:
         text = json.dumps([{"what": what, "why": why} for what, why in self.journal.rejected(run)])
         try:
             with self._asking():
-                self.store.set_tag(self.remote(run), RunTag(REJECTED_TAG, text[: self.allowance.tag_value]))
+                self.store.set_tag(self.remote(run), RunTag(REJECTED_TAG, text[: self.limits.tag_value]))
         except _RefusedError:
             return  # the run itself is gone; the journal and the block still tell
 
@@ -715,14 +715,14 @@ class Delivery:
         """Turn what a request raises into what it means."""
         self.expect_file()
         try:
-            with patience(seconds):
+            with one_try(seconds):
                 yield
             self.heard()
         except (UnavailableError, _RefusedError):
             raise
         except Exception as error:
             # Stores and plugins raise what they like; nothing of it may end the sender, or be lost.
-            if verdict(error) == "refused":
+            if failure_kind(error) == "refused":
                 raise _RefusedError(reason(error), limit_of(error)) from error
             raise unavailable(error, retry_after()) from error
 

@@ -25,7 +25,7 @@ from ...calls.guards import reason
 from ..disk import setaside
 from ..disk.addresses import LOCAL_ID, SCHEME, repository_at
 from ..disk.journal import Row
-from .verdicts import verdict
+from .failures import failure_kind
 
 Data = Mapping[str, Any]
 TAKEN = "the run holds a file of this name already, and its store replaces none"
@@ -156,7 +156,7 @@ def create_run(
     try:
         return create(experiment), ""
     except Exception as error:
-        default = named(Experiment.DEFAULT_EXPERIMENT_NAME) if verdict(error) == "refused" else None
+        default = named(Experiment.DEFAULT_EXPERIMENT_NAME) if failure_kind(error) == "refused" else None
         if default is None or default.experiment_id == experiment:
             raise
         return create(default.experiment_id), f"{reason(error)} The run is in {default.name!r}."

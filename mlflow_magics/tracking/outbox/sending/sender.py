@@ -10,7 +10,7 @@ from typing import Literal
 
 from ...calls import forks, interrupts
 from .delivery import SECONDS, Delivery
-from .verdicts import UnavailableError
+from .failures import UnavailableError
 
 POLL_SECONDS = 0.25
 """How often a quiet journal is looked at; the look is a few microseconds."""

@@ -10,9 +10,9 @@ from requests import HTTPError
 
 from ...azure import signin, uploads
 from ...calls.guards import reason, timed_out
-from ...calls.patience import seconds_of
+from ...calls.timeouts import seconds_of
 
-Verdict = Literal["refused", "unauthorized", "unavailable"]
+FailureKind = Literal["refused", "unauthorized", "unavailable"]
 
 # A proxy whose backend is gone answers 404 too, but not with MLflow's words.
 _REFUSALS = frozenset(
@@ -72,7 +72,7 @@ class UnavailableError(Exception):
         self.passing = passing
 
 
-def verdict(error: BaseException) -> Verdict:
+def failure_kind(error: BaseException) -> FailureKind:
     """Judge what a store, an artifact repository or a plugin raised."""
     if _without_sign_in(error):
         return "unauthorized"
@@ -111,7 +111,7 @@ def limit_of(error: BaseException) -> tuple[str, int] | None:
     return (found["field"], int(found["most"])) if found is not None else None
 
 
-def _of_status(status: int | None) -> Verdict:
+def _of_status(status: int | None) -> FailureKind:
     if status in (401, 403):
         return "unauthorized"
     return "refused" if status in _NEVER else "unavailable"
@@ -145,7 +145,7 @@ def unavailable(error: BaseException, after: float | None) -> UnavailableError:
     after = after if after is not None else _asked_to_wait(error)
     waited = timed_out(error)
     code = getattr(error, "error_code", "")
-    passing = waited or after is not None or code in _PASSING or verdict(error) == "unauthorized"
+    passing = waited or after is not None or code in _PASSING or failure_kind(error) == "unauthorized"
     passing = passing or _FILE.search(str(error)) is not None
     return UnavailableError(explain(error), after, timed_out=waited, passing=passing)
 
@@ -154,7 +154,7 @@ def explain(error: BaseException) -> str:
     """Return why a store does not take writes now, on one line."""
     if _without_sign_in(error):
         return signin.is_sign_in_failure(error) or SIGN_IN
-    if verdict(error) == "unauthorized":
+    if failure_kind(error) == "unauthorized":
         said = _AZURES_WORDS.search(str(error))
         return f"the store refuses these credentials: {said[2] if said else reason(error)}"
     text = str(error)

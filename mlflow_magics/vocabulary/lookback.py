@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from .boards import RunView
+from .panel import RunView
 
 _LEAST_IS_BEST = re.compile(
     r"(?:^|[^a-z])(?:loss|error|err|mse|rmse|mae|mape|msle|rmsle|logloss|perplexity|ppl|wer|cer|fid|latency|time|seconds"

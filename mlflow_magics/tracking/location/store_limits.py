@@ -15,7 +15,7 @@ _MLFLOWS = "mlflow."
 
 
 @dataclass(frozen=True)
-class Allowance:
+class StoreLimits:
     """What a store takes at most. None stands for no limit but MLflow's own.
 
     Attributes
@@ -73,11 +73,11 @@ class Allowance:
         return {name: tags[name] for name in kept}, {name: tags[name] for name in rest}
 
 
-_AZURE_ML = Allowance("Azure ML", 200, 250, 50, 100, 1000, 256)
-_MLFLOW = Allowance()
+_AZURE_ML = StoreLimits("Azure ML", 200, 250, 50, 100, 1000, 256)
+_MLFLOW = StoreLimits()
 
 
-def of(uri: str) -> Allowance:
+def of(uri: str) -> StoreLimits:
     """Return what a store takes.
 
     Parameters
@@ -87,7 +87,7 @@ def of(uri: str) -> Allowance:
 
     Returns
     -------
-    Allowance
+    StoreLimits
         MLflow's own limits for all stores but Azure ML's.
     """
     return _AZURE_ML if uri.lower().startswith("azureml:") else _MLFLOW
@@ -95,9 +95,9 @@ def of(uri: str) -> Allowance:
 
 def check_experiment(uri: str, name: str) -> None:
     """Refuse the name of an experiment that the store would refuse, before any request."""
-    allowance = of(uri)
-    most = allowance.experiment_name
+    limits = of(uri)
+    most = limits.experiment_name
     if most is not None and len(name) > most:
         raise MlflowMagicsError(
-            f"the experiment's name has {len(name)} characters, {allowance.store} takes {most}: choose a shorter one"
+            f"the experiment's name has {len(name)} characters, {limits.store} takes {most}: choose a shorter one"
         )

@@ -1,4 +1,4 @@
-"""The desk of the panel: what the session knows, handed over as values; what a click asks for, done.
+"""The backend of the panel: what the session knows, handed over as values; what a click asks for, done.
 
 Methods are called from the panel's threads and, where the kernel has subshells, from theirs. What touches MLflow's
 active run must happen in the kernel's main thread, so it is handed there.
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..capture.notebook import listing
 from ..capture.values import secrets
-from ..vocabulary.boards import Header, Logged, Page, RunView, State
 from ..vocabulary.errors import MlflowMagicsError, TrackingError
+from ..vocabulary.panel import Header, Logged, Page, RunView, State
 from ..vocabulary.records import Integration, Outcome, RunOptions, Waiting
 from . import manual
 from .openrun import OpenRun
@@ -25,14 +25,14 @@ from .session import Session
 if TYPE_CHECKING:
     from ..tracking.lookback.curves import LiveCurves
     from ..tracking.outbox.outbox import Outbox
-    from ..vocabulary.boards import Curve, Loggable
+    from ..vocabulary.panel import Curve, Loggable
 
 _REFUSED = "not connected: runs are not tracked until %mlflow_connect succeeds"
 _OWN = ("mlflow.", "mlflow_magics.")
 
 
-class SessionDesk:
-    """A :class:`..vocabulary.boards.Desk` over a session.
+class SessionBackend:
+    """A :class:`..vocabulary.panel.PanelBackend` over a session.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class SessionDesk:
     # -- at once ----------------------------------------------------------------------------------------------
 
     def header(self) -> Header:
-        """See :meth:`..vocabulary.boards.Desk.header`."""
+        """See :meth:`..vocabulary.panel.PanelBackend.header`."""
         session = self.session
         if session.refused is not None and session.connection is None:
             return Header(said=_REFUSED, busy=self._busy())
@@ -89,7 +89,7 @@ class SessionDesk:
         )
 
     def run(self) -> RunView | None:
-        """See :meth:`..vocabulary.boards.Desk.run`."""
+        """See :meth:`..vocabulary.panel.PanelBackend.run`."""
         session = self.session
         opened = next((each for each in reversed(session.open_runs) if each.run is not None), None)
         if opened is not None:
@@ -97,7 +97,7 @@ class SessionDesk:
         return self._ended_view(*session.last) if session.last is not None else None
 
     def observe(self, changed: Callable[[], None]) -> Callable[[], None]:
-        """See :meth:`..vocabulary.boards.Desk.observe`."""
+        """See :meth:`..vocabulary.panel.PanelBackend.observe`."""
         self.session.observers.append(changed)
 
         def stop() -> None:
@@ -107,11 +107,11 @@ class SessionDesk:
         return stop
 
     def loggables(self) -> tuple[Loggable, ...]:
-        """See :meth:`..vocabulary.boards.Desk.loggables`."""
+        """See :meth:`..vocabulary.panel.PanelBackend.loggables`."""
         return listing.loggables(self.session.known_names(), self.session.namespace, self._history())
 
     def log(self, chosen: Sequence[tuple[str, str]]) -> Logged:
-        """See :meth:`..vocabulary.boards.Desk.log`; what no open run is there for goes into the run that ended last."""
+        """See :meth:`..vocabulary.panel.PanelBackend.log`; without an open run, into the run that ended last."""
         into = self._run_to_log_into()
         lines: list[str] = []
         for name, role in chosen:
@@ -126,17 +126,17 @@ class SessionDesk:
         return Logged("\n".join(commands), tuple(map(self.session.redact, lines)))
 
     def integrations(self) -> tuple[Integration, ...]:
-        """See :meth:`..vocabulary.boards.Desk.integrations`."""
+        """See :meth:`..vocabulary.panel.PanelBackend.integrations`."""
         rows, _ = self.session.autolog(["status"], {})
         return tuple(sorted(rows, key=lambda row: not row.installed))
 
     def switch(self, name: str, on: bool) -> tuple[str, ...]:
-        """See :meth:`..vocabulary.boards.Desk.switch`."""
+        """See :meth:`..vocabulary.panel.PanelBackend.switch`."""
         _, notes = self.session.autolog([name] if on else [name, "off"], {})
         return tuple(map(self.session.redact, notes))
 
     def start(self, name: str) -> None:
-        """See :meth:`..vocabulary.boards.Desk.start`."""
+        """See :meth:`..vocabulary.panel.PanelBackend.start`."""
         self._in_main(lambda: self._start(name))
 
     def _start(self, name: str) -> None:
@@ -146,7 +146,7 @@ class SessionDesk:
             raise TrackingError("; ".join(opened.notes) or "the run could not be opened")
 
     def end(self) -> None:
-        """See :meth:`..vocabulary.boards.Desk.end`."""
+        """See :meth:`..vocabulary.panel.PanelBackend.end`."""
         opened = self.session.find_spanning()
         self._in_main(lambda: self._end(opened))
 
@@ -155,22 +155,22 @@ class SessionDesk:
             self.session.close(opened, "FINISHED")
 
     def rename(self, run_id: str, name: str) -> None:
-        """See :meth:`..vocabulary.boards.Desk.rename`."""
+        """See :meth:`..vocabulary.panel.PanelBackend.rename`."""
         from ..tracking.runs import names
 
         opened = self._of_this_kernel(run_id)
-        mended = names.mend_run_name(self.session.redact(name.strip()))
-        if not mended:
+        fixed = names.fix_run_name(self.session.redact(name.strip()))
+        if not fixed:
             raise MlflowMagicsError("a run needs a name")
-        self._edit(opened, {"mlflow.runName": mended})
-        opened.name = mended
+        self._edit(opened, {"mlflow.runName": fixed})
+        opened.name = fixed
 
     def describe(self, run_id: str, note: str) -> None:
-        """See :meth:`..vocabulary.boards.Desk.describe`."""
+        """See :meth:`..vocabulary.panel.PanelBackend.describe`."""
         self._edit(self._of_this_kernel(run_id), {"mlflow.note.content": self.session.redact(note)})
 
     def tag(self, run_id: str, key: str, value: str) -> None:
-        """See :meth:`..vocabulary.boards.Desk.tag`."""
+        """See :meth:`..vocabulary.panel.PanelBackend.tag`."""
         if not key.strip():
             raise MlflowMagicsError("a tag needs a key")
         opened = self._of_this_kernel(run_id)
@@ -180,19 +180,19 @@ class SessionDesk:
     # -- asked of the store -----------------------------------------------------------------------------------
 
     def experiments(self) -> tuple[str, ...]:
-        """See :meth:`..vocabulary.boards.Desk.experiments`."""
+        """See :meth:`..vocabulary.panel.PanelBackend.experiments`."""
         from ..tracking.lookback import browse
 
         return browse.experiments(self._outbox())
 
     def use_experiment(self, name: str) -> None:
-        """See :meth:`..vocabulary.boards.Desk.use_experiment`."""
+        """See :meth:`..vocabulary.panel.PanelBackend.use_experiment`."""
         if not name.strip():
             raise MlflowMagicsError("an experiment needs a name")
         self.session.use_experiment(name.strip())
 
     def runs(self, filter: str, order: str, token: str) -> Page:
-        """See :meth:`..vocabulary.boards.Desk.runs`."""
+        """See :meth:`..vocabulary.panel.PanelBackend.runs`."""
         from ..tracking.lookback import browse
 
         connection = self.session.connection
@@ -201,7 +201,7 @@ class SessionDesk:
         return browse.runs(outbox, connection.uri, connection.experiment_id, filter, order, token)
 
     def details(self, run_id: str) -> RunView:
-        """See :meth:`..vocabulary.boards.Desk.details`."""
+        """See :meth:`..vocabulary.panel.PanelBackend.details`."""
         from ..tracking.lookback import browse
 
         connection = self.session.connection

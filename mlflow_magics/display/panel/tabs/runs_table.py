@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ipywidgets as widgets
 
-from ....vocabulary.boards import Desk, Page, RunView
+from ....vocabulary.panel import Page, PanelBackend, RunView
 from ...markup.html import EMPTY, text, words
 from ...markup.parts import AMBER, callout
 from ...markup.words import clean
-from ..tools.tabtools import HEIGHT, free, label, offer, quiet
+from ..tools.tabtools import HEIGHT, free, label, offer, subdued_note
 from . import runrows
 from .runrows import Column
 from .ticked import Ticked
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..tools.worker import Worker
 
 PAGE = 50
-"""Rows; a page of the desk's has no more."""
+"""Rows; a page of the backend's has no more."""
 
 COLUMNS = 6
 """The most metrics and params in a row."""
@@ -55,7 +55,7 @@ class Runs:
 
     Parameters
     ----------
-    desk : Desk
+    backend : PanelBackend
         Knows the runs.
     worker : Worker
         Asks it for them.
@@ -78,14 +78,14 @@ class Runs:
 
     def __init__(
         self,
-        desk: Desk,
+        backend: PanelBackend,
         worker: Worker,
         say: Callable[[str], None],
         use_baseline: Callable[[RunView], None],
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._desk, self._worker, self._say = desk, worker, say
+        self._desk, self._worker, self._say = backend, worker, say
         self._clock = clock
         # Callbacks come in the kernel's main thread or a subshell's, answers and `refresh` in threads of ours.
         self._lock = threading.RLock()
@@ -97,7 +97,7 @@ class Runs:
         self._page = Page()
         self._known: tuple[Column, ...] = ()
         self._chosen: tuple[Column, ...] | None = None
-        self._ticked = Ticked(desk, worker, say, use_baseline, self._lock, self._draw)
+        self._ticked = Ticked(backend, worker, say, use_baseline, self._lock, self._draw)
         self._drawn = 0.0
         self._rows: list[tuple[widgets.Checkbox, widgets.HTML]] = []
         self._build()
@@ -122,7 +122,7 @@ class Runs:
             layout=widgets.Layout(width="100%", max_width="480px", display="none"),
         )  # fmt: skip
         self._state, self._heading, self._place = widgets.HTML(), widgets.HTML(), widgets.HTML()
-        self._corner = widgets.HTML(value=quiet("run"))
+        self._corner = widgets.HTML(value=subdued_note("run"))
         self._across = widgets.Layout(width="auto", min_width="0")
         self._grid = widgets.GridBox(
             [self._corner, self._heading],
@@ -212,7 +212,7 @@ class Runs:
 
     def _load(self, tokens: tuple[str, ...]) -> None:
         asked = self._asked = _Asked(self._experiment or "", *self._wanted(), tokens)
-        self._state.value = quiet("asking the store…")
+        self._state.value = subdued_note("asking the store…")
         # A second click before the answer would turn on from the page that is about to go.
         self._newer.disabled = self._older.disabled = True
         self._worker.submit(
@@ -297,7 +297,7 @@ class Runs:
         runs, columns, now = self._page.runs, self._seen_columns(), self._clock()
         self._drawn = now
         self._heading.value = runrows.heading(columns) if runs else EMPTY
-        self._corner.value = quiet("run" if runs else "")
+        self._corner.value = subdued_note("run" if runs else "")
         self._filling = True
         try:
             while len(self._rows) < len(runs):
@@ -322,4 +322,4 @@ class Runs:
         self._newer.disabled, self._older.disabled = page == 1, not self._page.next
         first = (page - 1) * PAGE
         many = len(self._page.runs)
-        self._place.value = quiet(f"runs {first + 1:,} to {first + many:,}" if many else "no runs")
+        self._place.value = subdued_note(f"runs {first + 1:,} to {first + many:,}" if many else "no runs")

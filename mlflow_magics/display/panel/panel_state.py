@@ -1,23 +1,23 @@
-"""The desk as the tabs see it."""
+"""The backend as the tabs see it."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ...vocabulary.boards import Desk, Header, RunView
+from ...vocabulary.panel import Header, PanelBackend, RunView
 
 
-class Glance:
-    """The desk as the tabs have it: while the panel is redrawn, all see the same header and run, asked for once.
+class PanelState:
+    """The backend as the tabs have it: while the panel is redrawn, all see the same header and run, asked for once.
 
     Parameters
     ----------
-    desk : Desk
+    backend : PanelBackend
         The real one, which does all else.
     """
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, backend: PanelBackend) -> None:
+        self._desk = backend
         self._header = Header()
         self._run: RunView | None = None
 

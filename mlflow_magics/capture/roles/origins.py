@@ -33,7 +33,18 @@ from ..code.symbols import (
     Update,
 )
 from ..values.inspection import MISSING, bases_of, dict_of, is_a
-from ..values.values import Kind, kind_of
+from ..values.kinds import Kind, kind_of
+from .known import (
+    FOLDS,
+    PLAIN_CLASSES,
+    PROGRESS,
+    PURE,
+    PURE_ATTRIBUTES,
+    PURE_METHODS,
+    READER_METHODS,
+    READERS,
+    SETTING_ATTRIBUTES,
+)
 from .resolving import (
     callable_name,
     field_order,
@@ -44,17 +55,6 @@ from .resolving import (
     reads_clock,
     reads_configuration,
     resolve,
-)
-from .vocabulary import (
-    FOLDS,
-    PLAIN_CLASSES,
-    PROGRESS,
-    PURE,
-    PURE_ATTRIBUTES,
-    PURE_METHODS,
-    READER_METHODS,
-    READERS,
-    SETTING_ATTRIBUTES,
 )
 
 

@@ -36,7 +36,7 @@ _VARIABLES = (
 
 
 @dataclass(frozen=True)
-class Footprint:
+class StateChange:
     """The state before a connection and the state it put in place.
 
     Attributes

@@ -1,6 +1,7 @@
-"""What the panel shows, as frozen values, and the desk at which it asks for them.
+"""What the panel shows, as frozen values, and the backend that it asks for them.
 
-The panel (:mod:`..display.panel`) knows no session and no MLflow: it is handed a :class:`Desk`. Nothing here computes.
+The panel (:mod:`..display.panel`) knows no session and no MLflow: it is handed a :class:`PanelBackend`. Nothing here
+computes.
 """
 
 from __future__ import annotations
@@ -196,10 +197,10 @@ class Logged:
     lines: tuple[str, ...]
 
 
-class Desk(Protocol):
+class PanelBackend(Protocol):
     """What the panel asks of the session. All methods may be called from any thread.
 
-    Errors are `MlflowMagicsError`, with one line that names the mend.
+    Errors are `MlflowMagicsError`, with one line that says how to go on.
     """
 
     # -- at once: nothing is asked of the store ---------------------------------------------------------------

@@ -7,8 +7,8 @@ from typing import Any
 from ...vocabulary.records import Metric, Param, Skipped
 from ..values.flatten import dotted, flatten
 from ..values.inspection import is_a
+from ..values.kinds import is_scalar, kind_of
 from ..values.secrets import secret_reason
-from ..values.values import is_scalar, kind_of
 from ..values.writing import describe, number_of, text_of
 
 

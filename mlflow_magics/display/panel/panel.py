@@ -11,19 +11,19 @@ from typing import Any, Protocol, cast
 
 import ipywidgets as widgets
 
-from ...vocabulary.boards import Desk, Header, RunView
+from ...vocabulary.panel import Header, PanelBackend, RunView
 from ..markup.block import Block
 from ..markup.html import EMPTY, element, text, words
 from ..markup.parts import AMBER, callout, subdued
 from ..markup.words import clean
-from .glance import Glance
 from .header import Head, Strip
+from .panel_state import PanelState
 from .picture import picture
 from .tabs.autolog import Autolog
 from .tabs.loglist import LogList
 from .tabs.metrics import Metrics
 from .tabs.run import Run
-from .tabs.runs import Runs
+from .tabs.runs_table import Runs
 from .tabs.values import Values
 from .ticker import Ticker
 from .tools.style import PREFIX, area, guarded, sheet
@@ -50,11 +50,11 @@ class Tab(Protocol):
 
 
 class Panel:
-    """The live panel of one desk; several of the same desk show the same.
+    """The live panel of one backend; several of the same backend show the same.
 
     Parameters
     ----------
-    desk : Desk
+    backend : PanelBackend
         What is shown, and what is done.
     compact : bool, optional
         Only one line instead of head and tabs.
@@ -70,10 +70,10 @@ class Panel:
     """
 
     def __init__(
-        self, desk: Desk, compact: bool = False, clicks_while_busy: Callable[[], bool] = lambda: False
+        self, backend: PanelBackend, compact: bool = False, clicks_while_busy: Callable[[], bool] = lambda: False
     ) -> None:
-        self._desk = desk
-        self._glance = Glance(desk)
+        self._desk = backend
+        self._state = PanelState(backend)
         self._clicks_while_busy = clicks_while_busy
         self.baseline: RunView | None = None
         self._closed = False
@@ -95,13 +95,17 @@ class Panel:
             self.widget.children = (style, self._top.widget, self._message)
         else:
             self._top = Head(
-                cast("Desk", self._glance), self._worker, self._say, clicks_while_busy, guarded(self._say, self.close)
+                cast("PanelBackend", self._state),
+                self._worker,
+                self._say,
+                clicks_while_busy,
+                guarded(self._say, self.close),
             )
             self._build()
             self.widget.children = (style, self._top.widget, self._message, self._chooser)
         self._ticker: Ticker | None = None
         self._turn()  # the first view is whole
-        self._forget = desk.observe(self._changed)
+        self._forget = backend.observe(self._changed)
         self._ticker = Ticker(self._turn)
 
     # -- shown ------------------------------------------------------------------------------------------------
@@ -179,8 +183,8 @@ class Panel:
         began = time.thread_time()
         try:
             with self._drawing:
-                self._glance.look()
-                header, run = self._glance.header(), self._glance.run()
+                self._state.look()
+                header, run = self._state.header(), self._state.run()
                 self._top.refresh(header, run)
                 self._draw_tabs(header)
             if not header.busy and self._ticker is not None:
@@ -216,23 +220,23 @@ class Panel:
         made = tab()
         self._tabs[index] = made
         box = self._chooser.children[index]
-        hint, box.children = box.children, (made.widget,)
-        for each in hint:
+        waiting, box.children = box.children, (made.widget,)
+        for each in waiting:
             free(each)
         return made
 
     def _build(self) -> None:
         """Make the tabs: the live ones now, the others, which hold many widgets, when they are looked at."""
-        desk, worker, say = cast("Desk", self._glance), self._worker, self._say
+        backend, worker, say = cast("PanelBackend", self._state), self._worker, self._say
         values = Values(
-            desk, worker, say,
+            backend, worker, say,
             baseline=lambda: self.baseline, forget=lambda: self.set_baseline(None), wake=self.wake,
         )  # fmt: skip
-        live: list[Tab] = [Run(desk, worker, say), Metrics(desk, worker, say, wake=self.wake), values]
+        live: list[Tab] = [Run(backend, worker, say), Metrics(backend, worker, say, wake=self.wake), values]
         late: list[Callable[[], Tab]] = [
-            partial(LogList, desk, worker, say),
-            partial(Autolog, desk, worker, say),
-            partial(Runs, desk, worker, say, self.set_baseline),
+            partial(LogList, backend, worker, say),
+            partial(Autolog, backend, worker, say),
+            partial(Runs, backend, worker, say, self.set_baseline),
         ]
         self._tabs = [*live, *late]
         hint = "this tab opens when the kernel is free: the cell is still running"

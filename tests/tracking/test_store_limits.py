@@ -17,19 +17,19 @@ from mlflow.exceptions import RestException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from mlflow_magics.tracking.connecting import recovery
-from mlflow_magics.tracking.location import allowances
-from mlflow_magics.tracking.location.allowances import Allowance, check_experiment
+from mlflow_magics.tracking.location import store_limits
+from mlflow_magics.tracking.location.store_limits import StoreLimits, check_experiment
 from mlflow_magics.tracking.outbox.disk.journal import Journal, Key, RunEntry
 from mlflow_magics.tracking.outbox.disk.points import PointLog
 from mlflow_magics.tracking.outbox.sending.batches import batches
 from mlflow_magics.tracking.outbox.sending.delivery import Delivery
-from mlflow_magics.tracking.outbox.sending.verdicts import UnavailableError
+from mlflow_magics.tracking.outbox.sending.failures import UnavailableError
 from mlflow_magics.tracking.patches import store
 from mlflow_magics.tracking.runs import runs
 from mlflow_magics.vocabulary import records
 from mlflow_magics.vocabulary.errors import MlflowMagicsError
 
-AZURE = allowances.of("azureml://westeurope.api.azureml.ms/mlflow/v1.0/subscriptions/s")
+AZURE = store_limits.of("azureml://westeurope.api.azureml.ms/mlflow/v1.0/subscriptions/s")
 FILE = "params_over_the_limit.json"
 
 
@@ -86,7 +86,7 @@ def box(_store, tmp_path):
     folder.mkdir()
     journal = Journal(folder, None)
     points = PointLog(folder, 10, lambda *_: pytest.fail("no room"))
-    way = Delivery(journal, points, limited, "sqlite://", allowance=AZURE)
+    way = Delivery(journal, points, limited, "sqlite://", limits=AZURE)
     # SQLite's default experiment keeps its files elsewhere; this one's are in the test's own folder.
     experiment = limited.create_experiment("limits", (tmp_path / "files").as_uri())
     return SimpleNamespace(
@@ -130,7 +130,7 @@ def test_only_azure_ml_takes_less_than_mlflow():
     assert (AZURE.params_per_run, AZURE.rows_of_one_metric, AZURE.tags_per_run) == (200, 250, 50)
     assert (AZURE.tag_key, AZURE.tag_value, AZURE.experiment_name) == (100, 1000, 256)
     for uri in ("sqlite:///mlflow.db", "http://host:5000", "databricks", "file:///azureml", "https://azureml.example"):
-        assert allowances.of(uri) == Allowance()
+        assert store_limits.of(uri) == StoreLimits()
 
 
 def test_the_name_of_an_experiment_is_checked():
@@ -150,7 +150,7 @@ def test_long_tags_are_cut_and_stay_apart():
     assert cut["just"] == tags["just"]
     assert len(notes) == 3
     assert AZURE.cut_tags(cut, []) == cut
-    assert Allowance().cut_tags(tags, []) == tags
+    assert StoreLimits().cut_tags(tags, []) == tags
 
 
 def test_a_run_is_created_with_the_tags_that_matter():
@@ -236,7 +236,7 @@ def test_params_over_the_limit_become_one_file(box):
     assert files(box, run) == {FILE: params(100, 200)}
     assert box.store.get_run(other).data.params == params(200)
     assert files(box, other) == {}
-    assert box.journal.rows() == box.journal.runs_aside() == []
+    assert box.journal.rows() == box.journal.runs_over_limit() == []
     assert not any(box.delivery.refused.values())
 
 
@@ -311,7 +311,7 @@ def test_an_outage_while_the_file_is_sent_makes_no_second_one(box, monkeypatch):
     send(box.delivery)
     assert files(box, run) == {FILE: params(10, 200)}
     assert box.store.get_run(run).info.status == "FINISHED"
-    assert box.delivery.overflow.aside[run, "params"] == 10
+    assert box.delivery.over_limit.aside[run, "params"] == 10
 
 
 def test_files_that_are_not_taken_do_not_hold_up_the_end(box, monkeypatch):
@@ -387,7 +387,7 @@ def test_a_tag_that_goes_makes_room(box):
 @pytest.fixture
 def connected(folder, _store, monkeypatch):
     """A local store that is taken for Azure ML's in what it takes."""
-    monkeypatch.setattr(allowances, "of", lambda uri: AZURE)
+    monkeypatch.setattr(store_limits, "of", lambda uri: AZURE)
     shutil.copy(_store, folder / "mlflow.db")
     uri = f"sqlite:///{folder / 'mlflow.db'}"
     mlflow.set_tracking_uri(uri)

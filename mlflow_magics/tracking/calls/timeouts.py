@@ -47,7 +47,7 @@ _AZURES = (
 
 
 @contextlib.contextmanager
-def patience(seconds: float | None = None) -> Iterator[None]:
+def one_try(seconds: float | None = None) -> Iterator[None]:
     """Let this thread's requests go out once, and wait for each answer no longer than this.
 
     Parameters

@@ -5,9 +5,9 @@ from __future__ import annotations
 from ...vocabulary.errors import NotLoggableError
 from ...vocabulary.records import Figure, Metric, Param, Skipped
 from ..values.inspection import MISSING
-from ..values.values import figure_behind, figure_library
+from ..values.kinds import figure_behind, figure_library
 from ..values.writing import describe
-from .forcing import forced
+from .chosen import forced
 
 
 def as_params(name: str, value: object) -> list[Param]:

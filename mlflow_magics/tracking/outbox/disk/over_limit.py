@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
-from ...location.allowances import Allowance
+from ...location.store_limits import StoreLimits
 from .journal import Journal
 
 Kind = Literal["params", "tags"]
@@ -16,14 +16,14 @@ FILES: Mapping[str, str] = {"params": "params_over_the_limit.json", "tags": "tag
 """By kind, the artifact that holds what the run itself does not: name to value."""
 
 
-class Overflow:
+class OverLimit:
     """Decides what a run still has room for, and keeps the rest. Used by one thread at a time.
 
     Parameters
     ----------
     journal : Journal
         Keeps what is set aside until it has become an artifact's row.
-    allowance : Allowance
+    limits : StoreLimits
         The store's.
 
     Attributes
@@ -32,10 +32,10 @@ class Overflow:
         By run and kind, how many were set aside.
     """
 
-    def __init__(self, journal: Journal, allowance: Allowance) -> None:
+    def __init__(self, journal: Journal, limits: StoreLimits) -> None:
         self.aside: dict[tuple[str, str], int] = defaultdict(int)
         self._journal = journal
-        self._most: dict[str, int | None] = {"params": allowance.params_per_run, "tags": allowance.tags_per_run}
+        self._most: dict[str, int | None] = {"params": limits.params_per_run, "tags": limits.tags_per_run}
         # As far as this kernel knows, by run and kind. Whoever else writes to a run is found out by a refusal.
         self._held: dict[tuple[str, str], set[str]] = {}
         self._learnt: dict[tuple[str, str], int] = {}
@@ -71,7 +71,7 @@ class Overflow:
         """Note that a tag was taken from a run, which makes room for another."""
         if (run, "tags") in self._held:
             self._held[run, "tags"].discard(tag)
-        self._journal.drop_aside(run, "tags", [tag])
+        self._journal.drop_over_limit(run, "tags", [tag])
 
     def stage(self, run: str) -> None:
         """Make files of what was set aside of a run, on their way like all its others."""
@@ -82,7 +82,7 @@ class Overflow:
             staged = self._journal.staged()
             (staged / name).write_text(json.dumps(values, indent=1, ensure_ascii=False), encoding="utf-8")
             data = {"uri": "", "path": None, "staged": str(staged), "folder": False, "fresh": True}
-            self._journal.stage_aside(run, kind, values, data)
+            self._journal.stage_over_limit(run, kind, values, data)
 
     def _of(self, run: str, kind: str) -> set[str]:
         if (run, kind) not in self._held:
