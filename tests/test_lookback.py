@@ -18,6 +18,7 @@ from pathlib import Path
 import mlflow
 import pandas
 import pytest
+from IPython.core.oinspect import getdoc
 
 from mlflow_magics.capture.notebook import restoring
 from tests.rig.servers import MlflowServer
@@ -530,7 +531,7 @@ class TestHelp:
         for kind in ("line", "cell"):
             for name, magic in looked.magics_manager.magics[kind].items():
                 if name.startswith("mlflow_"):
-                    text = magic.__doc__
+                    text = getdoc(magic)
                     assert f"%{name}" in text.partition("Examples")[2].partition("::")[0], name
                     assert "::" not in text.partition("Examples")[0], name
 

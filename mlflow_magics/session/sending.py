@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -73,6 +72,8 @@ class _Recovery:
     """A process that sends what dead kernels left, journal by journal; see :mod:`..tracking.connecting.recovery`."""
 
     def __init__(self, session: Session, left: Sequence[Left] = ()) -> None:
+        import subprocess  # late: %load_ext imports this module
+
         from ..tracking.calls.masking import mask
 
         uri = session.connection.uri if session.connection is not None else ""

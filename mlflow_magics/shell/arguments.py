@@ -6,13 +6,15 @@ import contextlib
 import inspect
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from IPython.core.error import UsageError
-from IPython.core.magic_arguments import parse_argstring
+from IPython.core.magic_arguments import MagicArgumentParser, construct_parser
 
 from ..vocabulary.errors import MlflowMagicsError, OptionError
 from ..vocabulary.untouched import untouched
+
+_Magic = TypeVar("_Magic", bound=Callable[..., Any])
 
 _HELP = re.compile(
     r"(?P<usage>::\n\n.*?)\n\n(?P<what>.*?)\n\n(?P<options>(?:positional arguments|options|optional arguments):\n.*)",
@@ -28,7 +30,7 @@ def parse(magic: Callable[..., Any], line: str) -> Any:
     Parameters
     ----------
     magic : callable
-        A function decorated with ``magic_arguments``.
+        A function decorated with :func:`with_options`.
     line : str
         What was typed after the magic's name.
 
@@ -43,7 +45,7 @@ def parse(magic: Callable[..., Any], line: str) -> Any:
         The line does not fit; one line with the nearest option, if there is one.
     """
     try:
-        return parse_argstring(magic, line)
+        return parser_of(magic).parse_argstring(line)
     except UsageError as error:
         raise OptionError(_explain(str(error), magic, line)) from None
     except ValueError as error:  # shlex: an open quotation mark
@@ -73,16 +75,43 @@ def one_line(redact: Callable[[str], str], *, runs_users_code: bool = False) -> 
         raise UsageError(redact(str(error))) from None
 
 
-def examples_first(magic: Callable[..., Any]) -> None:
-    """Bring a magic's help into the order in which people read: what it does, examples, then every option."""
-    found = _HELP.match(magic.__doc__ or "")
-    if found is not None:
-        magic.__doc__ = "\n\n".join((found["what"].strip(), found["usage"].strip(), found["options"].strip())) + "\n"
+def with_options(magic: _Magic) -> _Magic:
+    """Decorate a magic whose options are declared above it, as IPython's ``magic_arguments`` does, but late.
+
+    The parser and the help are made when they are asked for: for all magics they are most of what ``%load_ext`` takes.
+    """
+    magic.getdoc = lambda: help_of(magic)  # type: ignore[attr-defined]  # IPython's ``?`` asks for it first
+    return magic
+
+
+def parser_of(magic: Callable[..., Any]) -> MagicArgumentParser:
+    """Return the parser of a magic's line; with it the magic's docstring becomes its whole help."""
+    function: Any = getattr(magic, "__func__", magic)
+    if not hasattr(function, "parser"):
+        function.parser = construct_parser(function)
+        found = _HELP.match(function.__doc__ or "")
+        if found is not None:
+            # In the order in which people read: what it does, examples, then every option.
+            parts = found["what"].strip(), found["usage"].strip(), found["options"].strip()
+            function.__doc__ = "\n\n".join(parts) + "\n"
+    return function.parser  # type: ignore[no-any-return]
+
+
+def help_of(magic: Callable[..., Any]) -> str:
+    """Return a magic's whole help."""
+    if has_options(magic):
+        parser_of(magic)
+    return inspect.cleandoc(magic.__doc__ or "")
+
+
+def has_options(magic: Callable[..., Any]) -> bool:
+    """Tell whether options are declared on a magic."""
+    return hasattr(magic, "has_arguments")
 
 
 def examples_of(magic: Callable[..., Any]) -> tuple[str, list[str]]:
     """Return the first line of a magic's help, and its examples."""
-    text = inspect.cleandoc(magic.__doc__ or "")
+    text = help_of(magic)
     what = text.partition("\n\n")[0].replace("\n", " ")
     section = _EXAMPLES.search(text)
     return what.replace("``", ""), re.findall(r"^``(.+?)``", section[1], re.MULTILINE) if section else []
@@ -90,7 +119,7 @@ def examples_of(magic: Callable[..., Any]) -> tuple[str, list[str]]:
 
 def options_of(magic: Callable[..., Any]) -> list[str]:
     """Return the long options declared on a magic, for completion and suggestions."""
-    actions = magic.parser._actions  # type: ignore[attr-defined]  # set by magic_arguments
+    actions = parser_of(magic)._actions
     return sorted(option for action in actions for option in action.option_strings if option.startswith("--"))
 
 
@@ -105,7 +134,7 @@ def _explain(message: str, magic: Callable[..., Any], line: str) -> str:
             hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(known)}"
             return f"unknown option {word}; {hint}"
     extra = message.removeprefix("unrecognized arguments: ")
-    takes_names = any(not action.option_strings for action in magic.parser._actions)  # type: ignore[attr-defined]
+    takes_names = any(not action.option_strings for action in parser_of(magic)._actions)
     if extra != message and (extra.startswith("-") or not takes_names):
         word = "option" if extra.startswith("-") else "argument"
         return f"unknown {word} {extra.split()[0]}; it takes {', '.join(known)}"

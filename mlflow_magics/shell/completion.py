@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import SimpleCompletion, context_matcher
 
-from .arguments import options_of
+from .arguments import has_options, options_of
 
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext
@@ -24,13 +23,10 @@ class OptionCompleter:
     ----------
     shell : InteractiveShell
         The shell.
-    magics : sequence of callable
-        Magic functions; those without declared options are left out.
     """
 
-    def __init__(self, shell: InteractiveShell, magics: Sequence[Callable[..., Any]]) -> None:
+    def __init__(self, shell: InteractiveShell) -> None:
         self.shell = shell
-        self.options = {magic.__name__: options_of(magic) for magic in magics if hasattr(magic, "parser")}
 
         @context_matcher()
         def mlflow_magics_options(context: CompletionContext) -> dict[str, Any]:
@@ -51,9 +47,10 @@ class OptionCompleter:
     def _match(self, context: CompletionContext) -> dict[str, Any]:
         # Also behind `runs = `.
         found = _MAGIC.search(context.line_with_cursor[: context.cursor_position])
-        options, typed = (self.options.get(found[1], []), found[2]) if found else ([], "")
+        name, typed = found.groups() if found else ("", "")
         word = typed.rsplit(None, 1)[-1] if typed and not typed[-1].isspace() else ""
-        if not word.startswith("-"):
+        magic = self.shell.magics_manager.magics["line"].get(name) if name.startswith("mlflow_") else None
+        if magic is None or not word.startswith("-") or not has_options(magic):
             return {"completions": []}
-        near = [SimpleCompletion(option, type="param") for option in options if option.startswith(word)]
+        near = [SimpleCompletion(option, type="param") for option in options_of(magic) if option.startswith(word)]
         return {"completions": near, "matched_fragment": word, "suppress": bool(near)}

@@ -6,7 +6,7 @@ import keyword
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, line_magic, magics_class
-from IPython.core.magic_arguments import argument, magic_arguments
+from IPython.core.magic_arguments import argument
 from IPython.display import display
 
 from ..session import words
@@ -73,7 +73,7 @@ class MlflowLookback(Magics):
         super().__init__(shell)
         self.session = session
 
-    @magic_arguments()
+    @arguments.with_options
     @argument("filter", nargs="*", help="In MLflow's syntax: metrics.accuracy > 0.9 and params.lr = '0.1'")
     @argument("-e", "--experiment", default="", help="Another experiment than the connected one.")
     @argument("--sort", default="", help="metrics.NAME, params.NAME, newest, name or duration.")
@@ -108,7 +108,7 @@ class MlflowLookback(Magics):
             block = findings.runs(found)
             return frames.frame(found, self.session.redact(block.text), self.session.redact(block.html))
 
-    @magic_arguments()
+    @arguments.with_options
     @argument("metric", help="The metric's name.")
     @argument("--min", action="store_true", help="The least is the best.")
     @argument("--max", action="store_true", help="The highest is the best, whatever the metric is called.")
@@ -141,7 +141,7 @@ class MlflowLookback(Magics):
             said = f"the least {metric} was taken for the best, by its name; --max for the highest"
             return BestRun(run, findings.best(run, metric, least, [*([said] if guessed else []), *notes]))
 
-    @magic_arguments()
+    @arguments.with_options
     @argument(
         "runs", nargs="*", metavar="RUN", help="Two runs: ids, beginnings of ids, or names. One: against the last."
     )
@@ -165,7 +165,7 @@ class MlflowLookback(Magics):
             before, after = self._pair(outbox, uri, args)
             display(self._redacted(findings.difference(differences.difference(outbox, before, after))))
 
-    @magic_arguments()
+    @arguments.with_options
     @argument("run", help="Its id, the beginning of its id, or its name.")
     @argument("model", nargs="?", default="", help="Which model, where the run holds several.")
     @argument("--as", dest="variable", default="", metavar="VAR", help="The variable; the model's name if not given.")
@@ -197,7 +197,7 @@ class MlflowLookback(Magics):
             self.shell.user_ns[variable] = model
             display(tables.notes([f"{variable} = model {name} of run {run.name} ({flavor}){replaced}"]))
 
-    @magic_arguments()
+    @arguments.with_options
     @argument("run", help="Its id, the beginning of its id, or its name.")
     @argument("-e", "--experiment", default="", help="Where to look for the run by name.")
     @line_magic
@@ -224,7 +224,7 @@ class MlflowLookback(Magics):
             told = f"; set to the run's values: {', '.join(changed)}" if changed else ""
             display(tables.notes([f"the cell of run {run.name} is below, ready to run{told}", *notes]))
 
-    @magic_arguments()
+    @arguments.with_options
     @argument("--port", type=int, default=None, metavar="N", help="On which port; 5000 or another free one.")
     @argument("--stop", action="store_true", help="End it.")
     @line_magic

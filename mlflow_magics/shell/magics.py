@@ -6,10 +6,11 @@ import atexit
 import sys
 import threading
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
-from IPython.core.magic_arguments import argument, magic_arguments
+from IPython.core.magic_arguments import argument
 from IPython.display import display
 
 from ..session import sending, words
@@ -18,13 +19,13 @@ from ..vocabulary.errors import MlflowMagicsError, OptionError
 from . import arguments
 from .cells import CellRuns
 from .completion import OptionCompleter
-from .lookback import MlflowLookback
-from .panels import Panels
+from .late import LookbackMagics
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from ..vocabulary.records import Outcome, RunOptions
+    from .panels import Panels
 
 
 def _run_arguments(magic: Callable[..., Any]) -> Callable[..., Any]:
@@ -62,12 +63,19 @@ class MlflowMagics(Magics):
         super().__init__(shell)
         self.session = session
         self.cells = cells
-        self.panels = Panels(shell, session, cells)
+        self.lookback = LookbackMagics(shell, session)
         # A cell's tree is rewritten before its magic is run, by what is typed on the magic's line.
         cells.read_line = lambda line: _run_options(arguments.parse(self.mlflow_run, line))
         self.completer: OptionCompleter
 
-    @magic_arguments()
+    @cached_property
+    def panels(self) -> Panels:
+        """The panels that are open."""
+        from .panels import Panels
+
+        return Panels(self.shell, self.session, self.cells)
+
+    @arguments.with_options
     @argument(
         "uri",
         nargs="?",
@@ -114,7 +122,7 @@ class MlflowMagics(Magics):
                 raise MlflowMagicsError(f"{error}{kept}") from error
             display(tables.connection(connected))
 
-    @magic_arguments()
+    @arguments.with_options
     @argument("--dry-run", action="store_true", help="Run the cell, show what would be logged, log nothing.")
     @argument("--no-source", action="store_true", help="Do not log the cell's source.")
     @argument("--no-capture", action="store_true", help="Do not log the cell's variables.")
@@ -165,7 +173,7 @@ class MlflowMagics(Magics):
         with arguments.one_line(self.session.redact):
             self.cells.begin(_run_options(arguments.parse(self.mlflow_run, line)))
 
-    @magic_arguments()
+    @arguments.with_options
     @_run_arguments
     @line_magic
     def mlflow_start(self, line: str) -> None:
@@ -183,7 +191,7 @@ class MlflowMagics(Magics):
             display(tables.notes(map(self.session.redact, [*lines, *opened.notes])))
             opened.notes.clear()
 
-    @magic_arguments()
+    @arguments.with_options
     @argument("--status", default="FINISHED", type=str.upper, help="FINISHED (the default), FAILED or KILLED.")
     @line_magic
     def mlflow_end(self, line: str) -> None:
@@ -200,7 +208,7 @@ class MlflowMagics(Magics):
                 raise OptionError(f"--status is FINISHED, FAILED or KILLED, not {status}")
             _show(self.session.close(self.session.find_spanning(), status))
 
-    @magic_arguments()
+    @arguments.with_options
     @argument(
         "flavor",
         nargs="*",
@@ -301,7 +309,7 @@ class MlflowMagics(Magics):
             )
             display(tables.status(where, runs, waiting, news, session.redact(refused)))
 
-    @magic_arguments()
+    @arguments.with_options
     @argument("--compact", action="store_true", help="A strip: the run, its state and its curves.")
     @line_magic
     def mlflow_panel(self, line: str) -> None:
@@ -347,11 +355,6 @@ class MlflowMagics(Magics):
             display(tables.sync(done, map(self.session.redact, self.session.take_news())))
 
 
-for _magics in (MlflowMagics, MlflowLookback):
-    for _name in {*_magics.magics["line"].values(), *_magics.magics["cell"].values()}:
-        arguments.examples_first(getattr(_magics, _name))
-
-
 def register(shell: InteractiveShell) -> None:
     """Put the extension in place; an earlier one is taken out first, so that loading twice is harmless.
 
@@ -366,11 +369,9 @@ def register(shell: InteractiveShell) -> None:
     cells = CellRuns(shell, session, _show)
     magics = MlflowMagics(shell, session, cells)
     cells.register()
-    lookback = MlflowLookback(shell, session)
-    shell.register_magics(magics, lookback)
-    magics.completer = OptionCompleter(
-        shell, [getattr(each, n) for each in (magics, lookback) for n in each.magics["line"]]
-    )
+    shell.register_magics(magics)
+    magics.lookback.register()
+    magics.completer = OptionCompleter(shell)
     magics.completer.register()
     sending.recover(session)
     # MLflow would end open runs at exit by itself, but not through our hands.
@@ -382,19 +383,19 @@ def unregister(shell: InteractiveShell) -> None:
     magics = shell.magics_manager.registry.pop(MlflowMagics.__name__, None)
     if magics is None:
         return
-    others = shell.magics_manager.registry.pop(MlflowLookback.__name__, None)
-    ours = [each for each in (magics, others) if each is not None]
     for kind, table in shell.magics_manager.magics.items():
-        for name in (name for each in ours for name in each.magics[kind]):
+        for name in magics.magics[kind]:
             table.pop(name, None)
+    magics.lookback.unregister()
     if "mlflow_magics.tracking.lookback.webui" in sys.modules:
         sys.modules["mlflow_magics.tracking.lookback.webui"].stop()
     magics.completer.unregister()
-    magics.panels.close()
+    if "panels" in vars(magics):
+        magics.panels.close()
     magics.session.disconnect()
     magics.cells.unregister()
     # IPython keeps every Magics object among those that %config lists.
-    shell.configurables[:] = [each for each in shell.configurables if not any(each is one for one in ours)]
+    shell.configurables[:] = [one for one in shell.configurables if one is not magics]
     atexit.unregister(magics.cells.kernel_ends)
 
 

@@ -47,7 +47,7 @@ def main() -> int:
     """Print the table; 1 if a row could not be measured."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small numbers, no peers")
-    names = [*(part.__name__ for part in ours.ROWS), "panel", "data", "texts", "files"]
+    names = [*(part.__name__ for part in ours.ROWS), "load", "panel", "data", "texts", "files"]
     parser.add_argument("--only", default="", metavar="NAME", help=f"one part: {', '.join(names)}")
     args = parser.parse_args()
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -59,6 +59,8 @@ def main() -> int:
             for part in ours.ROWS:
                 if args.only in ("", part.__name__):
                     rows += attempt(lambda part=part: part(bench), part.__name__, broken)
+            if args.only in ("", "load"):
+                rows += attempt(lambda: bench_load.load(3 if args.quick else 15), "load", broken)
             if args.only in ("", "panel"):
                 few = {"steps": 2_000, "rounds": 2} if args.quick else {}
                 rows += attempt(lambda: bench_panel.panel(Path(base, "panel"), **few), "panel", broken)
@@ -77,8 +79,7 @@ def main() -> int:
     print(f"{datetime.date.today()}, Python {platform.python_version()}, MLflow {mlflow.__version__}, ", end="")
     print(f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}\n\n{render(rows)}")
     if not args.only and not args.quick:
-        print("\nLoading and reading a cell:\n")
-        bench_load.main()
+        print("\nReading a cell:\n")
         bench_capture.main()
     return 1 if broken else 0
 

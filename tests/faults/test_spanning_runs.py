@@ -17,15 +17,6 @@ pytestmark = pytest.mark.slow
 LONG = 300.0
 
 
-@pytest.fixture(params=["sqlite", "server"])
-def place(request, tmp_path):
-    """Where to track: a URI, and the database that holds it in the end."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/mlflow.db", tmp_path / "mlflow.db"
-    server = request.getfixturevalue("mlflow_server")
-    return server.url, server.folder / "server.db"
-
-
 def _gone(kernel):
     until = time.monotonic() + LONG
     while kernel.manager.is_alive() and time.monotonic() < until:
@@ -49,18 +40,21 @@ OK, FAILED, BUSY = "a = 1", "1 / 0", "print('busy', flush=True)\nimport time\nti
 
 
 @pytest.mark.parametrize(
-    ("last", "end", "status"),
+    ("last", "end", "status", "kind"),
     [
-        pytest.param(OK, _shut_down, "FINISHED", id="shut down after a cell that ended well"),
-        pytest.param(FAILED, _shut_down, "FAILED", id="shut down after a cell that failed"),
-        pytest.param(BUSY, _shut_down, "KILLED", id="shut down while a cell is busy"),
-        pytest.param(OK, _signalled(signal.SIGTERM), "FINISHED", id="terminated while it is idle"),
-        pytest.param(FAILED, _signalled(signal.SIGKILL), "FAILED", id="killed after a cell that failed"),
-        pytest.param(BUSY, _signalled(signal.SIGKILL), "KILLED", id="killed while a cell is busy"),
+        pytest.param(OK, _shut_down, "FINISHED", "sqlite", id="shut down after a cell that ended well"),
+        pytest.param(FAILED, _shut_down, "FAILED", "server", id="shut down after a cell that failed"),
+        pytest.param(BUSY, _shut_down, "KILLED", "sqlite", id="shut down while a cell is busy"),
+        pytest.param(OK, _signalled(signal.SIGTERM), "FINISHED", "sqlite", id="terminated while it is idle"),
+        pytest.param(FAILED, _signalled(signal.SIGKILL), "FAILED", "sqlite", id="killed after a cell that failed"),
+        pytest.param(BUSY, _signalled(signal.SIGKILL), "KILLED", "server", id="killed while a cell is busy"),
     ],
 )
-def test_a_spanning_run_ends_with_its_kernel(tmp_path, place, request, last, end, status, state):
-    uri, database = place
+def test_a_spanning_run_ends_with_its_kernel(tmp_path, request, last, end, status, kind, state):
+    uri, database = f"sqlite:///{tmp_path}/mlflow.db", tmp_path / "mlflow.db"
+    if kind == "server":  # for one that ends by itself, and one that is killed
+        server = request.getfixturevalue("mlflow_server")
+        uri, database = server.url, server.folder / "server.db"
     experiment = f"ends {status} {request.node.callspec.id}".replace("/", " ")
     with KernelProcess(tmp_path / "kernel", state) as kernel:
         for cell in ("%load_ext mlflow_magics", f'%mlflow_connect {uri} -e "{experiment}"', "%mlflow_start long"):
