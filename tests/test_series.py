@@ -9,11 +9,12 @@ import time
 
 import pytest
 
+from mlflow_magics.session import capturing
 from tests.capture.test_series import Kept
 
 
 @pytest.fixture
-def watcher(shell):
+def watcher(shell, monkeypatch):
     """A shell, its outcomes, and a sink for each series: what the journal will be."""
     sinks, outcomes = {}, []
 
@@ -22,14 +23,15 @@ def watcher(shell):
 
     magics = shell.magics_manager.registry["MlflowMagics"]
     magics.cells.show = outcomes.append
-    begin = magics.session._follow
+    begin = capturing.follow
 
-    def follow(opened, plan):
+    def follow(session, opened, plan):
         opened.open_sink = open_sink
-        begin(opened, plan)
+        begin(session, opened, plan)
 
-    magics.session._follow = follow
+    monkeypatch.setattr(capturing, "follow", follow)
     shell.sinks, shell.outcomes = sinks, outcomes
+    shell.without_sinks = lambda: monkeypatch.setattr(capturing, "follow", begin)
     return shell
 
 
@@ -323,7 +325,7 @@ for i in range(10**9):
 @pytest.mark.parametrize("value", ["abs(i)", "i * 0.5", "i"])
 def test_an_interrupt_shows_no_frame_of_ours(watcher, capsys, value):
     """Most of such a loop's time is the recorder's, so that is where Ctrl-C lands."""
-    watcher.magics_manager.registry["MlflowMagics"].session.__dict__.pop("_follow")  # the sink of a run not tracked
+    watcher.without_sinks()  # the sink of a run not tracked
     for delay in ("0.05", "0.06", "0.07", "0.08"):
         capsys.readouterr()
         code = INTERRUPTED.replace("DELAY", delay).replace("VALUE", value)
@@ -354,7 +356,7 @@ def test_a_timer_of_the_users_is_not_swallowed(watcher, capsys):
     finally:
         signal.signal(signal.SIGALRM, before)
     """
-    watcher.magics_manager.registry["MlflowMagics"].session.__dict__.pop("_follow")  # the sink of a run not tracked
+    watcher.without_sinks()  # the sink of a run not tracked
     code = "%%mlflow_run --dry-run --watch loss" + textwrap.dedent(code)
     for handler, name in (("handler", "TimeIsUp"), ("other", "TimeoutError")):
         began = time.monotonic()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..vocabulary.errors import TrackingError
+from ..vocabulary.errors import NotLoggableError, TrackingError
 from ..vocabulary.records import CellSource, RunOptions, Status
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from ..capture.following.series import Following, OpenSink
     from ..capture.roles.roles import Snapshot
     from ..tracking.patches.cellruns import CellRun
+
+
+T = TypeVar("T")
 
 
 @dataclass(eq=False)
@@ -90,3 +94,25 @@ class OpenRun:
         if self.run is None:
             raise TrackingError("this run is not tracked")
         return self.run
+
+
+def attempt(opened: OpenRun, what: str, job: Callable[[], T]) -> T | None:
+    """Do a part of the work; where it fails, a note says so, and the cell has its result all the same.
+
+    After a store that was waited for in vain the other parts are left: each would freeze the cell as long again.
+    """
+    if opened.gave_up:
+        return None
+    try:
+        return job()
+    except Exception as error:  # noqa: BLE001
+        from ..tracking.calls.guards import reason
+
+        # Files, figures, models and plugins fail in their own ways. One part must not take the others with it.
+        # What is about one value names it, and so does `what`.
+        why = error.reason if isinstance(error, NotLoggableError) else reason(error)
+        opened.notes.append(f"{what}: {why}")
+        if isinstance(error, TrackingError) and error.timed_out:
+            opened.gave_up = True
+            opened.notes.append("the store does not answer: the rest of this run was not sent")
+        return None

@@ -1,11 +1,10 @@
-"""What a session does to MLflow when a run begins and when it ends. Imported late: everything here needs mlflow."""
+"""What a session does to MLflow when a run ends. Imported late: everything here needs mlflow."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,131 +14,25 @@ from ..tracking.calls import guards, interrupts
 from ..tracking.connecting import connection
 from ..tracking.models import models
 from ..tracking.outbox import authored
-from ..tracking.patches import cellruns, store
-from ..tracking.runs import datasets, files, names, run_tags, runs
-from ..vocabulary.errors import MlflowMagicsError, NotLoggableError, TrackingError
+from ..tracking.runs import datasets, files, run_tags, runs
+from ..vocabulary.errors import MlflowMagicsError
 from ..vocabulary.records import Captured, OpenedRun, Skipped, Status
-from .openrun import OpenRun
+from .openrun import OpenRun, attempt
 
 if TYPE_CHECKING:
-    from .session import Session
+    from .state import SessionState
 
 T = TypeVar("T")
 
 
-def begin(session: Session, opened: OpenRun) -> None:
-    """Create or resume the run that `opened` asks for, and make it the active one.
-
-    Parameters
-    ----------
-    session : Session
-        Connected.
-    opened : OpenRun
-        Gets its run, its name and its experiment.
-
-    Raises
-    ------
-    TrackingError
-        The store could not be reached.
-    MlflowMagicsError
-        The experiment or the run that was asked for cannot be used.
-    """
-    options = opened.options
-    assert session.connection is not None
-    opened.experiment_id = session.connection.experiment_id
-    opened.experiment_name = session.connection.experiment_name
-    if chosen := connection.chosen_experiment():
-        opened.experiment_id, opened.experiment_name = chosen
-    if options.run_id and options.experiment:
-        raise MlflowMagicsError("--run-id goes on in the run's own experiment; leave -e out")
-    given = session.fluent.given_run_id()
-    opened.of_job = bool(given) and not options.nested and options.run_id in ("", given)
-    # A pasted cell that sets its experiment itself means the run that it then logs into: this one.
-    if opened.of_job:
-        opened.notes += _job_notes(opened)
-    elif asked := options.experiment or (opened.flow.sets_experiment if opened.flow is not None else ""):
-        opened.experiment_id, _ = connection.use_experiment(asked)
-        opened.experiment_name = asked
-    name = secrets.redact(names.fix_run_name(options.name), session.namespace, "message")
-    if name != options.name:
-        opened.notes.append(f"the run is named {name!r}: MLflow does not take the name as it was")
-    tags = _own_tags(session, opened)
-    description = secrets.redact(options.description, session.namespace, "message")
-    is_resumed = bool(options.run_id or opened.of_job)
-    code = opened.source.code if opened.source is not None else ""
-    about_cell = _cell_tags(opened) | tags
-    opening = _Opening(session, opened, name, about_cell, description)
-    if is_resumed:
-        run = runs.resume_run(
-            given if opened.of_job else options.run_id,
-            name=name,
-            tags=tags,
-            description=description,
-            notes=opened.notes,
-            reopen=not opened.of_job,
-        )
-    elif opened.source is not None and authoring.may_call(authoring.OPENS_RUNS, code, session.namespace):
-        run = None
-    else:
-        run = opening.open()
-    opened.run = run
-    outbox = store.current()
-    assert outbox is not None
-    reserve = functools.partial(outbox.reserve, opened.experiment_id, opening.started, opening.tags, name)
-    opened.cell_run = entry = cellruns.CellRun(
-        outbox,
-        open_run=opening.open,
-        take=lambda run: _take(opened, run),
-        rename=lambda name, tags: _rename(opened, name, tags),
-        sample=lambda: _sample(opened),
-        series_id=reserve() if run is None else run.info.run_id,
-        tags=about_cell | ({runs.NOTE: description} if description else {}),
-        name=name,
-        run=run,
-        adoptable=opened.flow is not None and opened.flow.starts_one_run,
-        of_job=opened.of_job,
-        experiment_id=opened.experiment_id if options.experiment else "",
-    )
-    if run is not None:
-        _take(opened, run)
-        opened.name = (not opened.of_job and name) or opened.name
-    if is_resumed or opened.source is None:
-        entry.claim()  # it is more than this cell's run: the author's are its children
-    opened.open_sink = functools.partial(
-        runs.series_sink,
-        entry.series_id,
-        asked={*options.watch, *options.choices.metrics} if run is not None else (),
-        until_end=run is None or authoring.may_call(authoring.LOGS_METRICS, code, session.namespace),
-    )
-    try:
-        session.fluent.enter(entry, nested=options.nested or is_resumed)
-    except BaseException:
-        # An interrupt too: nobody else knows of the run yet, and it would stay open for ever.
-        abandon(session, opened)
-        raise
-    if options.system_metrics or runs.samples_system_metrics():
-        _sample(opened)
-
-
-def abandon(session: Session, opened: OpenRun) -> None:
-    """End a run that could not be begun whole."""
-    entry, opened.cell_run = opened.cell_run, None
-    run, opened.run = opened.run, None
-    if entry is not None:
-        session.fluent.leave(entry, "KILLED")
-    if run is not None and not opened.of_job:
-        with contextlib.suppress(TrackingError):
-            runs.close_run(run, "KILLED")
-
-
 def record(
-    session: Session, opened: OpenRun, captured: Captured, status: Status, error: BaseException | None
+    session: SessionState, opened: OpenRun, captured: Captured, status: Status, error: BaseException | None
 ) -> dict[str, Any]:
     """Write all that a run comes to, and close it. Each part is tried, whatever became of the others.
 
     Parameters
     ----------
-    session : Session
+    session : SessionState
         Connected.
     opened : OpenRun
         With a run; gets the notes.
@@ -160,17 +53,17 @@ def record(
     entry = opened.cell_run
     assert entry is not None
     with guards.unseeded(), connection.held():
-        _attempt(opened, "the runs that the cell opened are not known", entry.settle)
+        attempt(opened, "the runs that the cell opened are not known", entry.settle)
         if entry.run is None:
             session.fluent.leave(entry, status)
             return {"status": status}
         run, run_ids = entry.run, list(dict.fromkeys(entry.opened))
         facts["run_id"] = run.info.run_id
         try:
-            _attempt(opened, "system metrics were not logged", lambda: _end_sampling(opened))
+            attempt(opened, "system metrics were not logged", lambda: _end_sampling(opened))
             captured = _beside_the_author(session, opened, captured, run_ids)
             facts["series"] = captured.series
-            if written := _attempt(
+            if written := attempt(
                 opened,
                 "params and metrics were not logged",
                 lambda: runs.write(run, captured.params, captured.metrics),
@@ -183,12 +76,12 @@ def record(
                 data = _log_data(session, opened)
                 facts["data"] = tuple(words for _, words in data)
                 tell = functools.partial(_tell_surroundings, session, opened)
-                _attempt(opened, "packages and hidden state were not recorded", tell)
-                own = _attempt(
+                attempt(opened, "packages and hidden state were not recorded", tell)
+                own = attempt(
                     opened, "artifacts were not logged", lambda: _log_artifacts(session, opened, captured, error)
                 )
                 facts["artifacts"] = own or ()
-                theirs = _attempt(opened, "models were not listed", lambda: runs.models_of(run)) or []
+                theirs = attempt(opened, "models were not listed", lambda: runs.models_of(run)) or []
                 logged = _log_models(session, opened)
                 facts["models"] = tuple(dict.fromkeys([*(name for _, name in logged), *theirs]))
                 # Capture had no role for them, and yet they are in the run.
@@ -196,7 +89,7 @@ def record(
                 skipped = [each for each in captured.skipped if each.name not in taken]
                 facts["skipped"] = tuple(authoring.without_advice(skipped, _shown_in(opened), len(theirs)))
                 tops = {path.split("/")[0] for path in (*(own or ()), *facts["models"])}
-                others = _attempt(opened, "artifacts were not listed", lambda: _others_artifacts(opened, tops))
+                others = attempt(opened, "artifacts were not listed", lambda: _others_artifacts(opened, tops))
                 facts["artifacts"] += others or ()
         except KeyboardInterrupt:
             # The cell is over: the user means the sending, and gets what is known instead of a traceback of ours.
@@ -215,7 +108,7 @@ def record(
             if not opened.of_job and not is_authors:
                 # Also where a store was waited for in vain: this goes to the outbox, and waits for nobody.
                 opened.gave_up = False
-                _attempt(opened, f"the run was not closed as {final}", lambda: runs.close_run(run, final))
+                attempt(opened, f"the run was not closed as {final}", lambda: runs.close_run(run, final))
         try:
             facts |= _settle(session, opened, captured, facts)
         except KeyboardInterrupt:
@@ -235,121 +128,16 @@ def record(
     return facts
 
 
-class _Opening:
-    """What is known of a cell's run before it is opened, at its beginning, later, or above the author's."""
-
-    def __init__(
-        self, session: Session, opened: OpenRun, name: str, about_cell: dict[str, str], description: str
-    ) -> None:
-        self.started = int(time.time() * 1000)
-        self.tags = run_tags.context_tags(run_tags.notebook_path(session.namespace)) | about_cell
-        self._opened = opened
-        self._name = name
-        self._description = description
-        self._parent_id = "" if opened.options.run_id or opened.of_job else _parent_id(session, opened)
-
-    def open(self) -> Any:
-        """Open it, in the experiment that is chosen at this moment."""
-        opened = self._opened
-        if opened.cell_run is not None and not opened.options.experiment and (chosen := connection.chosen_experiment()):
-            opened.experiment_id, opened.experiment_name = chosen
-        return runs.open_run(
-            opened.experiment_id,
-            name=self._name,
-            tags=self.tags,
-            description=self._description,
-            parent_id=self._parent_id,
-            started=self.started,
-            notes=opened.notes,
-        )
-
-
-def _take(opened: OpenRun, run: Any) -> None:
-    """Have what a cell comes to go into a run."""
-    opened.run = run
-    opened.name = run.info.run_name
-    if (found := run.info.experiment_id) != opened.experiment_id:
-        # Gone on with, or the author's in another experiment, or the experiment takes no run any more.
-        name_of = functools.partial(connection.experiment_name, found)
-        opened.experiment_name = _attempt(opened, "the experiment's name is not known", name_of) or found
-        opened.experiment_id = found
-
-
 def note_ends(spanning: Sequence[OpenRun], status: Status) -> None:
     """Keep on disk what the runs that span cells end as, should the kernel be killed now."""
     runs.note_ends({opened.tracked.info.run_id: status for opened in spanning})
 
 
-# -- the parts of begin ---------------------------------------------------------------------------------------
-
-
-def _cell_tags(opened: OpenRun) -> dict[str, str]:
-    tags = {}
-    if opened.source is not None and opened.source.cell_id:
-        tags[run_tags.CELL_ID] = opened.source.cell_id
-    if opened.source is not None and opened.source.execution_count is not None:
-        tags[run_tags.EXECUTION_COUNT] = str(opened.source.execution_count)
-    return tags
-
-
-def _job_notes(opened: OpenRun) -> list[str]:
-    typed = [f"the name {opened.options.name!r}"] if opened.options.name else []
-    typed += [f"-e {opened.options.experiment}"] if opened.options.experiment else []
-    kept = f"; {' and '.join(typed)} not used (--nested makes a run of its own)" if typed else ""
-    return [f"logged into the run that MLFLOW_RUN_ID names, which stays open: it is the job's to close{kept}"]
-
-
-def _own_tags(session: Session, opened: OpenRun) -> dict[str, str]:
-    safe = {}
-    for key, value in opened.options.tags.items():
-        if secrets.secret_reason(key, value):
-            opened.notes.append(f"tag {key} was not set: it looks like a secret")
-        else:
-            safe[key] = secrets.redact(value, session.namespace, "message")
-    return safe
-
-
-def _parent_id(session: Session, opened: OpenRun) -> str:
-    """Return the id of the run that this one is nested in; empty if none."""
-    for outer in reversed(session.open_runs):
-        if outer.is_tracked:
-            return str(outer.tracked.info.run_id)
-    if given := session.fluent.given_run_id():
-        return given  # --nested in a job: a child of the job's run
-    foreign = session.fluent.foreign_run()
-    if foreign is not None and opened.options.nested:
-        return str(foreign.info.run_id)
-    if foreign is not None:
-        opened.notes.append(
-            f"the run {foreign.info.run_name!r} of mlflow.start_run() is still open: "
-            "end it with mlflow.end_run(), or nest this one in it with --nested"
-        )
-    return ""
-
-
-def _sample(opened: OpenRun) -> None:
-    if opened.system_metrics is None:
-        opened.system_metrics = _attempt(
-            opened, "no system metrics", lambda: runs.start_system_metrics(opened.tracked.info.run_id)
-        )
-
-
-def _rename(opened: OpenRun, name: str, tags: Mapping[str, str]) -> None:
-    """Give the cell's run what ``mlflow.start_run(run_name=…, tags=…)`` inside the cell asks for."""
-    asked = {key: str(value) for key, value in tags.items()}
-    if name and not opened.options.name:
-        opened.name = asked["mlflow.runName"] = names.fix_run_name(name)
-    opened.notes += _attempt(opened, "tags were not set", lambda: runs.write_tags(opened.tracked, asked)) or []
-
-
-# -- the parts of record --------------------------------------------------------------------------------------
-
-
-def _beside_the_author(session: Session, opened: OpenRun, captured: Captured, run_ids: Sequence[str]) -> Captured:
+def _beside_the_author(session: SessionState, opened: OpenRun, captured: Captured, run_ids: Sequence[str]) -> Captured:
     """Leave out what the cell has logged itself, and hand on the points of the other series."""
     followed = [one.name for one in captured.series]
     find = functools.partial(runs.logged, opened.tracked, followed, run_ids)
-    logged = _attempt(opened, "what the cell logs itself is not known", find)
+    logged = attempt(opened, "what the cell logs itself is not known", find)
     if logged is None:
         return captured
     options = opened.options
@@ -358,10 +146,10 @@ def _beside_the_author(session: Session, opened: OpenRun, captured: Captured, ru
     kept = repeated.beside(captured, logged, shown, asked)
     if kept.figures:
         what = "figures are logged as if the cell had not"
-        kept = _attempt(opened, what, lambda: _figures_beside(session, opened, kept, shown)) or kept
+        kept = attempt(opened, what, lambda: _figures_beside(session, opened, kept, shown)) or kept
     opened.notes += kept.notes[len(captured.notes) :]
     withdrawn = set(followed) - {one.name for one in kept.series}
-    _attempt(opened, "points of series were not sent", lambda: runs.end_series(opened.tracked, withdrawn))
+    attempt(opened, "points of series were not sent", lambda: runs.end_series(opened.tracked, withdrawn))
     return kept
 
 
@@ -370,7 +158,7 @@ def _shown(opened: OpenRun, params: Mapping[str, str]) -> Mapping[str, str]:
 
     The author's own ``mlflow.log_param("db_password", …)`` is stored as he wrote it.
     """
-    tags = _attempt(opened, "the run's tags were not looked at", lambda: runs.own_tags(opened.tracked)) or {}
+    tags = attempt(opened, "the run's tags were not looked at", lambda: runs.own_tags(opened.tracked)) or {}
     told = {"param": params, "tag": tags}
     doubtful = {
         kind: [key for key, value in each.items() if secrets.secret_reason(key, value)] for kind, each in told.items()
@@ -388,7 +176,7 @@ def _shown_in(opened: OpenRun) -> authoring.Shown:
     return authoring.shown_in(opened.source.code if opened.source is not None else "")
 
 
-def _figures_beside(session: Session, opened: OpenRun, captured: Captured, shown: authoring.Shown) -> Captured:
+def _figures_beside(session: SessionState, opened: OpenRun, captured: Captured, shown: authoring.Shown) -> Captured:
     """Leave out the figures that the cell has logged itself."""
     paths, pictures = runs.own_files(opened.tracked)
     if not paths:
@@ -402,7 +190,7 @@ def _figures_beside(session: Session, opened: OpenRun, captured: Captured, shown
     return replace(captured, figures=figures, skipped=(*said, *captured.skipped))
 
 
-def _log_data(session: Session, opened: OpenRun) -> list[tuple[str, str]]:
+def _log_data(session: SessionState, opened: OpenRun) -> list[tuple[str, str]]:
     """Log the datasets asked for; return the variables of those that were, and the datasets in words."""
     found = []
     for variable, use in opened.options.data:
@@ -410,24 +198,24 @@ def _log_data(session: Session, opened: OpenRun) -> list[tuple[str, str]]:
             opened.notes.append(f"data {variable} was not logged: the cell did not reach it")
             continue
         log = functools.partial(_log_dataset, session, opened, variable, use)
-        if words := _attempt(opened, f"data {variable} was not logged", log):
+        if words := attempt(opened, f"data {variable} was not logged", log):
             found.append((variable, words))
     return found
 
 
-def _log_dataset(session: Session, opened: OpenRun, variable: str, use: str) -> str:
+def _log_dataset(session: SessionState, opened: OpenRun, variable: str, use: str) -> str:
     described = datasets.describe(variable, session.namespace[variable])
     datasets.log(opened.tracked, described, use, opened.tracked.data.tags)
     return described.words if use == "training" else f"{described.words}, for {use}"
 
 
-def _tell_surroundings(session: Session, opened: OpenRun) -> None:
+def _tell_surroundings(session: SessionState, opened: OpenRun) -> None:
     """Tag the run with the packages in use, and with the cells that made what its cell read."""
     used = run_tags.packages(provenance.packages(session.namespace))
     runs.write_tags(opened.tracked, {run_tags.PACKAGES: used, **_hidden_state(session, opened)})
 
 
-def _hidden_state(session: Session, opened: OpenRun) -> dict[str, str]:
+def _hidden_state(session: SessionState, opened: OpenRun) -> dict[str, str]:
     """Return the tag that says which cells made what this one read; note where one of them reads otherwise by now."""
     if opened.flow is None or opened.before is None:
         return {}
@@ -450,14 +238,14 @@ def _hidden_state(session: Session, opened: OpenRun) -> dict[str, str]:
     return {run_tags.READS: provenance.tag(names_read, origins)}
 
 
-def _log_models(session: Session, opened: OpenRun) -> list[tuple[str, str]]:
+def _log_models(session: SessionState, opened: OpenRun) -> list[tuple[str, str]]:
     """Log the models asked for; return the variables of those that were, and the models' names."""
     found = []
     for variable, name in opened.options.models:
         if variable not in session.namespace:
             opened.notes.append(f"model {variable} was not logged: the cell did not reach it")
             continue
-        logged = _attempt(
+        logged = attempt(
             opened,
             f"model {variable} was not logged",
             functools.partial(_log_model, session, opened, variable, name),
@@ -468,7 +256,7 @@ def _log_models(session: Session, opened: OpenRun) -> list[tuple[str, str]]:
     return found
 
 
-def _log_model(session: Session, opened: OpenRun, variable: str, name: str) -> models.LoggedModel:
+def _log_model(session: SessionState, opened: OpenRun, variable: str, name: str) -> models.LoggedModel:
     inputs, _ = opened.flow.model_inputs.get(variable, ("", "")) if opened.flow else ("", "")
     return models.log_model(
         session.namespace[variable],
@@ -479,7 +267,7 @@ def _log_model(session: Session, opened: OpenRun, variable: str, name: str) -> m
 
 
 def _log_artifacts(
-    session: Session, opened: OpenRun, captured: Captured, error: BaseException | None
+    session: SessionState, opened: OpenRun, captured: Captured, error: BaseException | None
 ) -> tuple[str, ...]:
     """Stage the run's files in one folder and upload them together."""
     with files.staging() as folder:
@@ -502,9 +290,9 @@ def _others_artifacts(opened: OpenRun, tops: Collection[str]) -> tuple[str, ...]
     return tuple(name for name in runs.artifact_names(opened.tracked) if name.rstrip("/") not in tops)
 
 
-def _settle(session: Session, opened: OpenRun, captured: Captured, facts: Mapping[str, Any]) -> dict[str, Any]:
+def _settle(session: SessionState, opened: OpenRun, captured: Captured, facts: Mapping[str, Any]) -> dict[str, Any]:
     """Wait for what is on its way, and take out of `facts` what the store refused."""
-    settled = _attempt(opened, "what became of the writes is not known", lambda: runs.settle(opened.tracked))
+    settled = attempt(opened, "what became of the writes is not known", lambda: runs.settle(opened.tracked))
     if settled is None:
         return {}
     opened.notes += settled.notes
@@ -528,7 +316,7 @@ def _settle(session: Session, opened: OpenRun, captured: Captured, facts: Mappin
     previous = None
     if not settled.waiting.total:
         compare = functools.partial(_previous, session, opened, now, final)
-        previous = _attempt(opened, "no comparison with the previous run", compare)
+        previous = attempt(opened, "no comparison with the previous run", compare)
     return {
         "run_id": settled.run_id,
         "params": params,
@@ -542,7 +330,7 @@ def _settle(session: Session, opened: OpenRun, captured: Captured, facts: Mappin
 
 
 def _previous(
-    session: Session, opened: OpenRun, params: Mapping[str, str], metrics: Mapping[str, float]
+    session: SessionState, opened: OpenRun, params: Mapping[str, str], metrics: Mapping[str, float]
 ) -> Mapping[str, float]:
     """Return the metrics of the previous run of this cell, and remember this one for the next."""
     source = opened.source
@@ -604,23 +392,3 @@ def _note_other_experiment(opened: OpenRun) -> None:
 def _end_sampling(opened: OpenRun) -> None:
     if opened.system_metrics is not None:
         opened.system_metrics.finish()
-
-
-def _attempt(opened: OpenRun, what: str, job: Callable[[], T]) -> T | None:
-    """Do a part of the work; where it fails, a note says so, and the cell has its result all the same.
-
-    After a store that was waited for in vain the other parts are left: each would freeze the cell as long again.
-    """
-    if opened.gave_up:
-        return None
-    try:
-        return job()
-    except Exception as error:  # noqa: BLE001
-        # Files, figures, models and plugins fail in their own ways. One part must not take the others with it.
-        # What is about one value names it, and so does `what`.
-        why = error.reason if isinstance(error, NotLoggableError) else guards.reason(error)
-        opened.notes.append(f"{what}: {why}")
-        if isinstance(error, TrackingError) and error.timed_out:
-            opened.gave_up = True
-            opened.notes.append("the store does not answer: the rest of this run was not sent")
-        return None

@@ -17,19 +17,19 @@ from ..vocabulary.errors import TrackingError
 if TYPE_CHECKING:
     from ..tracking.connecting.recovery import Left
     from ..vocabulary.records import Sync
-    from .session import Session
+    from .state import SessionState
 
 
 OTHERS_SECONDS = 5.0
 """How long ``%mlflow_sync`` waits, in all, for what dead kernels left for other servers."""
 
 
-def recover(session: Session) -> None:
+def recover(session: SessionState) -> None:
     """Look for what dead kernels have left, and send it, without keeping anybody waiting.
 
     Parameters
     ----------
-    session : Session
+    session : SessionState
         Its `news` gets what there is to tell.
     """
     token = object()
@@ -39,7 +39,7 @@ def recover(session: Session) -> None:
     thread.start()
 
 
-def _recover(session: Session, token: object) -> None:
+def _recover(session: SessionState, token: object) -> None:
     from ..tracking.outbox.disk import journal, setaside
 
     try:
@@ -56,14 +56,14 @@ def _recover(session: Session, token: object) -> None:
         _tell(session, setaside.tell())
 
 
-def _follow(session: Session, recovery: _Recovery) -> None:
+def _follow(session: SessionState, recovery: _Recovery) -> None:
     """Wait for the end of a recovery, and tell what it has to say."""
     with _changed:
         _changed.wait_for(lambda: recovery.ended)
     _tell(session, recovery.news())
 
 
-def _tell(session: Session, lines: list[str]) -> None:
+def _tell(session: SessionState, lines: list[str]) -> None:
     # What is found both on loading and on connecting is told once.
     session.news += [line for line in lines if line not in session.news]
 
@@ -71,7 +71,7 @@ def _tell(session: Session, lines: list[str]) -> None:
 class _Recovery:
     """A process that sends what dead kernels left, journal by journal; see :mod:`..tracking.connecting.recovery`."""
 
-    def __init__(self, session: Session, left: Sequence[Left] = ()) -> None:
+    def __init__(self, session: SessionState, left: Sequence[Left] = ()) -> None:
         import subprocess  # late: %load_ext imports this module
 
         from ..tracking.calls.masking import mask
@@ -149,7 +149,7 @@ _changed = threading.Condition()
 """Of all recoveries: one waits for another that holds the same journal."""
 
 
-def _recovered(session: Session, address: str) -> list[_Recovery]:
+def _recovered(session: SessionState, address: str) -> list[_Recovery]:
     """Have sent what dead kernels left for a store, and return the recoveries that were begun for it.
 
     One that was begun when the extension was loaded, or connected, or another kernel's, may have locked some of it:
@@ -184,12 +184,12 @@ _LOOK_SECONDS: Final = 0.1
 """How often it is looked whether a journal is still locked."""
 
 
-def sync(session: Session, progress: Callable[[int, int], None]) -> Sync:
+def sync(session: SessionState, progress: Callable[[int, int], None]) -> Sync:
     """Send all that waits, this kernel's and what dead ones left.
 
     Parameters
     ----------
-    session : Session
+    session : SessionState
         Connected.
     progress : callable
         Called with how many writes were sent so far, and how many are left.

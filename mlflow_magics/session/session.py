@@ -6,11 +6,9 @@ are imported when first needed, so that loading the extension costs nothing.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..vocabulary.errors import (
@@ -18,24 +16,20 @@ from ..vocabulary.errors import (
     ExperimentError,
     MlflowMagicsError,
     TrackingError,
-    UnknownNameError,
 )
+from .state import SessionState
 
 if TYPE_CHECKING:
     from ..capture.following.plan import Plan
-    from ..tracking.patches.fluent import FluentRuns
     from ..vocabulary.records import (
-        Captured,
         CellSource,
         CheckStep,
         Connection,
         Integration,
         Outcome,
         RunOptions,
-        Series,
         SignIn,
         Status,
-        Waiting,
     )
     from .openrun import OpenRun
 
@@ -45,48 +39,8 @@ _CELL_SECONDS = 2.5
 _STEP_BY_STEP = "see it step by step with --check"
 
 
-class Session:
-    """The state of the extension in one shell.
-
-    Parameters
-    ----------
-    namespace : mapping
-        The kernel's namespace, live.
-    hidden : collection of str, optional
-        Names in it that are IPython's, not the user's.
-
-    Attributes
-    ----------
-    connection : Connection or None
-        Where this kernel tracks to, once decided.
-    refused : tuple of (str, tuple), or None
-        Why the place that the user named could not be connected, and what the user had named himself then; None where
-        nothing was refused, or something is connected.
-    open_runs : list of OpenRun
-        Outermost first.
-    news : list of str
-        What happened in the background and nobody was told yet.
-    last : tuple of (OpenRun, Outcome), or None
-        The run that ended last, if it was tracked.
-    observers : list of callable
-        Called, without arguments, when a run began or ended or the connection changed; must return at once.
-    """
-
-    def __init__(self, namespace: Mapping[str, Any], hidden: Collection[str] = ()) -> None:
-        self.namespace = namespace
-        self.hidden = hidden
-        self.connection: Connection | None = None
-        self.refused: tuple[str, tuple[str | None, str | None]] | None = None
-        self.open_runs: list[OpenRun] = []
-        self.previous: dict[str, tuple[Mapping[str, str], Mapping[str, float]] | None] = {}
-        self.executed: dict[int, tuple[str, str, float]] = {}
-        self._fluent: FluentRuns | None = None
-        self._autologged: set[str] = set()
-        self.news: list[str] = []
-        self.last: tuple[OpenRun, Outcome] | None = None
-        self.observers: list[Callable[[], None]] = []
-        self._pid = os.getpid()
-        self._named_run = _named_run()
+class Session(SessionState):
+    """The state of one shell, and what can be done with it: connect, autolog, open and close runs."""
 
     # -- connection ---------------------------------------------------------------------------------------------
 
@@ -163,7 +117,7 @@ class Session:
             if self.connection is None and (uri or config or experiment or registry_uri):
                 why = str(error) if isinstance(error, MlflowMagicsError) else "it was interrupted"
                 self.refused = why, connection.user_set()
-            self._tell()
+            self.tell()
             if isinstance(error, Exception) and not isinstance(error, MlflowMagicsError):
                 # What a plugin, a file system or a strange machine comes up with.
                 raise ConnectionFailedError(
@@ -171,7 +125,7 @@ class Session:
                 ) from error
             raise
         sending.recover(self)  # what waits for this store may have waited for these credentials
-        self._tell()
+        self.tell()
         return found
 
     def disconnect(self, status: Status | None = None) -> None:
@@ -201,53 +155,12 @@ class Session:
             connection.disconnect()
         self._fluent = None
         self.connection = self.refused = None
-        self._tell()
+        self.tell()
 
     def leave_job(self) -> None:
         """Have MLflow not end the job's run with the kernel: a plain ``mlflow.log_metric`` made it the active one."""
         if self._fluent is not None and os.getpid() == self._pid:
             self._fluent.leave_job()
-
-    def expect_place(self) -> None:
-        """See that what follows does not go to a store that nobody named.
-
-        Raises
-        ------
-        TrackingError
-            The place that the user named was refused, and none was named since.
-        """
-        if self.refused is None or self.connection is not None:
-            return
-        from ..tracking.connecting import connection
-
-        why, tracked_to = self.refused
-        if connection.user_set() != tracked_to:
-            self.refused = None  # mlflow.set_tracking_uri names one, or the variable
-            return
-        raise TrackingError(f"%mlflow_connect failed: connect again, or %mlflow_connect local ({why})")
-
-    def next_run(self) -> Connection:
-        """Return where the next run goes: also after ``mlflow.set_experiment`` and ``mlflow.set_tracking_uri``.
-
-        Nothing is asked of a store: an experiment whose name nobody has seen is told by its id.
-
-        Returns
-        -------
-        Connection
-            The connection; or, with ``connected`` false, as much as is known of the one that the next run will make.
-
-        Raises
-        ------
-        MlflowMagicsError
-            The place that the user named was refused, or none can be read in what he said.
-        """
-        from ..tracking.connecting import connection
-        from ..tracking.runs import run_tags
-
-        self.expect_place()
-        if self.connection is None or (not self.open_runs and connection.has_moved()):
-            return connection.expected(run_tags.notebook_folder(self.namespace))
-        return connection.with_chosen_experiment(self.connection)
 
     def note_cell(self, status: Status) -> None:
         """Keep on disk how a cell ended, or that one is running (``"KILLED"``), for the runs that span cells.
@@ -269,19 +182,6 @@ class Session:
         for opened in self.open_runs:
             opened.last_cell = status
         self.note_cell(status)
-
-    @property
-    def fluent(self) -> FluentRuns:
-        """The open runs as MLflow's fluent functions see them.
-
-        Raises
-        ------
-        TrackingError
-            Not connected yet.
-        """
-        if self._fluent is None:
-            raise TrackingError("not connected; type %mlflow_connect")
-        return self._fluent
 
     def check(self, uri: str | None, experiment: str | None, config: str | None = None) -> tuple[CheckStep, ...]:
         """Probe a connection, or the current one, step by step.
@@ -378,6 +278,7 @@ class Session:
         """
         from ..capture.code import dataflow
         from ..capture.roles import roles
+        from . import capturing
         from .openrun import OpenRun
 
         opened = OpenRun(options, source)
@@ -387,17 +288,17 @@ class Session:
                 opened.before = roles.snapshot(opened.flow, self.namespace)
             except RecursionError:
                 opened.notes.append("the cell is nested too deeply to be read, so no variable was logged")
-            self._expect_variables(opened)
-        _expect_assignments(opened)
+            capturing.expect_variables(self, opened)
+        capturing.expect_assignments(opened)
         if not options.dry_run:
             self._begin(opened)
         self.open_runs.append(opened)
         try:
-            self._follow(opened, plan)
+            capturing.follow(self, opened, plan)
         except Exception as trouble:  # noqa: BLE001
             # A mistake of ours must not fail the cell, nor leave the run to nobody.
             opened.notes.append(f"the cell's assignments were not followed ({trouble!r}); please report this")
-        self._tell()
+        self.tell()
         opened.began = time.perf_counter()
         return opened
 
@@ -449,9 +350,10 @@ class Session:
         from ..capture.notebook import failure
         from ..capture.values import secrets
         from ..vocabulary.records import Outcome
+        from . import capturing
 
         self.open_runs.remove(opened)
-        captured = self._capture(opened, error)
+        captured = capturing.capture(self, opened, error)
         facts: dict[str, Any] = {"params": captured.params, "metrics": captured.metrics}
         if opened.is_tracked:
             from . import recording
@@ -480,106 +382,8 @@ class Session:
         )
         if opened.is_tracked:
             self.last = opened, outcome
-        self._tell()
+        self.tell()
         return outcome
-
-    @staticmethod
-    def uninterrupted(*, forget: bool = False) -> AbstractContextManager[None]:
-        """Have a Ctrl-C come when the block is over, so that no run is opened, or closed, by half.
-
-        Parameters
-        ----------
-        forget : bool, optional
-            Whether it has had its effect then, and does not come.
-        """
-        from ..tracking.calls.interrupts import uninterrupted
-
-        return uninterrupted(forget=forget)
-
-    def redact(self, text: str) -> str:
-        """Return `text` without secrets: those the namespace holds, and those recognised by their form.
-
-        Parameters
-        ----------
-        text : str
-            What is about to be shown.
-
-        Returns
-        -------
-        str
-            With ``***`` in their place.
-        """
-        from ..capture.values import secrets
-
-        return secrets.redact(text, self.namespace, "message")
-
-    def find_open(self) -> OpenRun:
-        """Return the innermost run that is open and tracked."""
-        for opened in reversed(self.open_runs):
-            if opened.is_tracked:
-                return opened
-        raise TrackingError(
-            "no run is open; put %%mlflow_run on the first line of the cell, or open one with %mlflow_start NAME"
-        )
-
-    def find_spanning(self) -> OpenRun:
-        """Return the innermost run that ``%mlflow_start`` opened.
-
-        Raises
-        ------
-        TrackingError
-            There is none.
-        """
-        for opened in reversed(self.open_runs):
-            if opened.source is None:
-                return opened
-        raise TrackingError("no run is open; open one with %mlflow_start NAME")
-
-    def take_news(self) -> list[str]:
-        """Return what happened in the background since the last call."""
-        news, self.news[:] = list(self.news), []
-        if self.connection is not None:
-            from ..tracking.patches import store
-
-            outbox = store.current()
-            open_runs = {opened.run.info.run_id for opened in self.open_runs if opened.run is not None}
-            news += outbox.late_refusals(open_runs) if outbox is not None else []
-        return news
-
-    def set_aside(self) -> list[str]:
-        """Return a line that says where what could not be read or sent is; none if there is nothing."""
-        from ..tracking.outbox.disk import setaside
-
-        return setaside.listed()
-
-    def waiting(self) -> Waiting | None:
-        """Count what the store has not taken yet; None if nothing is connected."""
-        if self.connection is None:
-            return None
-        from ..tracking.patches import store
-
-        outbox = store.current()
-        return outbox.waiting() if outbox is not None else None
-
-    def describe_open(self) -> list[tuple[str, str, str]]:
-        """Return name, id and link of each open run, outermost first; empty texts where there is none."""
-        described = []
-        for opened in self.open_runs:
-            run_id = opened.run.info.run_id if opened.run else ""
-            url = ""
-            if opened.run is not None and self.connection is not None:
-                from ..tracking.connecting import connection
-
-                url = connection.run_url(self.connection.uri, opened.experiment_id, run_id)
-            described.append((opened.name or opened.options.name or "(not tracked)", run_id, url))
-        if not described and (job := self._fluent.given_run_id() if self._fluent is not None else ""):
-            described.append(("the job's run, which the cells log into", job, ""))
-        return described
-
-    def known_names(self) -> list[str]:
-        """Return the user's own names, for "did you mean"."""
-        texts = [name for name in self.namespace if type(name) is str]  # a namespace may hold any key
-        return [name for name in texts if not name.startswith("_") and name not in self.hidden]
 
     def use_experiment(self, name: str) -> None:
         """Have new runs go to another experiment of the connected store.
@@ -602,11 +406,7 @@ class Session:
 
         found, url = connection.change_experiment(name)
         self.connection = replace(self.connection, experiment_id=found, experiment_name=name, experiment_url=url)
-        self._tell()
-
-    def _tell(self) -> None:
-        for observer in tuple(self.observers):
-            observer()
+        self.tell()
 
     # -- the parts ----------------------------------------------------------------------------------------------
 
@@ -614,7 +414,7 @@ class Session:
         """Connect if need be, and create or resume the run. Only a mistake of the user's stops the cell."""
         from ..tracking.calls.guards import reason, unseeded
         from ..tracking.connecting import connection
-        from . import recording
+        from . import beginning
 
         asked = bool(opened.options.run_id or opened.options.experiment)
         with unseeded():
@@ -622,12 +422,12 @@ class Session:
                 self.expect_place()
                 if self.connection is None or (not self.open_runs and connection.has_moved()):
                     opened.notes += _connected(self.connect(within_seconds=_CELL_SECONDS))
-                recording.begin(self, opened)
+                beginning.begin(self, opened)
             except Exception as error:
                 # An unreachable store, and whatever a plugin or a strange machine comes up with, must not stop the
                 # cell. A mistake in what was typed on the magic's line must, before the cell runs for hours.
                 if opened.is_tracked:
-                    recording.abandon(self, opened)
+                    beginning.abandon(self, opened)
                 mistake = isinstance(error, MlflowMagicsError) and not isinstance(
                     error, (TrackingError, ConnectionFailedError)
                 )
@@ -636,100 +436,6 @@ class Session:
                 opened.run = opened.cell_run = None
                 opened.notes.append(f"not tracked: {reason(error)}")
 
-    def _capture(self, opened: OpenRun, error: BaseException | None) -> Captured:
-        from ..capture.notebook import failure
-        from ..capture.roles import roles
-        from ..vocabulary.records import Captured
-
-        series = self._end_following(opened)
-        if opened.flow is None or opened.before is None or not opened.options.capture:
-            return Captured(series=series)
-        try:
-            captured = roles.assign(
-                opened.flow,
-                self.namespace,
-                opened.before,
-                opened.options.choices,
-                reached=failure.line_reached(error, self.namespace, opened.source.code if opened.source else ""),
-                ignored=self.hidden,
-                shown=opened.shown,
-                series=series,
-            )
-        except Exception as trouble:  # noqa: BLE001
-            # A namespace may hold anything. A mistake of ours over it must not leave the run open for ever.
-            opened.notes.append(f"the cell's variables were not logged ({trouble!r}); please report this")
-            return Captured(series=series)
-        opened.notes += captured.notes
-        return captured
-
-    def _follow(self, opened: OpenRun, plan: Plan | None) -> None:
-        """Begin to record what the code of the cell assigns."""
-        flow, before = opened.flow, opened.before
-        if plan is None or flow is None or before is None:
-            return
-        from ..capture.following import series
-        from ..capture.roles import roles
-
-        opened.series = series.Following(
-            plan,
-            opened.options.every,
-            opened.open_sink,
-            lambda name: roles.series_reason(name, flow, self.namespace, before),
-        )
-        opened.series.follow(plan.followed)
-
-    def _end_following(self, opened: OpenRun) -> tuple[Series, ...]:
-        """Stop recording; what went wrong in it is a note."""
-        following, opened.series = opened.series, None
-        if following is None:
-            if opened.options.watch:
-                opened.notes.append("--watch found nothing to follow: %mlflow_run must stand at the top of its cell")
-            return ()
-        from ..capture.following import hook
-
-        try:
-            found = following.finish()
-            trouble = hook.take_trouble()
-        except Exception as error:  # noqa: BLE001
-            # A mistake of ours must not leave the run open for ever.
-            found, trouble = (), repr(error)
-        if trouble:
-            opened.notes.append(f"some points of series were lost ({trouble}); please report this")
-        missed = [name for name in opened.options.watch if name not in {one.name for one in found}]
-        opened.notes += [f"{name} was not followed: no number was assigned to it" for name in missed]
-        return found
-
-    def _expect_variables(self, opened: OpenRun) -> None:
-        """Raise for a ``--model`` or ``--data`` variable that neither exists nor is mentioned in the cell."""
-        mentioned = set(opened.flow.names) if opened.flow is not None else set()
-        for variable, _ in (*opened.options.models, *opened.options.data):
-            if variable not in self.namespace and variable not in mentioned:
-                raise UnknownNameError("variable", variable, [*mentioned, *self.known_names()])
-
-
-def _named_run() -> str:
-    """Return the run that a job named by ``MLFLOW_RUN_ID``, also where MLflow has taken the variable away since."""
-    if named := os.environ.get("MLFLOW_RUN_ID"):
-        return named
-    with contextlib.suppress(OSError), open("/proc/self/environ", "rb") as file:  # as the kernel was started; Linux
-        found = [entry for entry in file.read().split(b"\0") if entry.startswith(b"MLFLOW_RUN_ID=")]
-        return os.fsdecode(found[0].partition(b"=")[2]) if found else ""
-    return ""
-
 
 def _connected(connection: Connection) -> list[str]:
     return [f"connected to {connection.where} ({connection.origin})", *connection.notes]
-
-
-def _expect_assignments(opened: OpenRun) -> None:
-    """Raise for a ``--watch`` variable that the cell assigns nowhere."""
-    if not opened.options.watch:
-        return
-    import ast
-
-    from ..capture.following.plan import assigned_names
-
-    known = assigned_names(ast.parse(opened.source.code if opened.source is not None else ""))
-    for name in opened.options.watch:
-        if name not in known:
-            raise UnknownNameError("variable", name, known, hint="--watch takes names that this cell assigns")
