@@ -21,7 +21,7 @@ from ..values.writing import describe, number_of
 from .chosen import forced
 from .deciding import FOLLOWS_LOOP, Cell, inferred
 from .figures import Record, with_figures
-from .origins import Before, Weigher, Weight
+from .origins import Before, Weigher
 from .resolving import is_clock
 
 Role = Literal["param", "metric", "figure", "model", "table", "metrics", "params", "artifact"]
@@ -283,9 +283,9 @@ def role_of(name: str, value: object, history: Seq[str], namespace: Mapping[str,
         return Skipped(name, secret)
     if kind in {"figure", "model"}:
         return "figure" if kind == "figure" else "model"
-    computed = _computed_in(name, history, namespace)
-    number = number_of(value)
-    if number is not None:
+    records = as_captured(name, history, ChainMap({name: value}, namespace))  # type: ignore[arg-type]  # it only reads
+    computed = None if not records else not all(isinstance(record, Param) for record in records)
+    if number_of(value) is not None:
         guess = computed if computed is not None else (is_a(value, float) or kind != "scalar")
         return "metric" if guess else "param"
     if kind in {"scalar", "short"}:
@@ -301,8 +301,8 @@ def role_of(name: str, value: object, history: Seq[str], namespace: Mapping[str,
 _analysed = lru_cache(maxsize=256)(analyse)  # the panel asks for every name of the namespace
 
 
-def _computed_in(name: str, history: Seq[str], namespace: Mapping[str, object]) -> bool | None:
-    """Whether the last cell that bound a name computed it; None where none did."""
+def as_captured(name: str, history: Seq[str], namespace: Mapping[str, object]) -> list[Record] | None:
+    """Return what a run of the last cell that bound a name would make of it; None where none did."""
     for source in reversed(history):
         if name not in source:
             continue
@@ -313,5 +313,5 @@ def _computed_in(name: str, history: Seq[str], namespace: Mapping[str, object]) 
         if name in flow.final:
             others = {k: v for k, v in snapshot(flow, namespace).before.items() if k not in flow.final}
             weigher = Weigher(flow, namespace, others)
-            return weigher.weigh(flow.final[name]) is not Weight.INPUT
+            return _inferred(name, Cell(flow, namespace, others, weigher, _clocks(weigher), []))
     return None
