@@ -10,8 +10,8 @@ import pytest
 
 from mlflow_magics.display.panel.tabs import loglist
 from mlflow_magics.display.panel.tabs.autolog import Autolog
+from mlflow_magics.display.panel.tabs.base import Visits
 from mlflow_magics.display.panel.tabs.loglist import LogList
-from mlflow_magics.display.panel.tools.tabtools import Visits
 from mlflow_magics.display.panel.tools.worker import Worker
 from mlflow_magics.vocabulary.errors import OptionError
 from mlflow_magics.vocabulary.panel import Header, Loggable

@@ -13,9 +13,9 @@ from ...vocabulary.panel import Header, PanelBackend, RunView
 from ..markup.html import EMPTY, Markup, element, join, link, text, words
 from ..markup.parts import mono, subdued
 from ..markup.words import clean, number
+from .tools.controls import area, button, guarded, label, row
 from .tools.facts import elapsed, spark, status_facts
-from .tools.style import area, button, guarded, row, state_pill
-from .tools.tabtools import label
+from .tools.style import state_pill
 from .tools.worker import Worker
 
 _BUSY = "the cell is running: clicks take effect when it ends"
@@ -53,7 +53,7 @@ class Head:
         clicks_while_busy: Callable[[], bool],
         close: Callable[[], None],
     ) -> None:
-        self._desk, self._worker, self._say = backend, worker, say
+        self._backend, self._worker, self._say = backend, worker, say
         self._clicks_while_busy = clicks_while_busy
         self._real: dict[str, str] = {}  # label -> name
         self._shown = self._put = ""  # the experiment's name, and what we put into the field for it
@@ -101,7 +101,7 @@ class Head:
         self._create.layout.display = "none"
 
     def _load(self) -> None:
-        self._worker.submit(self._desk.experiments, self._offer, self._say, key="experiments")
+        self._worker.submit(self._backend.experiments, self._offer, self._say, key="experiments")
 
     def _offer(self, names: Sequence[str]) -> None:
         self._real = {label(name, 120): name for name in reversed(names) if name and len(name) <= _LONGEST_NAME}
@@ -142,7 +142,7 @@ class Head:
             self._say(line)
 
         self._worker.submit(
-            lambda: self._desk.use_experiment(name),
+            lambda: self._backend.use_experiment(name),
             lambda _: self._say(f"new runs go to {clean(name, 60)}"),
             failed,
             key="experiment",

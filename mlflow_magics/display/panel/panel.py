@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import ipywidgets as widgets
 
@@ -20,33 +20,21 @@ from .header import Head, Strip
 from .panel_state import PanelState
 from .picture import picture
 from .tabs.autolog import Autolog
+from .tabs.base import Tab
 from .tabs.loglist import LogList
 from .tabs.metrics import Metrics
 from .tabs.run import Run
 from .tabs.runs_table import Runs
 from .tabs.values import Values
 from .ticker import Ticker
-from .tools.style import PREFIX, area, guarded, sheet
-from .tools.tabtools import free, one_line
+from .tools.controls import area, free, guarded, one_line
+from .tools.style import PREFIX, sheet
 from .tools.worker import Worker
 
 _LIVE, _SLOW, _AFTER_FAILURE = 0.25, 1.0, 5.0  # seconds from one turn to the next
 _SHARE = 0.012  # of one processor: what redrawing may take from a cell that is running
 _CHARTS = 0.003  # seconds of a turn for charts while a cell is running
 _STILL = ("not connected", "connected", "offline")
-
-
-class Tab(Protocol):
-    """What each tab is."""
-
-    title: str
-    widget: Any
-
-    def refresh(self) -> None:
-        """Show how things are."""
-
-    def close(self) -> None:
-        """Free what it holds."""
 
 
 class Panel:
@@ -72,7 +60,7 @@ class Panel:
     def __init__(
         self, backend: PanelBackend, compact: bool = False, clicks_while_busy: Callable[[], bool] = lambda: False
     ) -> None:
-        self._desk = backend
+        self._backend = backend
         self._state = PanelState(backend)
         self._clicks_while_busy = clicks_while_busy
         self.baseline: RunView | None = None
@@ -131,11 +119,11 @@ class Panel:
         Block
             Hidden by the live panel while that is in the same page.
         """
-        return picture(self._desk.header(), self._desk.run(), self._name)
+        return picture(self._backend.header(), self._backend.run(), self._name)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         """Give IPython the live view, and the picture for where there are no widgets."""
-        block = picture(self._desk.header(), self._desk.run())
+        block = picture(self._backend.header(), self._backend.run())
         return {**self._view(), "text/plain": block.text, "text/html": block.html}
 
     def _view(self) -> dict[str, Any]:
@@ -254,10 +242,10 @@ class Panel:
     def _renew(self, *, ended_only: bool) -> None:
         """Put the picture up to date from the main thread: raising nothing, as the user's cell may be ending."""
         try:
-            run = self._desk.run()
+            run = self._backend.run()
             if not ended_only or (run is not None and run.ended is not None):
                 # Now, as the cell may be the notebook's last and its kernel about to go.
-                self._publish(self._desk.header(), run)
+                self._publish(self._backend.header(), run)
         except Exception as error:  # noqa: BLE001
             # Neither the end of a cell nor unloading the extension is to fail for a picture.
             self._say(f"the panel's picture was not drawn: {one_line(error)}")

@@ -17,13 +17,13 @@ class PanelState:
     """
 
     def __init__(self, backend: PanelBackend) -> None:
-        self._desk = backend
+        self._backend = backend
         self._header = Header()
         self._run: RunView | None = None
 
     def look(self) -> None:
         """Ask how things are."""
-        self._header, self._run = self._desk.header(), self._desk.run()
+        self._header, self._run = self._backend.header(), self._backend.run()
 
     def header(self) -> Header:
         """Tell where we were at the last look."""
@@ -34,4 +34,4 @@ class PanelState:
         return self._run
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._desk, name)
+        return getattr(self._backend, name)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ipywidgets as widgets
 
@@ -14,117 +12,54 @@ from ....vocabulary.records import Integration
 from ...markup.html import EMPTY, Markup, element, join, text, words
 from ...markup.parts import RED, callout, mono, subdued
 from ...markup.words import clean
-from ..tools.tabtools import Visits, cell, free, label, lines, one_line, subdued_note
-
-if TYPE_CHECKING:
-    from ..tools.worker import Worker
+from ..tools.controls import area, label, one_line
+from ..tools.style import cell, hint, lines
+from ..tools.worker import Worker
+from .base import ListTab
 
 _MOST = 60
 
 
-class Autolog:
-    """The Autolog tab.
-
-    Parameters
-    ----------
-    backend : PanelBackend
-        Knows the integrations, and switches them.
-    worker : Worker
-        Not needed: nothing here is asked of the store.
-    say : callable
-        Shows one line to the user.
-
-    Attributes
-    ----------
-    title : str
-        The tab's.
-    widget : ipywidgets.Widget
-        What the tab shows.
-    """
+class Autolog(ListTab[Integration]):
+    """The Autolog tab."""
 
     title = "Autolog"
 
     def __init__(self, backend: PanelBackend, worker: Worker, say: Callable[[str], None]) -> None:
-        self._desk, self._say = backend, say
-        self._lock = threading.RLock()
-        self._filling = False
-        self._visits = Visits()
-        self._rows: list[tuple[widgets.Checkbox, widgets.HTML]] = []
-        self._names: list[str] = []
-        self._layout = widgets.Layout(width="auto", min_width="0")
-        self._grid = widgets.GridBox(
-            layout=widgets.Layout(
-                grid_template_columns="minmax(110px,1fr) minmax(0,4fr)", width="100%", align_items="center"
-            )
-        )
-        self._heading = widgets.HTML(value=subdued_note("ticked: fitting a model logs its params, metrics and model"))
-        self._notes, self._missing = widgets.HTML(), widgets.HTML()
-        self.widget = widgets.VBox([self._heading, self._grid, self._notes, self._missing])
-
-    def refresh(self) -> None:
-        """Look at the integrations when the tab is turned to, and when a cell has ended."""
-        if self._visits.news(self._desk.header().busy):
-            self._look()
-
-    def close(self) -> None:
-        """Free the widgets."""
-        free(self.widget)
-        for row in self._rows:
-            for each in row:
-                free(each)
+        super().__init__(backend, worker, say, "minmax(110px,1fr) minmax(0,4fr)")
+        heading = area(value=hint("ticked: fitting a model logs its params, metrics and model"))
+        self._notes, self._missing = area(), area()
+        self.widget = widgets.VBox([heading, self._grid, self._notes, self._missing])
 
     def _look(self) -> None:
         try:
-            known = self._desk.integrations()
+            known = self._backend.integrations()
         except Exception as error:  # noqa: BLE001
             # MLflow's integrations import what they like; a callback's traceback would be seen nowhere.
             self._say(one_line(error))
             return
         with self._lock:
-            self._draw([each for each in known if each.installed][:_MOST])
+            self._list([each for each in known if each.installed][:_MOST])
             self._missing.value = _missing([each for each in known if not each.installed])
 
-    def _switch(self, index: int, change: dict[str, Any]) -> None:
-        with self._lock:
-            if self._filling:
-                return
-            name = self._names[index]
+    def _tick(self, thing: Integration, on: bool, box: widgets.Checkbox) -> None:
         try:
-            notes: Sequence[str] = self._desk.switch(name, bool(change["new"]))
+            notes: Sequence[str] = self._backend.switch(thing.name, on)
         except Exception as error:  # noqa: BLE001
             # Switching on imports the user's libraries, which may raise anything.
             self._say(one_line(error))
             self._notes.value = callout(RED, text(one_line(error)))
-            with self._lock:
-                self._set(index, not change["new"])
+            with self._own_change():
+                box.value = not on
             return
         self._notes.value = lines([text(clean(note, 300)) for note in notes[:20]])
         # What is on now is MLflow's word, not the box's.
         self._look()
 
-    def _set(self, index: int, on: bool) -> None:
-        """Tick a box without switching."""
-        self._filling = True
-        try:
-            self._rows[index][0].value = on
-        finally:
-            self._filling = False
-
-    def _draw(self, installed: list[Integration]) -> None:
-        self._filling = True
-        try:
-            while len(self._rows) < len(installed):
-                box = widgets.Checkbox(indent=False, layout=self._layout)
-                box.observe(partial(self._switch, len(self._rows)), names="value")
-                self._rows.append((box, widgets.HTML(layout=self._layout)))
-            self._names = [each.name for each in installed]
-            for (box, what), each in zip(self._rows, installed, strict=False):
-                box.description = label(each.name, 40)
-                box.value = each.on
-                what.value = _what(each)
-        finally:
-            self._filling = False
-        self._grid.children = tuple(each for row in self._rows[: len(installed)] for each in row)
+    def _fill_row(self, thing: Integration, box: Any, what: Any, *more: Any) -> None:
+        box.description = label(thing.name, 40)
+        box.value = thing.on
+        what.value = _what(thing)
 
 
 def _what(each: Integration) -> Markup:

@@ -12,7 +12,7 @@ from ...charts import plots
 from ...markup.html import EMPTY, Markup, element, join, text, words
 from ...markup.parts import note, subdued, table
 from ...markup.words import clean, count, number
-from ..tools.tabtools import subdued_note
+from ..tools.style import hint
 
 RUNS = 6
 """The most runs that are compared: more columns and lines than that nobody reads."""
@@ -118,7 +118,7 @@ def _curves(runs: Sequence[RunView], names: Sequence[str]) -> Markup:
     order = sorted(by_metric, key=lambda metric: -len(by_metric[metric]))
     charts = [element("div", plots.plot(by_metric[metric]), style="max-width:100%") for metric in order[:CHARTS]]
     more = len(order) - CHARTS
-    return join((*charts, subdued_note(f"and {count(more, 'more metric')} with curves") if more > 0 else EMPTY))
+    return join((*charts, hint(f"and {count(more, 'more metric')} with curves") if more > 0 else EMPTY))
 
 
 def _union(of: Callable[[RunView], Iterable[str]], runs: Sequence[RunView]) -> list[str]:
@@ -141,13 +141,11 @@ def _table(noun: str, names: Sequence[str], rows: Sequence[Sequence[Markup]], to
     if not rows:
         return EMPTY
     more = total - len(rows)
-    inner = join(
-        (table((noun, *names), rows), subdued_note(f"and {count(more, 'more ' + noun)}") if more > 0 else EMPTY)
-    )
+    inner = join((table((noun, *names), rows), hint(f"and {count(more, 'more ' + noun)}") if more > 0 else EMPTY))
     # Six columns of names do not fit 600 px; the table is scrolled, and by keyboard, too.
     return element("div", inner, style="overflow-x:auto;max-width:100%", tabindex="0")
 
 
 def _section(title: str, body: Markup, nothing: str) -> Markup:
     head = element("div", words(title), style="font-weight:600;font-size:13px;margin:8px 0 2px 0")
-    return element("div", head, body or subdued_note(nothing), style="line-height:1.5")
+    return element("div", head, body or hint(nothing), style="line-height:1.5")

@@ -12,40 +12,23 @@ import ipywidgets as widgets
 from ....vocabulary.panel import Curve, Page, PanelBackend, RunView
 from ...charts.plots import plot
 from ...markup import parts
-from ...markup.html import EMPTY, Markup, join, text, words
+from ...markup.html import EMPTY, Markup, text, words
 from ...markup.words import clean, count, number
+from ..tools.controls import Pager, area, button, guarded, label, offer, row
 from ..tools.facts import mark_of
-from ..tools.style import area, button, guarded, row, status_word
-from ..tools.tabtools import label, offer
+from ..tools.style import and_more, status_word
 from ..tools.worker import Worker
+from .base import Tab
 
 _PER_PAGE = 12
 _SINGLES = 200
 _WIDTH, _HEIGHT = 400, 200  # two beside each other in a notebook's cell, one at 600 px
 
 
-class Metrics:
-    """The Metrics tab.
+class Metrics(Tab):
+    """The Metrics tab; `wake` has it refreshed soon.
 
-    Parameters
-    ----------
-    backend : PanelBackend
-        Knows the run, and tells of others.
-    worker : Worker
-        Asks the store for them.
-    say : callable
-        Shows one line.
-    wake : callable
-        Has the tab refreshed soon.
-
-    Attributes
-    ----------
-    title : str
-        The tab's.
-    widget : ipywidgets.Widget
-        What the tab shows.
-    budget : float
-        Seconds of processor time that one refresh may take: what was not redrawn then is the first the next time.
+    One refresh may take `budget` seconds of processor time: what was not redrawn then is the first the next time.
     """
 
     title = "Metrics"
@@ -58,7 +41,8 @@ class Metrics:
         *,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
-        self._desk, self._worker, self._say, self._wake = backend, worker, say, wake
+        super().__init__(backend, worker, say)
+        self._wake = wake
         self.budget = math.inf
         self._page = 0
         self._other: RunView | None = None
@@ -68,15 +52,10 @@ class Metrics:
         self._turn = 0
         self._slots: list[widgets.HTML] = []
         self._search = widgets.Text(
-            placeholder="search metrics",
-            tooltip="Show only metrics whose name holds this",
-            layout=widgets.Layout(width="150px"),
+            placeholder="search metrics", tooltip="Show only metrics whose name holds this", layout={"width": "150px"}
         )
         self._log = widgets.Checkbox(
-            description="log scale",
-            tooltip="Draw values by their logarithm",
-            indent=False,
-            layout=widgets.Layout(width="auto"),
+            description="log scale", tooltip="Draw values by their logarithm", indent=False, layout={"width": "auto"}
         )
         self._smooth = widgets.FloatSlider(
             description="Smoothing",
@@ -86,37 +65,35 @@ class Metrics:
             step=0.01,
             readout_format=".2f",
             continuous_update=False,
-            layout=widgets.Layout(width="270px"),
+            layout={"width": "270px"},
         )
         self._axis = widgets.ToggleButtons(
             options=[("step", "step"), ("time", "time")],
             tooltips=["Draw along the steps", "Draw along the time since each run's first point"],
             style={"button_width": "auto"},
-            layout=widgets.Layout(width="auto"),
+            layout={"width": "auto"},
         )
         self._overlay = widgets.Dropdown(
             description="Compare",
             tooltip="Another run whose curves are drawn beside",
             options=(("no other run", ""),),
-            layout=widgets.Layout(width="auto", flex="0 1 300px", min_width="180px"),
+            layout={"width": "auto", "flex": "0 1 300px", "min_width": "180px"},
         )
-        self._again = button("↻", "Load the list of runs again", guarded(say, self._load))
-        self._back = button("◀", "The metrics before these", lambda: self._go(-1))
-        self._on = button("▶", "The metrics after these", lambda: self._go(1))
-        self._where = area()
-        self._pager = row(self._back, self._where, self._on)
-        self._pager.layout.display = "none"
+        again = button("↻", "Load the list of runs again", guarded(say, self._load))
+        self._pager = Pager(("◀", "The metrics before these"), ("▶", "The metrics after these"), self._go)
+        self._pages = row(self._pager.back, self._pager.where, self._pager.on)
+        self._pages.layout.display = "none"
         self._charts = row(align_items="flex-start")
         self._charts.add_class("mlflow-magics-charts")
         self._singles = area()
         for control in (self._search, self._log, self._smooth, self._axis):
-            control.observe(self._changed, "value")
+            control.observe(lambda _: wake(), "value")
         self._overlay.observe(self._chosen, "value")
         self.widget = widgets.VBox(
             [
                 row(self._search, self._log, self._axis, self._smooth),
-                row(self._overlay, self._again),
-                self._pager,
+                row(self._overlay, again),
+                self._pages,
                 self._charts,
                 self._singles,
             ]
@@ -124,14 +101,16 @@ class Metrics:
 
     def refresh(self) -> None:
         """Redraw what has changed, the charts that waited longest first."""
-        run = self._desk.run()
+        run = self._backend.run()
         self._offer_when_due(run)
         wanted = self._search.value.strip().lower()
         curves = [each for each in (run.curves if run else ()) if wanted in each.name.lower()]
         pages = max(1, -(-len(curves) // _PER_PAGE))
         self._page = min(self._page, pages - 1)
         shown = curves[self._page * _PER_PAGE :][:_PER_PAGE]
-        self._show_pager(pages, len(curves))
+        self._pages.layout.display = "flex" if pages > 1 else "none"
+        where = words(f"page {self._page + 1} of {pages}, {count(len(curves), 'curve')}")
+        self._pager.show(where, self._page, self._page == pages - 1)
         self._draw(run, shown)
         self._singles.value = _singles(run, wanted)
 
@@ -174,33 +153,25 @@ class Metrics:
             if time.thread_time() - began > self.budget:
                 break
 
-    def _show_pager(self, pages: int, many: int) -> None:
-        self._pager.layout.display = "flex" if pages > 1 else "none"
-        self._back.disabled, self._on.disabled = self._page == 0, self._page == pages - 1
-        self._where.value = words(f"page {self._page + 1} of {pages}, {count(many, 'curve')}")
-
     def _go(self, by: int) -> None:
         self._page = max(0, self._page + by)
-        self._wake()
-
-    def _changed(self, _: dict[str, Any]) -> None:
         self._wake()
 
     # -- another run ------------------------------------------------------------------------------------------
 
     def _offer_when_due(self, run: RunView | None) -> None:
         """Ask for the runs when the tab is first seen, when a run has ended, and in another experiment."""
-        header = self._desk.header()
+        header = self._backend.header()
         due = (header.where, header.experiment_id, run.run_id if run and run.ended is not None else "")
         if header.where and not header.busy and due != self._offered_for:
             self._offered_for = due
             self._load()
 
     def _load(self) -> None:
-        self._worker.submit(lambda: self._desk.runs("", "newest", ""), self._offer, self._say, key="overlay runs")
+        self._worker.submit(lambda: self._backend.runs("", "newest", ""), self._offer, self._say, key="overlay runs")
 
     def _offer(self, page: Page) -> None:
-        here = self._desk.run()
+        here = self._backend.run()
         options = [("no other run", "")]
         known = [each for each in page.runs if here is None or each.run_id != here.run_id]
         if self._other is not None and self._other.run_id not in {each.run_id for each in known}:
@@ -211,19 +182,18 @@ class Metrics:
                 (f"{label(each.name, 40)} · {status_word(each.status)} · {label(each.run_id, 8)}", each.run_id)
             )
         chosen = self._other.run_id if self._other else ""
-        self._overlay.unobserve(self._chosen, "value")
-        try:
+        with self._own_change():
             offer(self._overlay, tuple(options))
             self._overlay.value = chosen
-        finally:
-            self._overlay.observe(self._chosen, "value")
 
     def _chosen(self, change: dict[str, Any]) -> None:
+        if self._filling:
+            return
         run_id = change["new"] or ""
         if not run_id:
             self._take(None)
             return
-        self._worker.submit(lambda: self._desk.details(run_id), self._take, self._say, key="overlay")
+        self._worker.submit(lambda: self._backend.details(run_id), self._take, self._say, key="overlay")
 
     def _take(self, run: RunView | None) -> None:
         # Only what is still chosen: the answer may come late.
@@ -243,5 +213,4 @@ def _singles(run: RunView | None, wanted: str) -> Markup:
     table = parts.table(
         ("metric", "value"), ((text(clean(name, 60)), words(number(value))) for name, value in rows[:_SINGLES])
     )
-    more = len(rows) - _SINGLES
-    return join((table, parts.line(words(f"… and {more} more: search for them")) if more > 0 else EMPTY))
+    return and_more(table, len(rows) - _SINGLES, ": search for them")

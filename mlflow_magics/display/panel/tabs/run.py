@@ -13,9 +13,11 @@ from ....vocabulary.panel import Curve, PanelBackend, RunView
 from ...markup import parts
 from ...markup.html import EMPTY, Markup, join, link, text, words
 from ...markup.words import clean, number
+from ..tools.controls import area, button, guarded, row
 from ..tools.facts import elapsed, mark_of, spark, status_facts
-from ..tools.style import area, button, guarded, row
+from ..tools.style import and_more
 from ..tools.worker import Worker
+from .base import Tab
 
 _TAGS, _SPARKS = 60, 24
 _NAME, _NOTE = 250, 5000  # the most characters that are edited here
@@ -23,74 +25,52 @@ _OF_CELL = "This run ends with its cell"
 _NONE_OPEN = "No run that spans cells is open"
 
 
-class Run:
-    """The Run tab.
-
-    Parameters
-    ----------
-    backend : PanelBackend
-        Knows the run, and changes it.
-    worker : Worker
-        Not needed: nothing here is asked of the store.
-    say : callable
-        Shows one line.
-
-    Attributes
-    ----------
-    title : str
-        The tab's.
-    widget : ipywidgets.Widget
-        What the tab shows.
-    """
+class Run(Tab):
+    """The Run tab."""
 
     title = "Run"
 
     def __init__(self, backend: PanelBackend, worker: Worker, say: Callable[[str], None]) -> None:
-        self._desk, self._say = backend, say
+        super().__init__(backend, worker, say)
         self._run: RunView | None = None
         self._given = {"name": "", "note": ""}  # what the fields were filled with by us, not by the user
         self._sparks: dict[str, tuple[tuple[object, ...], tuple[Markup, ...]]] = {}
         self._facts, self._tags, self._curves = area(), area(), area(min_width="280px", flex="1 1 320px")
-        wide = widgets.Layout(width="auto", flex="1 1 260px", min_width="180px")
         self._name = widgets.Text(
-            description="Name", tooltip="The run's name; Enter gives it", continuous_update=False, layout=wide
-        )
+            description="Name", tooltip="The run's name; Enter gives it", continuous_update=False,
+            layout={"width": "auto", "flex": "1 1 260px", "min_width": "180px"},
+        )  # fmt: skip
         self._note = widgets.Textarea(
-            description="Note",
-            tooltip="A note on the run, in Markdown; it is kept when you leave the field",
-            continuous_update=False,
-            rows=3,
-            layout=widgets.Layout(width="auto"),
-        )
+            description="Note", tooltip="A note on the run, in Markdown; it is kept when you leave the field",
+            continuous_update=False, rows=3, layout={"width": "auto"},
+        )  # fmt: skip
         narrow = {"width": "auto", "flex": "1 1 110px", "min_width": "90px"}
-        self._key = widgets.Text(
-            placeholder="tag", tooltip="The tag to add or replace", layout=widgets.Layout(**narrow)
-        )
-        self._value = widgets.Text(placeholder="value", tooltip="The tag's value", layout=widgets.Layout(**narrow))
+        self._key = widgets.Text(placeholder="tag", tooltip="The tag to add or replace", layout=narrow)
+        self._value = widgets.Text(placeholder="value", tooltip="The tag's value", layout=narrow)
         self._set = button("Set", "Add this tag to the run, or replace it", guarded(say, self._tag))
         self._new = widgets.Text(
-            placeholder="name of a new run", tooltip="Name of the run that Start opens", layout=widgets.Layout(**narrow)
+            placeholder="name of a new run", tooltip="Name of the run that Start opens", layout=narrow
         )
-        self._start = button("Start", "Open a run that spans cells, until End", guarded(say, self._begin))
-        self._end = button("End", _NONE_OPEN, guarded(say, self._finish))
+        start = button("Start", "Open a run that spans cells, until End", guarded(say, self._begin))
+        self._end = button("End", _NONE_OPEN, guarded(say, backend.end))
         self._why = area()
-        self._name.observe(partial(self._edited, "name", lambda run, typed: backend.rename(run, typed)), "value")
-        self._note.observe(partial(self._edited, "note", lambda run, typed: backend.describe(run, typed)), "value")
-        self._of_run = widgets.VBox(
+        self._name.observe(partial(self._edited, "name", backend.rename), "value")
+        self._note.observe(partial(self._edited, "note", backend.describe), "value")
+        of_run = widgets.VBox(
             [row(self._name), self._note, self._tags, row(self._key, self._value, self._set)],
-            layout=widgets.Layout(flex="1 1 320px", min_width="280px"),
+            layout={"flex": "1 1 320px", "min_width": "280px"},
         )
         self.widget = widgets.VBox(
             [
                 self._facts,
-                row(self._of_run, self._curves, align_items="flex-start"),
-                row(self._new, self._start, self._end, self._why),
+                row(of_run, self._curves, align_items="flex-start"),
+                row(self._new, start, self._end, self._why),
             ]
         )
 
     def refresh(self) -> None:
         """Show the run as it is now."""
-        run = self._desk.run()
+        run = self._backend.run()
         self._facts.value = _facts(run)
         self._fill(run)
         self._tags.value = _tags_table(run.tags) if run else EMPTY
@@ -133,8 +113,7 @@ class Run:
             fresh[curve.name] = known if known and known[0] == mark else (mark, _curve_row(curve))
         self._sparks = fresh
         table = parts.table(("metric", "", "last", "min … max", "points"), (cells for _, cells in fresh.values()))
-        more = len(run.curves) - _SPARKS
-        return join((table, parts.line(words(f"… and {more} more in Metrics")) if more > 0 else EMPTY))
+        return and_more(table, len(run.curves) - _SPARKS, " in Metrics")
 
     # -- done -------------------------------------------------------------------------------------------------
 
@@ -157,15 +136,12 @@ class Run:
         if not key:
             self._say("a tag needs a name, in the left of the two fields")
         elif self._run is not None:
-            self._desk.tag(self._run.run_id, key, self._value.value)
+            self._backend.tag(self._run.run_id, key, self._value.value)
             self._key.value = self._value.value = ""
 
     def _begin(self) -> None:
-        self._desk.start(self._new.value.strip())
+        self._backend.start(self._new.value.strip())
         self._new.value = ""
-
-    def _finish(self) -> None:
-        self._desk.end()
 
 
 def _facts(run: RunView | None) -> Markup:

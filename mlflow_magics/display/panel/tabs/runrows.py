@@ -11,8 +11,7 @@ from ....vocabulary.panel import RunView
 from ...markup.html import EMPTY, Markup, link, text, words
 from ...markup.parts import subdued
 from ...markup.words import clean, duration, number
-from ..tools.style import status_pill
-from ..tools.tabtools import cell, grid
+from ..tools.style import cell, grid, status_pill
 
 _MOST_KNOWN = 300
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import ipywidgets as widgets
 
@@ -14,13 +13,13 @@ from ....vocabulary.panel import Page, PanelBackend, RunView
 from ...markup.html import EMPTY, text, words
 from ...markup.parts import AMBER, callout
 from ...markup.words import clean
-from ..tools.tabtools import HEIGHT, free, label, offer, subdued_note
+from ..tools.controls import HEIGHT, Pager, area, button, label, offer
+from ..tools.style import hint
+from ..tools.worker import Worker
 from . import runrows
+from .base import ListTab
 from .runrows import Column
 from .ticked import Ticked
-
-if TYPE_CHECKING:
-    from ..tools.worker import Worker
 
 PAGE = 50
 """Rows; a page of the backend's has no more."""
@@ -50,29 +49,8 @@ class _Asked(NamedTuple):
     tokens: tuple[str, ...]  # of the pages up to this one
 
 
-class Runs:
-    """The Runs tab.
-
-    Parameters
-    ----------
-    backend : PanelBackend
-        Knows the runs.
-    worker : Worker
-        Asks it for them.
-    say : callable
-        Shows one line to the user.
-    use_baseline : callable
-        Takes the run that the other tabs shall compare with.
-    clock : callable, optional
-        Seconds since the epoch.
-
-    Attributes
-    ----------
-    title : str
-        The tab's.
-    widget : ipywidgets.Widget
-        What the tab shows.
-    """
+class Runs(ListTab[RunView]):
+    """The Runs tab. `use_baseline` takes the run that the other tabs shall compare with."""
 
     title = "Runs"
 
@@ -85,11 +63,8 @@ class Runs:
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._desk, self._worker, self._say = backend, worker, say
+        super().__init__(backend, worker, say, "minmax(120px,200px) 1fr", max_height=HEIGHT, overflow="auto")
         self._clock = clock
-        # Callbacks come in the kernel's main thread or a subshell's, answers and `refresh` in threads of ours.
-        self._lock = threading.RLock()
-        self._filling = False
         self._experiment: str | None = None
         self._ended: tuple[str, str] | None = None
         self._asked: _Asked | None = None
@@ -98,69 +73,49 @@ class Runs:
         self._known: tuple[Column, ...] = ()
         self._chosen: tuple[Column, ...] | None = None
         self._ticked = Ticked(backend, worker, say, use_baseline, self._lock, self._draw)
-        self._drawn = 0.0
-        self._rows: list[tuple[widgets.Checkbox, widgets.HTML]] = []
+        self._drawn, self._across = 0.0, tuple[Column, ...]()  # when, and with which columns
         self._build()
 
     def _build(self) -> None:
-        narrow, wrap = partial(widgets.Layout, width="auto"), partial(widgets.Layout, flex_flow="row wrap")
-        button = partial(widgets.Button, layout=narrow())
         self._filter = widgets.Text(
             description="Filter", placeholder="metrics.accuracy > 0.9 and params.lr = '0.1'", continuous_update=False,
-            tooltip="in MLflow's syntax; Enter", layout=widgets.Layout(flex="1 1 280px", width="auto"),
+            tooltip="in MLflow's syntax; Enter", layout={"flex": "1 1 280px", "width": "auto"},
         )  # fmt: skip
         self._order = widgets.Dropdown(
-            description="Order",
-            options=_ORDERS,
-            tooltip="how the runs are sorted",
-            layout=widgets.Layout(width="290px"),
+            description="Order", options=_ORDERS, tooltip="how the runs are sorted", layout={"width": "290px"}
         )
-        self._again = button(description="Refresh", icon="refresh", tooltip="ask the store again")
-        self._more = widgets.ToggleButton(description="Columns…", tooltip="choose metrics and params", layout=narrow())
+        again = button("Refresh", "ask the store again", self._reload, icon="refresh")
+        more = widgets.ToggleButton(
+            description="Columns…", tooltip="choose metrics and params", layout={"width": "auto"}
+        )
         self._columns = widgets.SelectMultiple(
             description="Columns", rows=8, tooltip=f"up to {COLUMNS}; Ctrl or Shift chooses several",
-            layout=widgets.Layout(width="100%", max_width="480px", display="none"),
+            layout={"width": "100%", "max_width": "480px", "display": "none"},
         )  # fmt: skip
-        self._state, self._heading, self._place = widgets.HTML(), widgets.HTML(), widgets.HTML()
-        self._corner = widgets.HTML(value=subdued_note("run"))
-        self._across = widgets.Layout(width="auto", min_width="0")
-        self._grid = widgets.GridBox(
-            [self._corner, self._heading],
-            layout=widgets.Layout(
-                grid_template_columns="minmax(120px,200px) 1fr",
-                width="100%",
-                max_height=HEIGHT,
-                overflow="auto",
-                align_items="center",
-            ),
-        )
-        self._newer = button(description="← before", tooltip="the page before this", disabled=True)
-        self._older = button(description="after →", tooltip="the page after this", disabled=True)
+        self._state, self._heading, self._corner = area(), area(), area(value=hint("run"))
+        self._grid.children = (self._corner, self._heading)
+        self._pager = Pager(("← before", "the page before this"), ("after →", "the page after this"), self._turn)
+        self._pager.hold()
+        below = [self._pager.back, self._pager.on, self._pager.where, *self._ticked.buttons]
         self.widget = widgets.VBox(
             [
-                widgets.HBox([self._filter, self._order, self._again, self._more], layout=wrap()),
+                widgets.HBox([self._filter, self._order, again, more], layout={"flex_flow": "row wrap"}),
                 self._columns,
                 self._state,
                 self._grid,
-                widgets.HBox(
-                    [self._newer, self._older, self._place, *self._ticked.buttons],
-                    layout=wrap(align_items="center"),
-                ),
+                widgets.HBox(below, layout={"flex_flow": "row wrap", "align_items": "center"}),
                 self._ticked.comparison,
             ]
         )
         self._filter.observe(lambda _: self._begin(), names="value")
         self._order.observe(lambda _: self._begin(), names="value")
-        self._more.observe(self._show_columns, names="value")
+        more.observe(self._show_columns, names="value")
         self._columns.observe(self._choose, names="value")
-        self._again.on_click(lambda _: self._reload())
-        self._newer.on_click(lambda _: self._turn(-1))
-        self._older.on_click(lambda _: self._turn(1))
 
     def refresh(self) -> None:
         """Load the runs when there is a reason to: the first time, another experiment, a run that has ended."""
         with self._lock:
-            experiment, run = self._desk.header().experiment_id, self._desk.run()
+            experiment, run = self._backend.header().experiment_id, self._backend.run()
             ended = (run.run_id, run.status) if run is not None and run.status != "RUNNING" else None
             if experiment != self._experiment:
                 self._experiment, self._ended = experiment, ended
@@ -177,10 +132,7 @@ class Runs:
         with self._lock:
             self._asked = None
             self._ticked.drop()
-        free(self.widget)
-        for row in self._rows:
-            for each in row:
-                free(each)
+        super().close()
 
     # -- what is asked of the store ---------------------------------------------------------------------------
 
@@ -212,11 +164,11 @@ class Runs:
 
     def _load(self, tokens: tuple[str, ...]) -> None:
         asked = self._asked = _Asked(self._experiment or "", *self._wanted(), tokens)
-        self._state.value = subdued_note("asking the store…")
+        self._state.value = hint("asking the store…")
         # A second click before the answer would turn on from the page that is about to go.
-        self._newer.disabled = self._older.disabled = True
+        self._pager.hold()
         self._worker.submit(
-            lambda: self._desk.runs(asked.filter, asked.order, asked.tokens[-1]),
+            lambda: self._backend.runs(asked.filter, asked.order, asked.tokens[-1]),
             partial(self._show, asked),
             partial(self._fail, asked),
             key="runs",
@@ -244,11 +196,9 @@ class Runs:
 
     # -- what the user does -----------------------------------------------------------------------------------
 
-    def _tick(self, index: int, change: dict[str, Any]) -> None:
+    def _tick(self, thing: RunView, on: bool, box: widgets.Checkbox) -> None:
         with self._lock:
-            if self._filling or index >= len(self._page.runs):
-                return
-            self._ticked.put(self._page.runs[index], change["new"])
+            self._ticked.put(thing, on)
 
     def _show_columns(self, change: dict[str, Any]) -> None:
         self._columns.layout.display = None if change["new"] else "none"
@@ -277,49 +227,32 @@ class Runs:
 
     def _offer(self) -> None:
         """Put what is known into the lists."""
-        self._filling = True
-        try:
+        with self._own_change():
             order = self._order.value
             orders: list[tuple[str, object]] = list(_ORDERS)
             for column in self._known[:_SORTABLE]:
-                name = label(f"{column.kind} {column.name}", 50)
-                asked = f"{column.kind}:{column.name}"
-                orders += [(f"{name} ↓", f"-{asked}"), (f"{name} ↑", asked)]
+                name, key = label(f"{column.kind} {column.name}", 50), f"{column.kind}:{column.name}"
+                orders += [(f"{name} ↓", f"-{key}"), (f"{name} ↑", key)]
             offer(self._order, tuple(orders))
             self._order.value = order if order in [value for _, value in orders] else "newest"
             offer(self._columns, tuple((label(f"{each.kind} {each.name}", 50), each) for each in self._known))
             self._columns.value = tuple(each for each in self._seen_columns() if each in self._known)
-        finally:
-            self._filling = False
 
     def _draw(self) -> None:
-        """Fill the rows; ipywidgets sends only what differs from what is there."""
-        runs, columns, now = self._page.runs, self._seen_columns(), self._clock()
-        self._drawn = now
-        self._heading.value = runrows.heading(columns) if runs else EMPTY
-        self._corner.value = subdued_note("run" if runs else "")
-        self._filling = True
-        try:
-            while len(self._rows) < len(runs):
-                self._rows.append(self._new_row())
-            for (box, what), run in zip(self._rows, runs, strict=False):
-                box.description = label(run.name or run.run_id, 60)
-                box.value = run.run_id in self._ticked
-                what.value = runrows.row(run, columns, now)
-        finally:
-            self._filling = False
-        shown = (each for row in self._rows[: len(runs)] for each in row)
-        self._grid.children = (self._corner, self._heading, *shown)
+        runs = self._page.runs
+        self._drawn, self._across = self._clock(), self._seen_columns()
+        self._heading.value = runrows.heading(self._across) if runs else EMPTY
+        self._corner.value = hint("run" if runs else "")
+        self._list(runs, self._corner, self._heading)
         self._draw_pager()
 
-    def _new_row(self) -> tuple[widgets.Checkbox, widgets.HTML]:
-        box = widgets.Checkbox(indent=False, layout=self._across)
-        box.observe(partial(self._tick, len(self._rows)), names="value")
-        return box, widgets.HTML(layout=self._across)
+    def _fill_row(self, thing: RunView, box: Any, what: Any, *more: Any) -> None:
+        box.description = label(thing.name or thing.run_id, 60)
+        box.value = thing.run_id in self._ticked
+        what.value = runrows.row(thing, self._across, self._drawn)
 
     def _draw_pager(self) -> None:
-        page = len(self._shown.tokens) if self._shown is not None else 1
-        self._newer.disabled, self._older.disabled = page == 1, not self._page.next
-        first = (page - 1) * PAGE
-        many = len(self._page.runs)
-        self._place.value = subdued_note(f"runs {first + 1:,} to {first + many:,}" if many else "no runs")
+        page = len(self._shown.tokens) - 1 if self._shown is not None else 0
+        first, many = page * PAGE, len(self._page.runs)
+        where = f"runs {first + 1:,} to {first + many:,}" if many else "no runs"
+        self._pager.show(hint(where), page, not self._page.next)

@@ -4,45 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any
-
-import ipywidgets as widgets
+from typing import Any
 
 from ....vocabulary.panel import PanelBackend, RunView
 from ...markup.html import EMPTY, join, text
 from ...markup.parts import AMBER, callout
 from ...markup.words import clean, count
-from ..tools.tabtools import subdued_note
+from ..tools.controls import area, button
+from ..tools.style import hint
+from ..tools.worker import Worker
 from . import compare
-
-if TYPE_CHECKING:
-    from ..tools.worker import Worker
 
 
 class Ticked:
-    """The ticked runs of the Runs tab.
+    """The ticked runs of the Runs tab: `buttons` compare them, give one to `use_baseline`, untick them.
 
-    Parameters
-    ----------
-    backend : PanelBackend
-        Knows all of a run.
-    worker : Worker
-        Asks it.
-    say : callable
-        Shows one line to the user.
-    use_baseline : callable
-        Takes the run that the other tabs shall compare with.
-    lock : context manager
-        The tab's, reentrant.
-    redraw : callable
-        Has the tab draw its boxes anew.
-
-    Attributes
-    ----------
-    buttons : list of Button
-        Compare, use as baseline, untick.
-    comparison : HTML
-        What came of comparing.
+    `comparison` shows what came of comparing. `lock` is the tab's, reentrant; `redraw` has the tab draw its boxes anew.
     """
 
     def __init__(
@@ -54,21 +31,17 @@ class Ticked:
         lock: Any,
         redraw: Callable[[], None],
     ) -> None:
-        self._desk, self._worker, self._say = backend, worker, say
+        self._backend, self._worker, self._say = backend, worker, say
         self._use_baseline, self._lock, self._redraw = use_baseline, lock, redraw
         self._runs: dict[str, RunView] = {}
         self._compared: tuple[str, ...] = ()
-        button = partial(widgets.Button, layout=widgets.Layout(width="auto"), disabled=True)
-        self._compare = button(description="Compare", tooltip="tick two runs or more")
+        self._compare = button("Compare", "tick two runs or more", self._submit, disabled=True)
         self._baseline = button(
-            description="Use as baseline", tooltip="tick one run: the other tabs show the change against it"
+            "Use as baseline", "tick one run: the other tabs show the change against it", self._hand_over, disabled=True
         )
-        self._clear = button(description="Untick all", tooltip="untick the runs of all pages")
+        self._clear = button("Untick all", "untick the runs of all pages", self._untick, disabled=True)
         self.buttons = [self._compare, self._baseline, self._clear]
-        self.comparison = widgets.HTML(layout=widgets.Layout(width="100%"))
-        self._compare.on_click(lambda _: self._submit())
-        self._baseline.on_click(lambda _: self._hand_over())
-        self._clear.on_click(lambda _: self._untick())
+        self.comparison = area(width="100%")
 
     def __contains__(self, run_id: str) -> bool:
         return run_id in self._runs
@@ -112,10 +85,10 @@ class Ticked:
             runs = list(self._runs.values())[: compare.RUNS]
             many = len(self._runs)
             asked = self._compared = tuple(run.run_id for run in runs)
-            self.comparison.value = subdued_note("asking the store for the curves…")
-        remark = subdued_note(f"the first {compare.RUNS} of {count(many, 'ticked run')}" if many > len(runs) else "")
+            self.comparison.value = hint("asking the store for the curves…")
+        remark = hint(f"the first {compare.RUNS} of {count(many, 'ticked run')}" if many > len(runs) else "")
         self._worker.submit(
-            lambda: join((remark, compare.render(*compare.gather(self._desk, runs)))),
+            lambda: join((remark, compare.render(*compare.gather(self._backend, runs)))),
             partial(self._show, asked),
             partial(self._fail, asked),
             key="compare",

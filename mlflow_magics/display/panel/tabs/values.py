@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import ipywidgets as widgets
 
@@ -12,36 +11,19 @@ from ....vocabulary.panel import PanelBackend, RunView
 from ...markup import parts
 from ...markup.html import EMPTY, Markup, element, join, text, words
 from ...markup.words import change, clean, number
-from ..tools.style import area, button, row, spoken
+from ..tools.controls import area, button, row
+from ..tools.style import and_more, spoken
 from ..tools.worker import Worker
+from .base import Tab
 
 _ROWS = 200
 
 
-class Values:
+class Values(Tab):
     """The tab of params and results.
 
-    Parameters
-    ----------
-    backend : PanelBackend
-        Knows the run.
-    worker : Worker
-        Not needed: nothing here is asked of the store.
-    say : callable
-        Shows one line.
-    baseline : callable
-        Gives the run that is compared with; None for none.
-    forget : callable
-        Has none compared with.
-    wake : callable
-        Has the tab refreshed soon.
-
-    Attributes
-    ----------
-    title : str
-        The tab's.
-    widget : ipywidgets.Widget
-        What the tab shows.
+    `baseline` gives the run that is compared with, None for none; `forget` has none compared with; `wake` has the tab
+    refreshed soon.
     """
 
     title = "Params & results"
@@ -56,22 +38,21 @@ class Values:
         forget: Callable[[], None] = lambda: None,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
-        self._desk, self._baseline, self._wake = backend, baseline, wake
+        super().__init__(backend, worker, say)
+        self._baseline = baseline
         self._mark: object = None
         self._search = widgets.Text(
-            placeholder="search names and values",
-            tooltip="Show only rows that hold this",
-            layout=widgets.Layout(width="220px"),
+            placeholder="search names and values", tooltip="Show only rows that hold this", layout={"width": "220px"}
         )
         self._against = area()
         self._forget = button("✕ compare with none", "Compare with no run", forget)
         self._tables = area()
-        self._search.observe(self._changed, "value")
+        self._search.observe(lambda _: wake(), "value")
         self.widget = widgets.VBox([row(self._search, self._against, self._forget), self._tables])
 
     def refresh(self) -> None:
         """Write the tables anew if anything in them changed."""
-        run, base = self._desk.run(), self._baseline()
+        run, base = self._backend.run(), self._baseline()
         if run is not None and base is not None and base.run_id == run.run_id:
             base = None  # a run is not compared with itself
         wanted = self._search.value.strip().lower()
@@ -86,9 +67,6 @@ class Values:
     def close(self) -> None:
         """Forget what was shown; the panel frees the widgets."""
         self._mark = None
-
-    def _changed(self, _: dict[str, Any]) -> None:
-        self._wake()
 
 
 def _writable(metrics: Mapping[str, float]) -> dict[str, str]:
@@ -164,10 +142,9 @@ def _percent(value: float, before: float) -> str:
 
 
 def _table(noun: str, rows: list[_Cells], wanted: str, compared: bool) -> Markup:
-    found = [each for each in rows if wanted in each[0].lower() or wanted in each[1].lower()]
-    if not found:
+    matching = [each for each in rows if wanted in each[0].lower() or wanted in each[1].lower()]
+    if not matching:
         return EMPTY
-    cells = ((text(name), text(value), *((moved,) if compared else ())) for name, value, moved in found[:_ROWS])
+    cells = ((text(name), text(value), *((moved,) if compared else ())) for name, value, moved in matching[:_ROWS])
     table = parts.table((noun, "value", "change") if compared else (noun, "value"), cells)
-    more = len(found) - _ROWS
-    return join((table, parts.line(words(f"… and {more} more: search for them")) if more > 0 else EMPTY))
+    return and_more(table, len(matching) - _ROWS, ": search for them")

@@ -1,17 +1,15 @@
-"""The panel's look, and the small parts of which its tabs are built.
+"""The panel's look, and the HTML of which its tabs are built.
 
 Colours are the theme's: JupyterLab's variables where there are any, else what is inherited.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import ipywidgets as widgets
+from collections.abc import Sequence
 
 from ...markup.html import EMPTY, Markup, element, join, words
-from ...markup.parts import AMBER, GREEN, RED, pill
-from .tabtools import one_line
+from ...markup.parts import AMBER, GREEN, RED, line, pill
+from ...markup.words import clean
 
 PREFIX = "mlflow-magics-"
 
@@ -83,49 +81,32 @@ def spoken(change: str) -> Markup:
     return join((hidden, element("span", words(said[sign]), **{"class": f"{PREFIX}unseen"}), words(rest)))
 
 
-def area(name: str = "", value: Markup = EMPTY, **layout: str) -> widgets.HTML:
-    """Make a place for HTML."""
-    made = widgets.HTML(value, layout=widgets.Layout(**layout))
-    if name:
-        made.add_class(PREFIX + name)
-    return made
+def grid(columns: str, *cells: Markup, narrowest: str = "0") -> Markup:
+    """Lay cells out beside each other."""
+    style = (
+        f"display:grid;grid-template-columns:{columns};column-gap:8px;align-items:center;min-width:{narrowest};"
+        "line-height:1.4;font-size:12px"
+    )
+    return element("div", *cells, style=style)
 
 
-def button(label: str, tooltip: str, press: Callable[[], None], width: str = "auto") -> widgets.Button:
-    """Make a button."""
-    made = widgets.Button(description=label, tooltip=tooltip, layout=widgets.Layout(width=width, min_width="32px"))
-    made.on_click(lambda _: press())
-    return made
+def cell(child: Markup, whole: str = "") -> Markup:
+    """Write one cell of a :func:`grid`, cut where it does not fit; `whole` is shown while the mouse rests on it."""
+    style = "overflow:hidden;text-overflow:ellipsis;white-space:nowrap;min-width:0"
+    return element("span", child, style=style, **({"title": clean(whole, 300)} if whole else {}))
 
 
-def row(*children: widgets.Widget, **layout: str) -> widgets.Box:
-    """Put widgets beside each other where there is room, else on the next line."""
-    style = {"display": "flex", "flex_flow": "row wrap", "align_items": "center", "width": "100%", **layout}
-    return widgets.Box(children, layout=widgets.Layout(**style))
+def lines(entries: Sequence[Markup]) -> Markup:
+    """Write a list, an entry a line. Divs; empty where there are none."""
+    style = "overflow-wrap:anywhere;line-height:1.45;font-size:12px"
+    return join(element("div", entry, style=style) for entry in entries)
 
 
-def guarded(say: Callable[[str], None], action: Callable[[], None]) -> Callable[[], None]:
-    """Have an action's error shown in the panel: raised in a widget's callback it would be a traceback of ours.
+def hint(value: str) -> Markup:
+    """Write prose of our own in the small subdued way of a hint; empty for nothing."""
+    return element("span", words(value), style="opacity:0.7;font-size:12px") if value else EMPTY
 
-    Parameters
-    ----------
-    say : callable
-        Shows one line; is given an empty one first.
-    action : callable
-        What a click does.
 
-    Returns
-    -------
-    callable
-        The same, raising nothing.
-    """
-
-    def act() -> None:
-        try:
-            say("")
-            action()
-        except Exception as error:  # noqa: BLE001
-            # Whatever the session or MLflow raises, the user sees it on one line and goes on.
-            say(one_line(error))
-
-    return act
+def and_more(shown: Markup, more: int, where: str) -> Markup:
+    """Write below a table how many rows it leaves out, and where they are."""
+    return join((shown, line(words(f"… and {more} more{where}")) if more > 0 else EMPTY))

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TypeVar
 
-from .tabtools import one_line
+from .controls import one_line
 
 T = TypeVar("T")
 
