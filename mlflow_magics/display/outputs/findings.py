@@ -10,6 +10,8 @@ from ...vocabulary.lookback import Change, Difference, Found
 from ...vocabulary.panel import RunView
 from ..markup import html, parts, text
 from ..markup.block import Block
+from ..markup.pieces import Cell, Piece, address, beside, block, indented, own, table
+from ..markup.pieces import notes as noted
 from ..markup.words import change, clean, count, duration, number
 
 _MOST_COLUMNS = 6
@@ -17,6 +19,7 @@ _WIDTH = 118
 _FLEXIBLE = 16
 _MARKS = {"FINISHED": "✓", "FAILED": "✗", "KILLED": "■", "RUNNING": "…", "SCHEDULED": "…"}
 _MOST_LINES = 60
+_MOST_PARAMS = 20
 
 
 def runs(found: Found) -> Block:
@@ -43,28 +46,16 @@ def runs(found: Found) -> Block:
             "new": f"there are no runs in {experiment} yet",
             "not asked": f"no run of {experiment} is known here",
         }[found.empty]
-    head = _head(columns)
-    rows = [_row(run, columns) for run in found.runs]
-    narrow = columns if found.columns else _fitting(found.runs, columns)
-    lines = text.columns([_head(narrow), *(_row(run, narrow) for run in found.runs)], _WIDTH) if rows else []
-    written = [*text.heading(caption), *(f"  {line}" for line in lines)]
-    if rows and (hidden := len(columns) - len(narrow)):
-        written += text.paragraph(
-            "also", f"{count(hidden, 'column')} that did not fit; --columns KEY shows what you name"
-        )
-    written += [line for note in notes for line in text.paragraph("note", clean(note, 300))]
-    cells = [
-        [_linked(run, row[0]), *(parts.unbroken(html.text(each)) for each in row[1:4]), *map(_cell, row[4:])]
-        for run, row in zip(found.runs, rows, strict=True)
-    ]
-    return Block(
-        text="\n".join(written),
-        html=parts.card(
-            parts.line(parts.subdued(html.words(caption))),
-            parts.beside(parts.table(head, cells)) if cells else html.EMPTY,
-            *(parts.note("note", clean(note, 300)) for note in notes),
-        ),
-    )
+    pieces = [Piece(text.heading(caption), parts.line(parts.subdued(html.words(caption))))]
+    if found.runs:
+        narrow = columns if found.columns else _fitting(found.runs, columns)
+        lines = text.columns([_head(narrow), *(_row(run, narrow) for run in found.runs)], _WIDTH)
+        cells = [_cells(run, *_row(run, columns)) for run in found.runs]
+        pieces.append(Piece(indented(lines), parts.beside(parts.table(_head(columns), cells))))
+        if hidden := len(columns) - len(narrow):
+            also = f"{count(hidden, 'column')} that did not fit; --columns KEY shows what you name"
+            pieces.append(Piece(text.paragraph("also", also)))
+    return block([*pieces, *noted(notes)])
 
 
 def best(run: RunView, metric: str, least: bool, notes: Sequence[str] = ()) -> Block:
@@ -87,27 +78,23 @@ def best(run: RunView, metric: str, least: bool, notes: Sequence[str] = ()) -> B
         Its name, the value, its params, and where it is.
     """
     word = "least" if least else "highest"
-    value = number(run.metrics[metric])
-    title = f"{clean(run.name, 60)}: {word} {clean(metric)}, {value}"
-    params = [(clean(name), clean(each)) for name, each in run.params.items()]
-    url = html.safe_url(run.url)
-    written = [*text.heading(title), *([f"  {url}"] if url else []), *text.paragraph("run", run.run_id)]
-    written += text.labelled("params", text.columns(params[:20])) if params else []
-    written += [line for note in notes for line in text.paragraph("note", clean(note, 300))]
-    table = parts.table(("param", "value"), [[html.text(name), html.text(each)] for name, each in params[:20]])
-    return Block(
-        text="\n".join(written),
-        html=parts.card(
-            parts.line(
-                html.element("strong", html.link(html.text(clean(run.name, 60)), run.url)),
-                html.words(f" · {word} "),
-                html.text(clean(metric)),
-                html.words(f": {value} "),
-                parts.subdued(parts.mono(html.text(run.run_id))),
-            ),
-            parts.beside(table) if params else html.EMPTY,
-            *(parts.note("note", clean(note, 300)) for note in notes),
-        ),
+    name, key, value = clean(run.name, 60), clean(metric), number(run.metrics[metric])
+    title = parts.line(
+        html.element("strong", html.link(html.text(name), run.url)),
+        html.words(f" · {word} "),
+        html.text(key),
+        html.words(f": {value} "),
+        parts.subdued(parts.mono(html.text(run.run_id))),
+    )
+    params = [(clean(name), clean(value)) for name, value in list(run.params.items())[:_MOST_PARAMS]]
+    return block(
+        [
+            Piece(text.heading(f"{name}: {word} {key}, {value}"), title),
+            address(html.safe_url(run.url)),
+            Piece(text.paragraph("run", run.run_id)),
+            beside(table("params", ("param", "value"), params)),
+            *noted(notes),
+        ]
     )
 
 
@@ -126,37 +113,22 @@ def difference(found: Difference) -> Block:
     """
     names = f"{clean(found.before.name, 40)} → {clean(found.after.name, 40)}"
     ids = f"{found.before.short_id} → {found.after.short_id}"
-    metrics = _metrics(found)
-    parts_of_it = (("params", found.params), ("data", found.data), ("packages", found.packages))
-    written = text.heading(f"{names} ({ids})")
-    for label, changes in parts_of_it:
-        written += text.labelled(label, text.columns(_changes(changes))) if changes else []
-    written += text.labelled("metrics", text.columns(metrics)) if metrics else []
+    title = parts.line(html.element("strong", html.text(names)), html.words(" "), parts.subdued(html.words(ids)))
+    changes = (("params", found.params), ("data", found.data), ("packages", found.packages))
+    tables = [_changes(label, some) for label, some in changes if some]
     diff = [line.replace("\t", "    ")[:200] for line in found.source]
     more = len(diff) - _MOST_LINES
     cut = [*diff[:_MOST_LINES], *([f"… and {more} lines more"] if more > 0 else [])]
-    written += text.labelled("source", cut) if cut else []
     alike = " and ".join(filter(None, (", ".join(found.compared[:-1]), *found.compared[-1:])))
-    nothing = f"the same {alike}" if alike and not (cut or any(each for _, each in parts_of_it)) else ""
-    written += text.paragraph("same", nothing)
-    written += [line for note in found.notes for line in text.paragraph("note", clean(note, 300))]
-    tables = [
-        parts.table((label, "before", "after"), [list(map(html.text, row[::2])) for row in _changes(changes)])
-        for label, changes in parts_of_it
-        if changes
-    ]
-    if metrics:
-        cells = [[html.text(name), html.text(values), html.words(moved)] for name, values, moved in metrics]
-        tables.append(parts.table(("metrics", "before → after", "change"), cells))
-    return Block(
-        text="\n".join(written),
-        html=parts.card(
-            parts.line(html.element("strong", html.text(names)), html.words(" "), parts.subdued(html.words(ids))),
-            parts.beside(*tables),
-            _source(cut),
-            parts.line(parts.subdued(html.words(nothing))) if nothing else html.EMPTY,
-            *(parts.note("note", clean(note, 300)) for note in found.notes),
-        ),
+    same = f"the same {alike}" if alike and not (cut or tables) else ""
+    return block(
+        [
+            Piece(text.heading(f"{names} ({ids})"), title),
+            beside(*tables, table("metrics", ("metrics", "before → after", "change"), _metrics(found))),
+            Piece(text.labelled("source", cut) if cut else [], _source(cut)),
+            Piece(text.paragraph("same", same), parts.line(parts.subdued(html.words(same))) if same else html.EMPTY),
+            *noted(found.notes),
+        ]
     )
 
 
@@ -216,19 +188,33 @@ def _row(run: RunView, columns: Sequence[str]) -> tuple[str, ...]:
     return (clean(run.name, 40), state, when, duration(max(0.0, ended - run.began)), *values, run.short_id)
 
 
-def _metrics(found: Difference) -> list[tuple[str, str, str]]:
-    rows = []
+def _cells(run: RunView, name: str, *others: str) -> list[html.Markup]:
+    """Write a row as HTML: its name a link, what is short in one piece."""
+    short, values = others[:3], others[3:]
+    return [
+        html.link(html.text(name), run.url),
+        *(parts.unbroken(html.text(value)) for value in short),
+        *(html.text(value) if value else html.EMPTY for value in values),
+    ]
+
+
+def _metrics(found: Difference) -> list[tuple[Cell, ...]]:
+    rows: list[tuple[Cell, ...]] = []
     for name, (old, new) in found.metrics.items():
         values = f"{'—' if old is None else number(old)} → {'—' if new is None else number(new)}"
         moved = change(new, old) if new is not None and old is not None else ""
         if moved and moved != "=" and old:
             moved += f" ({(new - old) / abs(old):+.1%})" if new is not None else ""
-        rows.append((clean(name), values, moved))
+        rows.append((clean(name), values, own(moved)))
     return rows
 
 
-def _changes(changes: Iterable[Change]) -> list[tuple[str, str, str, str, str]]:
-    return [(clean(each.name), "", _word(each.before), "→", _word(each.after)) for each in changes]
+def _changes(label: str, changes: Iterable[Change]) -> Piece:
+    rows = [(clean(each.name), _word(each.before), _word(each.after)) for each in changes]
+    return Piece(
+        text.labelled(label, text.columns([(name, before, "→", after) for name, before, after in rows])),
+        parts.table((label, "before", "after"), [list(map(html.text, row)) for row in rows]),
+    )
 
 
 def _word(value: str) -> str:
@@ -246,11 +232,3 @@ def _source(lines: Sequence[str]) -> html.Markup:
         shown.append(html.element("div", html.text(line) if line.strip() else html.words(" "), style=style))
     body = html.element("div", *shown, style="white-space:pre-wrap;font-size:12px;font-family:monospace")
     return parts.fold(html.words("source"), body, unfolded=True)
-
-
-def _linked(run: RunView, name: str) -> html.Markup:
-    return html.link(html.text(name), run.url)
-
-
-def _cell(value: str) -> html.Markup:
-    return html.text(value) if value else html.EMPTY

@@ -8,6 +8,7 @@ from ...vocabulary.records import Outcome, Skipped, Status
 from ..charts import charts
 from ..markup import html, parts, text
 from ..markup.block import Block
+from ..markup.pieces import Piece, address, beside, block, note
 from ..markup.words import count
 from .view import FOLDED, VISIBLE, Row, Rows, SeriesView, View, view_of
 
@@ -32,66 +33,152 @@ def render(outcome: Outcome) -> Block:
         Status, links, params, metrics with their change, curves of series, files, models, notes, and what was skipped.
     """
     view = view_of(outcome)
-    return Block(text="\n".join(_text(view)), html=_html(view))
+    return block(
+        [
+            *_head(view),
+            beside(_rows("params", view.params), _rows("metrics", view.metrics)),
+            beside(_series(view)),
+            _opened(view),
+            Piece(text.paragraph("also", _text_also(view))),
+            _kept(view),
+            Piece(text.paragraph("why", _text_why(view))),
+            Piece(text.paragraph("skipped", text.listed([_text_skipped(each) for each in view.skipped]))),
+            *map(note, view.notes),
+            Piece(html=_folds(view)),
+        ]
+    )
 
 
-# ---- text
-
-
-def _text(view: View) -> list[str]:
-    word, joint, _ = _LOOKS[view.status]
-    glyph, word = word.split()
-    facts = [f"{glyph} {view.name}", f"{word} {joint} {view.time}"]
-    facts += [f"experiment {view.experiment}"] if view.experiment else []
+def _head(view: View) -> list[Piece]:
+    word, joint, colour = _LOOKS[view.status]
+    glyph, bare = word.split()
+    written = [f"{glyph} {view.name}", f"{bare} {joint} {view.time}"]
+    facts = [html.words(f"{joint} {view.time}")]
+    if view.experiment:
+        written.append(f"experiment {view.experiment}")
+        label = html.link(html.text(view.experiment), view.experiment_url)
+        facts.append(html.join((html.words("experiment "), label)))
+    if view.run_url:
+        facts.append(html.link(html.words("open run ↗"), view.run_url))
+    elif view.run:
+        facts.append(html.join((html.words("run "), parts.mono(html.text(view.run)))))
+    line = parts.line(
+        parts.pill(word, colour),
+        html.element("strong", html.text(view.name), style="font-weight:600"),
+        html.words(" "),
+        parts.subdued(html.join(facts, " · ")),
+        html.words(" "),
+        parts.pill(view.banner, parts.AMBER) if view.banner else html.EMPTY,
+    )
+    error = parts.callout(colour, parts.mono(html.text(view.error))) if view.error else html.EMPTY
     return [
-        *text.heading(" · ".join(facts)),
-        *([f"  {view.run_url}"] if view.run_url else text.paragraph("run", view.run)),
-        *text.paragraph("note", view.banner),
-        *text.paragraph("error", view.error),
-        *_text_rows("params", view.params),
-        *_text_rows("metrics", view.metrics),
-        *_text_curves(view),
-        *text.paragraph("opened", _text_runs(view)),
-        *text.paragraph("also", _text_also(view)),
-        *text.paragraph("files", text.listed(view.files)),
-        *text.paragraph("models", text.listed(view.models)),
-        *text.paragraph("data", text.listed(view.data)),
-        *text.paragraph("why", _text_why(view)),
-        *text.paragraph("skipped", text.listed([_text_skipped(each) for each in view.skipped])),
-        *(line for note in view.notes for line in text.paragraph("note", note)),
+        Piece(text.heading(" · ".join(written)), line),
+        address(view.run_url) if view.run_url else Piece(text.paragraph("run", view.run)),
+        Piece(text.paragraph("note", view.banner)),
+        Piece(text.paragraph("error", view.error), error),
     ]
 
 
-def _text_rows(label: str, rows: Rows) -> list[str]:
+def _rows(label: str, rows: Rows) -> Piece:
     if not rows.rows:
-        return []
+        return Piece()
     lines = text.columns([(row.name, row.value, row.change) for row in rows.visible])
-    return text.labelled(label, lines + ([f"… and {rows.more} more"] if rows.more else []))
+    return Piece(text.labelled(label, _and_more(lines, rows.more)), _rows_table(rows))
 
 
-def _text_curves(view: View) -> list[str]:
+def _and_more(lines: list[str], more: int) -> list[str]:
+    return [*lines, f"… and {more} more"] if more else lines
+
+
+def _rows_table(rows: Rows) -> html.Markup:
+    seen = [_table(rows.visible, rows.noun)]
+    if rows.more:
+        # What a fold does not hold either is in MLflow: say how much.
+        unseen = rows.total - len(rows.rows)
+        title = f"{rows.more} more {rows.noun}s" + (f", the first {FOLDED} here" if unseen else "")
+        seen.append(parts.fold(html.words(title), _table(rows.folded, rows.noun)))
+    return html.join(seen)
+
+
+def _table(rows: Sequence[Row], noun: str) -> html.Markup:
+    moved = any(row.change for row in rows)
+    head = (noun, "value", "vs previous") if moved else (noun, "value")
+    cells = ((html.text(row.name), html.text(row.value), parts.subdued(html.text(row.change))) for row in rows)
+    return parts.table(head, (cell[: len(head)] for cell in cells))
+
+
+def _series(view: View) -> Piece:
+    if not view.curves:
+        return Piece()
+    seen, folded = view.curves[:VISIBLE], view.curves[VISIBLE:]
+    more = len(folded) + view.more_curves
+    shown = _curves(seen)
+    if folded:
+        title = f"{more} more series" + (f", the first {FOLDED} here" if view.more_curves else "")
+        shown = html.join((shown, parts.fold(html.words(title), _curves(folded, drawn=False))))
+    return Piece(text.labelled("series", _and_more(_text_curves(seen), more)), shown)
+
+
+def _text_curves(curves: Sequence[SeriesView]) -> list[str]:
     """Give each series two lines: its curve from the first value to the last, and the rest of it."""
-    shown = view.curves[:VISIBLE]
-    rows = [(each.name, charts.spark(each.values), f"{each.first} → {each.last}", each.change) for each in shown]
+    rows = [(each.name, charts.spark(each.values), f"{each.first} → {each.last}", each.change) for each in curves]
     aligned = text.columns(rows)
     if len(aligned) != len(rows):  # a name so long that it is wrapped: then each line for itself
         aligned = ["\n".join(text.columns([row])) for row in rows]
     lines = []
-    for each, line in zip(shown, aligned, strict=True):
+    for curve, line in zip(curves, aligned, strict=True):
         lines += line.split("\n")
-        lines += [f"  {part}" for part in text.wrap(_text_range(each), text.WIDTH - text.GUTTER - 2)]
-    more = len(view.curves) - len(shown) + view.more_curves
-    return text.labelled("series", lines + ([f"… and {more} more"] if more else []))
+        rest = f"min {curve.least} · max {curve.most} · {curve.points}"
+        lines += [f"  {part}" for part in text.wrap(rest, text.WIDTH - text.GUTTER - 2)]
+    return lines
 
 
-def _text_range(curve: SeriesView) -> str:
-    return f"min {curve.least} · max {curve.most} · {curve.points}"
+def _curves(curves: Sequence[SeriesView], *, drawn: bool = True) -> html.Markup:
+    cells = (
+        (
+            html.text(curve.name),
+            # A hundred drawings would be most of a saved notebook.
+            charts.curve(curve.values) if drawn else html.words(charts.spark(curve.values)),
+            html.join((html.words(f"{curve.first} → {curve.last}"), parts.subdued(html.words(curve.change))), " "),
+            html.words(f"{curve.least} … {curve.most}"),
+            parts.subdued(html.words(curve.points)),
+        )
+        for curve in curves
+    )
+    moved = any(curve.change for curve in curves)
+    return parts.table(("series", "", "first → last" + ", vs previous" * moved, "min … max", "points"), cells)
 
 
-def _text_runs(view: View) -> str:
+def _opened(view: View) -> Piece:
+    """Name the runs that the cell opened beside its own, on one line; the rest of many is folded."""
     if not view.runs:
-        return ""
-    return f"{count(len(view.runs), 'more run')}: {text.listed([name for name, _ in view.runs])}"
+        return Piece()
+    title = count(len(view.runs), "more run")
+    links = [html.link(html.text(name), url) for name, url in view.runs[:FOLDED]]
+    line = parts.line(parts.subdued(html.words(f"opened {title} ")), html.join(links[: text.LISTED], ", "))
+    if rest := links[text.LISTED :]:
+        fold = parts.fold(html.words(f"{len(view.runs) - text.LISTED} more runs"), html.join(rest, ", "))
+        line = html.join((line, fold))
+    return Piece(text.paragraph("opened", f"{title}: {text.listed([name for name, _ in view.runs])}"), line)
+
+
+def _kept(view: View) -> Piece:
+    """Name the files, models and datasets; in HTML on one line."""
+    kept = (("files", view.files), ("models", view.models), ("data", view.data))
+    shown = [
+        html.join((parts.subdued(html.words(f"{label} ")), _names(names[: text.LISTED])))
+        for label, names in kept
+        if names
+    ]
+    lines = [line for label, names in kept for line in text.paragraph(label, text.listed(names))]
+    return Piece(lines, parts.line(html.join(shown, " · ")) if shown else html.EMPTY)
+
+
+def _names(names: Sequence[str]) -> html.Markup:
+    return html.join((parts.mono(html.text(name)) for name in names), ", ")
+
+
+# ---- said at the end: in text a paragraph each, in HTML a fold
 
 
 def _text_also(view: View) -> str:
@@ -116,125 +203,14 @@ def _text_skipped(each: Skipped) -> str:
     return f"{each.name} ({each.reason}{'; ' if each.option else ''}{each.option})"
 
 
-# ---- HTML
-
-
-def _html(view: View) -> str:
-    return parts.card(
-        _header(view),
-        parts.callout(_LOOKS[view.status][2], parts.mono(html.text(view.error))) if view.error else html.EMPTY,
-        parts.beside(_rows_table(view.params, ("param", "value")), _rows_table(view.metrics, ("metric", "value"))),
-        parts.beside(_curves_table(view)),
-        _opened(view),
-        _kept(view),
-        *(parts.note("note", note) for note in view.notes),
-        parts.beside(
-            _also_fold(view),
-            _more_fold("files", view.files),
-            _more_fold("models", view.models),
-            _skipped_fold(view.skipped),
-            _why_fold(view),
-        ),
+def _folds(view: View) -> html.Markup:
+    return parts.beside(
+        _also_fold(view),
+        _more_fold("files", view.files),
+        _more_fold("models", view.models),
+        _skipped_fold(view.skipped),
+        _why_fold(view),
     )
-
-
-def _header(view: View) -> html.Markup:
-    word, joint, colour = _LOOKS[view.status]
-    facts = [html.words(f"{joint} {view.time}")]
-    if view.experiment:
-        label = html.link(html.text(view.experiment), view.experiment_url)
-        facts.append(html.join((html.words("experiment "), label)))
-    if view.run_url:
-        facts.append(html.link(html.words("open run ↗"), view.run_url))
-    elif view.run:
-        facts.append(html.join((html.words("run "), parts.mono(html.text(view.run)))))
-    return parts.line(
-        parts.pill(word, colour),
-        html.element("strong", html.text(view.name), style="font-weight:600"),
-        html.words(" "),
-        parts.subdued(html.join(facts, " · ")),
-        html.words(" "),
-        parts.pill(view.banner, parts.AMBER) if view.banner else html.EMPTY,
-    )
-
-
-def _rows_table(rows: Rows, head: tuple[str, str]) -> html.Markup:
-    if not rows.rows:
-        return html.EMPTY
-    seen = [_table(rows.visible, head)]
-    if rows.more:
-        # What a fold does not hold either is in MLflow: say how much.
-        unseen = rows.total - len(rows.rows)
-        title = f"{rows.more} more {rows.noun}s" + (f", the first {FOLDED} here" if unseen else "")
-        seen.append(parts.fold(html.words(title), _table(rows.folded, head)))
-    return html.join(seen)
-
-
-def _table(rows: Sequence[Row], head: tuple[str, str]) -> html.Markup:
-    moved = any(row.change for row in rows)
-    cells = (
-        (
-            html.text(row.name),
-            html.text(row.value),
-            *([parts.subdued(html.text(row.change))] if moved else []),
-        )
-        for row in rows
-    )
-    return parts.table((*head, "vs previous") if moved else head, cells)
-
-
-def _curves_table(view: View) -> html.Markup:
-    if not view.curves:
-        return html.EMPTY
-    seen = [_curves(view.curves[:VISIBLE])]
-    if folded := view.curves[VISIBLE:]:
-        more = len(folded) + view.more_curves
-        title = f"{more} more series" + (f", the first {FOLDED} here" if view.more_curves else "")
-        seen.append(parts.fold(html.words(title), _curves(folded, drawn=False)))
-    return html.join(seen)
-
-
-def _curves(curves: Sequence[SeriesView], *, drawn: bool = True) -> html.Markup:
-    cells = (
-        (
-            html.text(curve.name),
-            # A hundred drawings would be most of a saved notebook.
-            charts.curve(curve.values) if drawn else html.words(charts.spark(curve.values)),
-            html.join((html.words(f"{curve.first} → {curve.last}"), parts.subdued(html.words(curve.change))), " "),
-            html.words(f"{curve.least} … {curve.most}"),
-            parts.subdued(html.words(curve.points)),
-        )
-        for curve in curves
-    )
-    moved = any(curve.change for curve in curves)
-    return parts.table(("series", "", "first → last" + ", vs previous" * moved, "min … max", "points"), cells)
-
-
-def _names(names: Sequence[str]) -> html.Markup:
-    return html.join((parts.mono(html.text(name)) for name in names), ", ")
-
-
-def _opened(view: View) -> html.Markup:
-    """Name the runs that the cell opened beside its own, on one line; the rest of many is folded."""
-    if not view.runs:
-        return html.EMPTY
-    links = [html.link(html.text(name), url) for name, url in view.runs[:FOLDED]]
-    head = parts.subdued(html.words(f"opened {count(len(view.runs), 'more run')} "))
-    line = parts.line(html.join((head, html.join(links[: text.LISTED], ", "))))
-    rest = links[text.LISTED :]
-    if not rest:
-        return line
-    return html.join((line, parts.fold(html.words(f"{len(view.runs) - text.LISTED} more runs"), html.join(rest, ", "))))
-
-
-def _kept(view: View) -> html.Markup:
-    """Name the files, models and datasets, on one line."""
-    kept = [
-        html.join((parts.subdued(html.words(f"{label} ")), _names(names[: text.LISTED])))
-        for label, names in (("files", view.files), ("models", view.models), ("data", view.data))
-        if names
-    ]
-    return parts.line(html.join(kept, " · ")) if kept else html.EMPTY
 
 
 def _more_fold(label: str, names: Sequence[str]) -> html.Markup:
@@ -248,7 +224,7 @@ def _also_fold(view: View) -> html.Markup:
     if not some:
         return html.EMPTY
     title = "also " + ", ".join(count(rows.total, rows.noun) for rows in some) + " (autolog, mlflow.log_*)"
-    tables = parts.beside(*(_rows_table(rows, (rows.noun, "value")) for rows in some))
+    tables = parts.beside(*(_rows_table(rows) for rows in some))
     # Where capture found nothing, this is all the cell has to show.
     return parts.fold(html.words(title), tables, unfolded=not (view.params.rows or view.metrics.rows or view.curves))
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from ...vocabulary.records import CheckStep, Connection, Integration, Sync, Waiting
 from ..markup import html, parts, text, words
 from ..markup.block import Block
+from ..markup.pieces import Piece, address, block, indented, note
+from ..markup.pieces import notes as noted
 from ..markup.words import clean, count
 
 _RESULTS = {
@@ -30,7 +32,7 @@ def connection(connection: Connection) -> Block:
     Block
         Where, as whom, the experiment with its link, MLflow's version, and the connection's notes.
     """
-    return Block(text="\n".join(_text_connection(connection)), html=parts.card(*_html_connection(connection)))
+    return block(_connection(connection))
 
 
 def check(steps: Sequence[CheckStep]) -> Block:
@@ -50,24 +52,18 @@ def check(steps: Sequence[CheckStep]) -> Block:
     conclusion = f"{failed} of {count(len(steps), 'step')} failed" if failed else "nothing failed"
     mark = f"{'✗' if failed else '✓'} connection check"
     rows = [(clean(step.name), _RESULTS[step.result], clean(step.detail, 300) if step.detail else "") for step in steps]
-    hints = [(clean(step.name), clean(step.hint, 300)) for step in steps if step.hint]
-    lines = text.columns([(result, name, detail) for name, (result, _), detail in rows], text.WIDTH - 2)
-    written = [
-        f"{mark} · {conclusion}",
-        *(f"  {line}" for line in lines),
-        *(line for name, hint in hints for line in text.paragraph("hint", f"{name}: {hint}")),
-    ]
-    cells = (
-        (html.text(name), _result(result, colour), html.text(detail) if detail else html.EMPTY)
-        for name, (result, colour), detail in rows
-    )
-    return Block(
-        text="\n".join(written),
-        html=parts.card(
-            parts.line(parts.pill(mark, parts.RED if failed else parts.GREEN), parts.subdued(html.words(conclusion))),
-            parts.beside(parts.table(("step", "result", "seen"), cells)),
-            *(parts.note("hint", name, hint) for name, hint in hints),
-        ),
+    written = text.columns([(result, name, detail) for name, (result, _), detail in rows], text.WIDTH - 2)
+    cells = [(html.text(name), _result(*result), _cell(detail)) for name, result, detail in rows]
+    colour = parts.RED if failed else parts.GREEN
+    return block(
+        [
+            Piece(
+                [f"{mark} · {conclusion}"],
+                parts.line(parts.pill(mark, colour), parts.subdued(html.words(conclusion))),
+            ),
+            Piece(indented(written), parts.beside(parts.table(("step", "result", "seen"), cells))),
+            *(note(clean(step.hint, 300), "hint", clean(step.name)) for step in steps if step.hint),
+        ]
     )
 
 
@@ -90,22 +86,22 @@ def integrations(rows: Sequence[Integration], notes: Sequence[str] = ()) -> Bloc
     away = [_integration(row) for row in rows if not row.installed]
     on = sum(row.on for row in rows)
     conclusion = f"on for {on} of {count(len(rows), 'integration')}"
-    cleaned = [clean(note, 300) for note in notes]
     head = ("integration", "autolog", "package", "tested with", "logs")
-    lines = text.columns([head, *here], text.WIDTH - 2) if here else []
-    missing = [f"{name} ({package}{' ' if versions else ''}{versions})" for name, _, package, versions, _ in away]
-    written = [
-        f"autolog · {conclusion}",
-        *(f"  {line}" for line in lines),
-        *(f"  {line}" for line in text.wrap("not installed " + ", ".join(missing), text.WIDTH - 2) if missing),
-        *_text_notes(cleaned),
-    ]
-    shown = [parts.beside(parts.table(head, [tuple(map(_cell, row)) for row in here]))] if here else []
+    title = html.join((html.element("strong", html.words("autolog")), parts.subdued(html.words(f" · {conclusion}"))))
+    pieces = [Piece([f"autolog · {conclusion}"], parts.line(title))]
+    if here:
+        written = indented(text.columns([head, *here], text.WIDTH - 2))
+        pieces.append(Piece(written, parts.beside(_integrations_table(head, here))))
     if away:
-        table = parts.table(head, [tuple(map(_cell, row)) for row in away])
-        shown.append(parts.beside(parts.fold(html.words(f"{len(away)} not installed"), table, unfolded=not here)))
-    title = parts.line(html.element("strong", html.words("autolog")), parts.subdued(html.words(f" · {conclusion}")))
-    return Block(text="\n".join(written), html=parts.card(title, *shown, *_html_notes(cleaned)))
+        missing = [f"{name} ({package}{' ' if versions else ''}{versions})" for name, _, package, versions, _ in away]
+        folded = html.words(f"{len(away)} not installed")
+        pieces.append(
+            Piece(
+                indented(text.wrap("not installed " + ", ".join(missing), text.WIDTH - 2)),
+                parts.beside(parts.fold(folded, _integrations_table(head, away), unfolded=not here)),
+            )
+        )
+    return block([*pieces, *noted(notes)])
 
 
 def status(
@@ -137,19 +133,18 @@ def status(
     """
     runs = [(clean(name), clean(run_id), html.safe_url(url)) for name, run_id, url in open_runs]
     missing = f"{_REFUSED} ({clean(refused, 300)})" if refused else _NOT_CONNECTED
-    written = _text_connection(connection) if connection else text.wrap(missing, text.WIDTH)
-    shown = _html_connection(connection) if connection else [parts.line(html.text(missing))]
+    pieces = _connection(connection) if connection else [Piece(text.wrap(missing, text.WIDTH), _line(missing))]
     for name, run_id, url in runs:
-        written += text.paragraph("open run", f"{name} ({run_id})") + ([f"  {url}"] if url else [])
         label = html.link(html.element("strong", html.text(name)), url)
-        shown.append(parts.line(parts.pill("open run", parts.GREEN), label, html.words(" "), _id(run_id)))
+        shown = parts.line(parts.pill("open run", parts.GREEN), label, html.words(" "), _id(run_id))
+        pieces += [Piece(text.paragraph("open run", f"{name} ({run_id})"), shown), address(url)]
     if not runs:
-        written += text.paragraph("open run", _NO_RUN)
-        shown.append(parts.line(parts.subdued(html.words(f"open run: {_NO_RUN}"))))
-    for kind, said in [*_waiting(waiting), *(("note", clean(each, 300)) for each in news)]:
-        written += text.paragraph(kind, said)
-        shown.append(parts.line(parts.subdued(html.words(f"{kind}: ")), html.text(said)))
-    return Block(text="\n".join(written), html=parts.card(*shown))
+        none = parts.line(parts.subdued(html.words(f"open run: {_NO_RUN}")))
+        pieces.append(Piece(text.paragraph("open run", _NO_RUN), none))
+    for kind, line in [*_waiting(waiting), *(("note", clean(each, 300)) for each in news)]:
+        labelled = parts.line(parts.subdued(html.words(f"{kind}: ")), html.text(line))
+        pieces.append(Piece(text.paragraph(kind, line), labelled))
+    return block(pieces)
 
 
 def sync(done: Sync, news: Iterable[str] = ()) -> Block:
@@ -200,18 +195,16 @@ def page(label: str, url: str, note: str = "", path: str = "") -> Block:
     Block
         A link.
     """
-    # The address on a line of its own, and whole: what is broken cannot be clicked or copied.
-    written = [
-        *text.heading(label),
-        f"  {html.safe_url(url)}",
-        *([f"  {path} at Jupyter's own address"] if path else []),
-    ]
     head = html.words(f"{label} ↗")
     here = html.link(html.words("on this machine ↗"), url)
     links = [html.local_link(head, path), html.words(" · "), here] if path else [html.link(head, url)]
-    return Block(
-        text="\n".join([*written, *text.paragraph("note", note)]),
-        html=parts.card(parts.line(*links, html.words(" "), parts.subdued(html.words(note)))),
+    return block(
+        [
+            Piece(text.heading(label), parts.line(*links, html.words(" "), parts.subdued(html.words(note)))),
+            Piece([f"  {html.safe_url(url)}"]),
+            Piece([f"  {path} at Jupyter's own address"] if path else []),
+            Piece(text.paragraph("note", note)),
+        ]
     )
 
 
@@ -230,14 +223,15 @@ def help(magics: Sequence[tuple[str, str, Sequence[str]]], tail: str) -> Block:
     Block
         A paragraph each.
     """
-    written: list[str] = []
-    shown: list[html.Markup] = []
+    pieces = []
     for name, what, examples in magics:
-        written += [*text.heading(f"{name}: {what}"), *(f"    {example}" for example in examples)]
-        shown.append(parts.line(html.element("strong", html.text(name)), html.words(" "), html.text(what)))
-        shown += [parts.line(html.words("\u2003"), parts.mono(html.text(example))) for example in examples]
-    written += text.wrap(tail, text.WIDTH)
-    return Block(text="\n".join(written), html=parts.card(*shown, parts.line(parts.subdued(html.words(tail)))))
+        head = parts.line(html.element("strong", html.text(name)), html.words(" "), html.text(what))
+        pieces.append(Piece(text.heading(f"{name}: {what}"), head))
+        for example in examples:
+            shown = parts.line(html.words("\u2003"), parts.mono(html.text(example)))
+            pieces.append(Piece([f"    {example}"], shown))
+    pieces.append(Piece(text.wrap(tail, text.WIDTH), parts.line(parts.subdued(html.words(tail)))))
+    return block(pieces)
 
 
 def notes(lines: Iterable[str]) -> Block:
@@ -253,9 +247,7 @@ def notes(lines: Iterable[str]) -> Block:
     Block
         The lines, each on its own.
     """
-    cleaned = [clean(line, 300) for line in lines]
-    written = [part for line in cleaned for part in text.heading(line)]
-    return Block(text="\n".join(written), html=parts.card(*(parts.line(html.text(line)) for line in cleaned)))
+    return block(Piece(text.heading(line), _line(line)) for line in (clean(line, 300) for line in lines))
 
 
 _NOT_CONNECTED = "not connected: %mlflow_connect connects, and so does the first %%mlflow_run"
@@ -263,49 +255,31 @@ _REFUSED = "not connected, and runs are not tracked until %mlflow_connect succee
 _NO_RUN = "none; %%mlflow_run opens one for a cell, %mlflow_start for several"
 
 
-def _text_connection(connection: Connection) -> list[str]:
-    url = html.safe_url(connection.experiment_url)
-    facts = (
-        f"experiment {clean(connection.experiment_name)}",
-        f"as {clean(connection.user)}",
-        f"mlflow {clean(connection.mlflow_version)}",
+def _connection(connection: Connection) -> list[Piece]:
+    head = "✓ connected to" if connection.connected else "not connected; the next run goes to"
+    where, origin = clean(connection.where), clean(connection.origin)
+    title = parts.line(
+        parts.pill(head, parts.GREEN if connection.connected else parts.AMBER),
+        html.element("strong", html.text(where), style="font-weight:600"),
+        parts.subdued(html.words(" ("), html.text(origin), html.words(")")),
     )
+    facts = [
+        ("experiment", clean(connection.experiment_name), connection.experiment_url),
+        ("as", clean(connection.user), ""),
+        ("mlflow", clean(connection.mlflow_version), ""),
+    ]
+    written = " · ".join(f"{label} {value}" for label, value, _ in facts)
+    linked = (html.join((html.words(f"{label} "), html.link(html.text(value), url))) for label, value, url in facts)
     return [
-        *text.heading(f"{_head(connection)} {clean(connection.where)} ({clean(connection.origin)})"),
-        *(f"  {line}" for line in text.wrap(" · ".join(facts), text.WIDTH - 2)),
-        *([f"  {url}"] if url else []),
-        *_text_notes([clean(note, 300) for note in connection.notes]),
+        Piece(text.heading(f"{head} {where} ({origin})"), title),
+        Piece(indented(text.wrap(written, text.WIDTH - 2)), parts.line(parts.subdued(html.join(linked, " · ")))),
+        address(html.safe_url(connection.experiment_url)),
+        *noted(connection.notes),
     ]
 
 
-def _head(connection: Connection) -> str:
-    return "✓ connected to" if connection.connected else "not connected; the next run goes to"
-
-
-def _html_connection(connection: Connection) -> list[html.Markup]:
-    experiment = html.link(html.text(clean(connection.experiment_name)), connection.experiment_url)
-    facts = (
-        html.join((html.words("experiment "), experiment)),
-        html.join((html.words("as "), html.text(clean(connection.user)))),
-        html.join((html.words("mlflow "), html.text(clean(connection.mlflow_version)))),
-    )
-    return [
-        parts.line(
-            parts.pill(_head(connection), parts.GREEN if connection.connected else parts.AMBER),
-            html.element("strong", html.text(clean(connection.where)), style="font-weight:600"),
-            parts.subdued(html.words(" ("), html.text(clean(connection.origin)), html.words(")")),
-        ),
-        parts.line(parts.subdued(html.join(facts, " · "))),
-        *_html_notes([clean(note, 300) for note in connection.notes]),
-    ]
-
-
-def _text_notes(cleaned: Sequence[str]) -> list[str]:
-    return [line for note in cleaned for line in text.paragraph("note", note)]
-
-
-def _html_notes(cleaned: Sequence[str]) -> list[html.Markup]:
-    return [parts.note("note", note) for note in cleaned]
+def _line(value: str) -> html.Markup:
+    return parts.line(html.text(value))
 
 
 def _id(run_id: str) -> html.Markup:
@@ -330,6 +304,10 @@ def _integration(row: Integration) -> tuple[str, str, str, str, str]:
         versions,
         clean(row.logs) if row.logs else "",
     )
+
+
+def _integrations_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> html.Markup:
+    return parts.table(head, [tuple(map(_cell, row)) for row in rows])
 
 
 def _cell(value: str) -> html.Markup:
