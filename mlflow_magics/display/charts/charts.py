@@ -23,18 +23,9 @@ def spark(values: Sequence[float], width: int = 16) -> str:
 
 
 def curve(values: Sequence[float]) -> Markup:
-    """Draw a curve as SVG, in the colour of the text around it.
+    """Draw a curve as SVG, in the colour of the text around it, the last value a dot.
 
-    Parameters
-    ----------
-    values : sequence of float
-        In order; may be NaN or infinite.
-
-    Returns
-    -------
-    Markup
-        An ``<svg>``, the last value a dot. Where a front end strips it (an untrusted notebook), its title remains: the
-        curve in characters.
+    Where a front end strips it (an untrusted notebook), its title remains: the curve in characters.
     """
     heights = _heights(_fewer(values, _POINTS))
     across = (_WIDTH - 2 * _EDGE) / max(len(heights) - 1, 1)

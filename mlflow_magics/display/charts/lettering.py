@@ -22,22 +22,7 @@ def room(text: str, size: float = SMALL) -> float:
 
 
 def fit(name: str, limit: float, size: float = SMALL) -> str:
-    """Shorten a name until it fits.
-
-    Parameters
-    ----------
-    name : str
-        Cleaned.
-    limit : float
-        The room there is, in pixels.
-    size : float, optional
-        Of the font, in pixels.
-
-    Returns
-    -------
-    str
-        With an ellipsis where something is missing; two characters at the least.
-    """
+    """Shorten a clean name until it fits `limit` pixels: two characters at the least."""
     characters = max(int(limit / (size * _LETTER)), 2)
     while room(name, size) > limit and characters >= 2:
         name = clean(name, characters)
@@ -46,20 +31,7 @@ def fit(name: str, limit: float, size: float = SMALL) -> str:
 
 
 def said(value: float, digits: int = 6) -> str:
-    """Write a value as people say it.
-
-    Parameters
-    ----------
-    value : float
-        Any.
-    digits : int, optional
-        Significant digits of what is not a whole number.
-
-    Returns
-    -------
-    str
-        ``"0.132"``, ``"∞"``, ``"not a number"``.
-    """
+    """Write any value as people say it: ``"0.132"``, ``"∞"``, ``"not a number"``."""
     if math.isnan(value):
         return "not a number"
     if math.isinf(value):

@@ -26,15 +26,7 @@ _LABEL = 60  # characters: more than the widest of places shows
 
 @dataclass(frozen=True)
 class Area:
-    """Where curves are drawn, in pixels.
-
-    Attributes
-    ----------
-    left, top, right, bottom : float
-        The frame.
-    across, up : Scale
-        Of the axes.
-    """
+    """The frame that curves are drawn in, in pixels, and the scales of its axes."""
 
     left: float
     top: float
@@ -54,29 +46,13 @@ class Area:
 
 @dataclass(frozen=True)
 class Line:
-    """A curve with all that drawing needs.
-
-    Attributes
-    ----------
-    label : str
-        The run's name, cleaned.
-    curve : Curve
-        What was given.
-    colour, dash : str
-        As SVG has them.
-    xs : list of float
-        Ascending, finite: steps, or seconds since the run's first point.
-    steps, values : list of float
-        Of the same points.
-    averages : list of float or None
-        Smoothed values; None where nothing is smoothed.
-    """
+    """A curve with all that drawing needs; `averages` are None where nothing is smoothed."""
 
     label: str
     curve: Curve
     colour: str
     dash: str
-    xs: list[float]
+    xs: list[float]  # ascending, finite: steps, or seconds since the run's first point
     steps: list[float]
     values: list[float]
     averages: list[float] | None
@@ -88,25 +64,9 @@ class Line:
 
 
 def read(label: str, curve: Curve, place: int, axis: Axis, smoothing: float) -> Line:
-    """Make a curve ready to be drawn.
+    """Make a curve ready to be drawn, without points that are nowhere on the axis.
 
-    Parameters
-    ----------
-    label : str
-        The run's name.
-    curve : Curve
-        The curve.
-    place : int
-        Which it is, for its colour and dash.
-    axis : {"step", "time"}
-        What runs along.
-    smoothing : float
-        The weight of :func:`smooth`; none from 0 downwards.
-
-    Returns
-    -------
-    Line
-        Without points that are nowhere on the axis.
+    `place` tells which curve it is, for its colour and dash; `smoothing` is the weight of :func:`smooth`.
     """
     steps, values = list(curve.steps), list(curve.values)
     if axis == "step":
@@ -129,17 +89,7 @@ def read(label: str, curve: Curve, place: int, axis: Axis, smoothing: float) -> 
 def columns(xs: Sequence[float], values: Sequence[float]) -> list[list[tuple[float, float]]]:
     """Thin a curve to what can be seen: the least and the greatest value of each pixel column.
 
-    Parameters
-    ----------
-    xs : sequence of float
-        Pixels from the left, ascending.
-    values : sequence of float
-        As many. What is not finite is not drawn.
-
-    Returns
-    -------
-    list of list of (float, float)
-        The pieces of the line: it parts where a column has values, but none that is drawn.
+    Gives the pieces of the line: it parts where a column has values, but none that is drawn, as none is finite.
     """
     pieces: list[list[tuple[float, float]]] = [[]]
     column: int | None = None

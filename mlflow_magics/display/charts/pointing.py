@@ -35,21 +35,9 @@ _NAME, _VALUE = 150.0, 95.0  # px for a name at the most, and for a value at the
 
 
 def cells(lines: Sequence[Line], area: Area, axis: Axis) -> Markup:
-    """Make the chart tell its values.
+    """Make the chart tell its values: a group for each place, 120 at the most, to be drawn above all else.
 
-    Parameters
-    ----------
-    lines : sequence of Line
-        The first decides where a place is, the others where it has no points.
-    area : Area
-        Where they are drawn.
-    axis : {"step", "time"}
-        What runs along.
-
-    Returns
-    -------
-    Markup
-        A group for each place, 120 at the most, to be drawn above all else.
+    The first line decides where a place is, the others where it has no points.
     """
     lines = lines[:MOST]
     named = len(lines) > 1

@@ -23,15 +23,7 @@ _DAY, _MILLISECOND = 86400.0, 1e-3
 
 @dataclass(frozen=True)
 class Tick:
-    """A place on an axis that is named.
-
-    Attributes
-    ----------
-    at : float
-        Between 0, the least number of the axis, and 1, the greatest.
-    label : str
-        Short: ``"0.25"``, ``"10k"``, ``"1.5M"``, ``"1e-5"``, ``"30 s"``.
-    """
+    """A named place on an axis, between 0 and 1; its label is short: ``"0.25"``, ``"10k"``, ``"1e-5"``, ``"30 s"``."""
 
     at: float
     label: str
@@ -39,15 +31,7 @@ class Tick:
 
 @dataclass(frozen=True)
 class Scale:
-    """The range of an axis.
-
-    Attributes
-    ----------
-    low, high : float
-        Its ends, finite and apart; where `log`, their decimal logarithms.
-    log : bool
-        Whether equal distances are equal ratios.
-    """
+    """The range of an axis, its ends finite and apart; where `log`, they are decimal logarithms."""
 
     low: float
     high: float

@@ -23,53 +23,21 @@ _LONGEST_URL = 2000
 
 
 def text(value: str) -> Markup:
-    """Escape a string that came from outside.
+    """Escape a clean string that came from outside.
 
-    Parameters
-    ----------
-    value : str
-        Cleaned by :func:`.words.clean`.
-
-    Returns
-    -------
-    Markup
-        Isolated, so that a right-to-left value does not turn its neighbours around; dollars and backslashes apart,
-        as notebooks look for LaTeX in HTML outputs, and "from $5 to $6" is none.
+    It is isolated, so that a right-to-left value does not turn its neighbours around; dollars and backslashes stand
+    apart, as notebooks look for LaTeX in HTML outputs, and "from $5 to $6" is none.
     """
     return Markup(f"<bdi>{_LATEX.sub(_APART, escape(value))}</bdi>")
 
 
 def words(value: str) -> Markup:
-    """Escape a string of our own.
-
-    Parameters
-    ----------
-    value : str
-        Prose.
-
-    Returns
-    -------
-    Markup
-        The same, escaped.
-    """
+    """Escape a string of our own."""
     return Markup(escape(value))
 
 
 def join(parts: Iterable[Markup], between: str = "") -> Markup:
-    """Put parts together, the empty ones left out.
-
-    Parameters
-    ----------
-    parts : iterable of Markup
-        In order.
-    between : str, optional
-        Prose of our own to put between them.
-
-    Returns
-    -------
-    Markup
-        The whole.
-    """
+    """Put parts together, the empty ones left out, with prose of our own between them."""
     return Markup(escape(between).join(part for part in parts if part))
 
 
@@ -98,20 +66,7 @@ def safe_url(url: str) -> str:
 
 
 def link(label: Markup, url: str) -> Markup:
-    """Make a label a link that opens beside the notebook.
-
-    Parameters
-    ----------
-    label : Markup
-        What is read.
-    url : str
-        As it came; checked here.
-
-    Returns
-    -------
-    Markup
-        The label alone where `url` may not become a link.
-    """
+    """Make a label a link that opens beside the notebook; the label alone where `url` may not become one."""
     return _link(label, safe_url(url))
 
 

@@ -59,20 +59,7 @@ def callout(colour: str, *children: Markup) -> Markup:
 
 
 def note(marker: str, *lines: str) -> Markup:
-    """Set a note apart, its marker a word.
-
-    Parameters
-    ----------
-    marker : str
-        What kind of note: "note", "hint".
-    *lines : str
-        Cleaned strings, joined by colons.
-
-    Returns
-    -------
-    Markup
-        A div.
-    """
+    """Set clean strings apart as a note, joined by colons; its marker is a word, as "note" or "hint"."""
     return callout(AMBER, subdued(words(f"{marker} ")), join((text(line) for line in lines), ": "))
 
 
@@ -102,18 +89,7 @@ def _set(cell: Markup) -> str:
 
 
 def beside(*parts: Markup) -> Markup:
-    """Put parts side by side where there is room, else below each other.
-
-    Parameters
-    ----------
-    *parts : Markup
-        Tables or folds; the empty ones are left out.
-
-    Returns
-    -------
-    Markup
-        A div, or nothing where all are empty.
-    """
+    """Put tables or folds side by side where there is room, else below each other; the empty ones are left out."""
     style = "display:inline-block;vertical-align:top;max-width:100%;margin:0 24px 5px 0"
     boxes = [element("div", part, style=style) for part in parts if part]
     return element("div", *boxes, style="margin:5px 0 0 0") if boxes else EMPTY

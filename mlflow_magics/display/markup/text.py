@@ -59,19 +59,9 @@ def _pieces(word: str, limit: int) -> list[str]:
 
 
 def columns(rows: Sequence[Sequence[str]], limit: int = WIDTH - GUTTER) -> list[str]:
-    """Line cells up in columns; a cell too long for its column goes on below.
+    """Line cells up in columns; a cell too long for its column goes on below, and an empty column takes no room.
 
-    Parameters
-    ----------
-    rows : sequence of sequences of str
-        Equally long. A column that is empty in every row takes no room.
-    limit : int
-        Columns of the terminal, for all together.
-
-    Returns
-    -------
-    list of str
-        Lines without trailing spaces.
+    The lines have no trailing spaces and are at most `limit` columns of the terminal wide.
     """
     filled = [cells for cells in zip(*rows, strict=True) if any(cells)]
     widths = [max(map(width, cells)) for cells in filled]
@@ -88,20 +78,7 @@ def columns(rows: Sequence[Sequence[str]], limit: int = WIDTH - GUTTER) -> list[
 
 
 def listed(items: Sequence[str], total: int | None = None) -> str:
-    """Name the first few of many: ``"a, b, c and 12 more"``.
-
-    Parameters
-    ----------
-    items : sequence of str
-        What to name.
-    total : int, optional
-        How many there are, where `items` is only their beginning.
-
-    Returns
-    -------
-    str
-        One line.
-    """
+    """Name the first few of many: ``"a, b, c and 12 more"``; `total` says how many, if `items` is only a part."""
     more = (len(items) if total is None else total) - len(items[:LISTED])
     return ", ".join(items[:LISTED]) + (f" and {more} more" if more else "")
 

@@ -49,19 +49,9 @@ def _visible(char: str) -> str:
 
 
 def number(value: float, digits: int = 6) -> str:
-    """Write a number as briefly as it can be read.
+    """Write a number as briefly as it can be read: ``"0.947368"``, ``"1500"``, ``"1.2e-05"``, ``"nan"``, ``"-inf"``.
 
-    Parameters
-    ----------
-    value : float
-        May be NaN or infinite.
-    digits : int
-        Significant digits of what is not a whole number.
-
-    Returns
-    -------
-    str
-        ``"0.947368"``, ``"1500"``, ``"1.2e-05"``, ``"nan"``, ``"-inf"``.
+    `digits` are the significant ones of what is not a whole number.
     """
     if math.isfinite(value) and value == int(value) and abs(value) < 1e15:
         return str(int(value))
@@ -90,17 +80,9 @@ def change(value: float, previous: float | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Write a time span as people say it.
+    """Write a time span as people say it: ``"12 ms"``, ``"0.8 s"``, ``"42 s"``, ``"1 min 12 s"``, ``"3 d 4 h"``.
 
-    Parameters
-    ----------
-    seconds : float
-        A negative one (a clock that was set back) counts as nothing.
-
-    Returns
-    -------
-    str
-        ``"12 ms"``, ``"0.8 s"``, ``"42 s"``, ``"1 min 12 s"``, ``"2 h 5 min"``, ``"3 d 4 h"``.
+    A negative one (a clock that was set back) counts as nothing.
     """
     if not math.isfinite(seconds):
         return "an unknown time"
@@ -127,20 +109,7 @@ def _pair(big: int, unit: str, small: int, subunit: str) -> str:
 
 
 def count(many: int, noun: str) -> str:
-    """Count a thing: ``"1 param"``, ``"12 params"``.
-
-    Parameters
-    ----------
-    many : int
-        How many.
-    noun : str
-        What, in the singular; its plural adds an "s".
-
-    Returns
-    -------
-    str
-        The number and the noun.
-    """
+    """Count a thing: ``"1 param"``, ``"12 params"``. The noun's plural adds an "s"."""
     return f"{many} {noun}" if many == 1 else f"{many} {noun}s"
 
 
@@ -153,15 +122,7 @@ def ordinal(many: int) -> str:
 def waiting(what: Waiting) -> str:
     """Say what the store has not taken yet, and why.
 
-    Parameters
-    ----------
-    what : Waiting
-        With something in it, or a state that is not "sending".
-
-    Returns
-    -------
-    str
-        ``"214 points and 3 other writes wait: the server does not answer; they are sent when it does"``.
+    ``"214 points and 3 other writes wait: the server does not answer; they are sent when it does"``
     """
     parts = [count(what.points, "point")] if what.points else []
     parts += [count(what.others, "other write" if what.points else "write")] if what.others else []

@@ -21,17 +21,7 @@ _NOTES = 20
 
 @dataclass(frozen=True)
 class Row:
-    """One param or metric.
-
-    Attributes
-    ----------
-    name, value : str
-        Clean.
-    change : str
-        Against the previous run; may be empty.
-    why : str
-        The reason it was logged; may be empty.
-    """
+    """One param or metric, clean; `change` is against the previous run, `why` the reason it was logged."""
 
     name: str
     value: str
@@ -41,17 +31,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Rows:
-    """The beginning of a list of params or metrics, and how long all of it is.
-
-    Attributes
-    ----------
-    noun : str
-        What each of them is.
-    rows : tuple of Row
-        The first `VISIBLE` and the `FOLDED` after them.
-    total : int
-        How many there are.
-    """
+    """The beginning of a list of params or metrics (`VISIBLE` and `FOLDED`), and how long all of it is."""
 
     noun: str
     rows: tuple[Row, ...]
@@ -75,23 +55,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class SeriesView:
-    """One series.
-
-    Attributes
-    ----------
-    name : str
-        Clean.
-    values : tuple of float
-        What the sparkline is drawn of.
-    first, last, least, most : str
-        Numbers, written.
-    points : str
-        How many were assigned, and kept.
-    change : str
-        Of the last value, against the previous run; may be empty.
-    why : str
-        The reason it was followed; may be empty.
-    """
+    """One series, in words but for the `values` that its sparkline is drawn of."""
 
     name: str
     values: tuple[float, ...]
@@ -108,24 +72,9 @@ class SeriesView:
 class View:
     """An outcome in words: all strings are one harmless line, empty where there is nothing to say.
 
-    Attributes
-    ----------
-    status, name, time, experiment, experiment_url, error : str
-        As in the outcome; `time` in words, `experiment_url` still to be checked by :func:`..markup.html.link`.
-    run, run_url : str
-        The run's id with its store, and the link that may be shown instead.
-    banner : str
-        That nothing was logged, and why.
-    params, metrics, auto_params, auto_metrics : Rows
-        As in the outcome.
-    curves : tuple of SeriesView
-        The first `VISIBLE` and the `FOLDED` after them.
-    more_curves : int
-        How many series there are beyond those.
-    runs : tuple of (str, str)
-        Names and links of the runs that the cell opened beside this one.
-    files, models, data, skipped, notes : tuple
-        As in the outcome.
+    But `experiment_url` is still to be checked by :func:`..markup.html.link`. `run_url` may be shown instead of `run`,
+    the id with its store; `banner` says that nothing was logged, and why; `runs` are those that the cell opened beside
+    this one, names and links; `more_curves` counts the series beyond `curves`.
     """
 
     status: Status

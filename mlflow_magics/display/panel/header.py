@@ -26,23 +26,8 @@ _SPARKS = 3
 class Head:
     """Where we are, as a line, and the experiment as a field with suggestions.
 
-    Parameters
-    ----------
-    backend : PanelBackend
-        Knows and changes the experiment.
-    worker : Worker
-        Asks the store for the experiments.
-    say : callable
-        Shows one line.
-    clicks_while_busy : callable
-        Whether the kernel gets clicks while a cell is running.
-    close : callable
-        What the button at the right end does.
-
-    Attributes
-    ----------
-    widget : ipywidgets.Widget
-        What is shown.
+    `clicks_while_busy` tells whether the kernel gets clicks while a cell is running; `close` is what the button at the
+    right end does.
     """
 
     def __init__(
@@ -150,13 +135,7 @@ class Head:
 
 
 class Strip:
-    """One line for a compact panel: state, run, status, elapsed time, and up to three curves.
-
-    Attributes
-    ----------
-    widget : ipywidgets.Widget
-        What is shown.
-    """
+    """One line for a compact panel: state, run, status, elapsed time, and up to three curves."""
 
     def __init__(self) -> None:
         self.widget = area("strip")

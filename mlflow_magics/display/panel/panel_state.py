@@ -8,13 +8,7 @@ from ...vocabulary.panel import Header, PanelBackend, RunView
 
 
 class PanelState:
-    """The backend as the tabs have it: while the panel is redrawn, all see the same header and run, asked for once.
-
-    Parameters
-    ----------
-    backend : PanelBackend
-        The real one, which does all else.
-    """
+    """The backend as the tabs have it: while the panel is redrawn, all see the same header and run, asked for once."""
 
     def __init__(self, backend: PanelBackend) -> None:
         self._backend = backend

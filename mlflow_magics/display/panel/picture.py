@@ -18,22 +18,10 @@ from .tools.style import state_pill, status_word
 
 
 def picture(header: Header, run: RunView | None, name: str = "") -> Block:
-    """Draw the panel's state.
+    """Draw the panel's state; `name` is the class of the picture, by which the live panel hides it.
 
-    Parameters
-    ----------
-    header : Header
-        Where we are; its strings may hold anything.
-    run : RunView or None
-        The run that is shown.
-    name : str, optional
-        The class of the picture, by which the live panel hides it.
-
-    Returns
-    -------
-    Block
-        Text, and HTML with inline styles. Its only rule hides what JupyterLab shows in the panel's place when the
-        panel is no longer there; an untrusted notebook strips it.
+    Its HTML has inline styles. Its only rule hides what JupyterLab shows in the panel's place when the panel is no
+    longer there; an untrusted notebook strips it.
     """
     made = block([_head(header), *(_run(run) if run else [Piece(html=_quiet("no run yet"))])])
     if not name:

@@ -11,11 +11,8 @@ _PACE = 0.25  # seconds between two turns at the least: four a second
 class Ticker:
     """Calls `turn` in one daemon thread, again and again.
 
-    Parameters
-    ----------
-    turn : callable
-        Draws; raises nothing. Returns how many seconds to leave the processor to others, whoever wakes us, and
-        after how many to come again; None: not before we are woken.
+    `turn` draws and raises nothing. It returns how many seconds to leave the processor to others, whoever wakes us, and
+    after how many to come again; None: not before we are woken.
     """
 
     def __init__(self, turn: Callable[[], tuple[float, float | None]]) -> None:

@@ -40,20 +40,7 @@ def gather(backend: PanelBackend, runs: Sequence[RunView]) -> tuple[list[RunView
 
 
 def render(runs: Sequence[RunView], failed: Sequence[str] = ()) -> Markup:
-    """Show runs beside each other.
-
-    Parameters
-    ----------
-    runs : sequence of RunView
-        Their strings may hold anything.
-    failed : sequence of str, optional
-        What could not be had.
-
-    Returns
-    -------
-    Markup
-        Tables and charts.
-    """
+    """Show runs beside each other, as tables and charts; `failed` says what could not be had."""
     names = [f"{i} · {clean(run.name, 24)}" for i, run in enumerate(runs, 1)]
     return join(
         (
@@ -66,21 +53,10 @@ def render(runs: Sequence[RunView], failed: Sequence[str] = ()) -> Markup:
 
 
 def best(name: str, values: Sequence[float | None]) -> tuple[set[int], str]:
-    """Tell which values of a metric are the best.
+    """Tell which values of a metric are the best: their places, and whether they are the "lowest" or "highest".
 
-    Parameters
-    ----------
-    name : str
-        The metric: of a loss or an error the least is the best, of others the greatest.
-    values : sequence of float or None
-        One for each run; None where it has none.
-
-    Returns
-    -------
-    set of int
-        Their places; empty where there is nothing to choose between.
-    str
-        ``"lowest"`` or ``"highest"``.
+    Of a loss or an error the least is the best, of others the greatest. No place where there is nothing to choose
+    between; None is the value of a run that has none.
     """
     less = least_is_best(name)
     numbers = [value for value in values if value is not None and not math.isnan(value)]

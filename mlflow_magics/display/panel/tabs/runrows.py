@@ -17,15 +17,7 @@ _MOST_KNOWN = 300
 
 
 class Column(NamedTuple):
-    """A metric or a param.
-
-    Attributes
-    ----------
-    kind : {"metric", "param"}
-        Which.
-    name : str
-        As MLflow has it.
-    """
+    """A metric or a param, by the name that MLflow has."""
 
     kind: Literal["metric", "param"]
     name: str

@@ -18,10 +18,7 @@ _PATIENCE = 0.2  # seconds that close() waits for a job to end
 class Worker:
     """Runs jobs in one daemon thread, which is begun with the first of them.
 
-    Parameters
-    ----------
-    drawing : context manager, optional
-        Held while what came of a job is shown, so that two threads never draw at once; reentrant.
+    `drawing` is held while what came of a job is shown, so that two threads never draw at once; it is reentrant.
     """
 
     def __init__(self, drawing: contextlib.AbstractContextManager[object] | None = None) -> None:
