@@ -55,8 +55,8 @@ def beside(*pieces: Piece) -> Piece:
 
 def note(value: str, marker: str = "note", of: str = "") -> Piece:
     """Write a note, its marker a word; `of` is what it is about. Both are clean."""
-    said = [of, value] if of else [value]
-    return Piece(text.paragraph(marker, ": ".join(said)), parts.note(marker, *said))
+    strings = [of, value] if of else [value]
+    return Piece(text.paragraph(marker, ": ".join(strings)), parts.note(marker, *strings))
 
 
 def notes(values: Iterable[str]) -> list[Piece]:

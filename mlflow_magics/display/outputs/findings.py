@@ -182,8 +182,8 @@ def _row(run: RunView, columns: Sequence[str]) -> tuple[str, ...]:
         if kind == "metrics":
             values.append(number(run.metrics[name]) if name in run.metrics else "")
         else:
-            found = (run.params if kind == "params" else run.tags).get(name)
-            values.append("" if found is None else clean(found, 40))
+            value = (run.params if kind == "params" else run.tags).get(name)
+            values.append("" if value is None else clean(value, 40))
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.began))
     return (clean(run.name, 40), state, when, duration(max(0.0, ended - run.began)), *values, run.short_id)
 
@@ -210,7 +210,7 @@ def _metrics(found: Difference) -> list[tuple[Cell, ...]]:
 
 
 def _changes(label: str, changes: Iterable[Change]) -> Piece:
-    rows = [(clean(each.name), _word(each.before), _word(each.after)) for each in changes]
+    rows = [(clean(changed.name), _word(changed.before), _word(changed.after)) for changed in changes]
     return Piece(
         text.labelled(label, text.columns([(name, before, "→", after) for name, before, after in rows])),
         parts.table((label, "before", "after"), [list(map(html.text, row)) for row in rows]),

@@ -42,7 +42,7 @@ def render(outcome: Outcome) -> Block:
             Piece(text.paragraph("also", _text_also(view))),
             _kept(view),
             Piece(text.paragraph("why", _text_why(view))),
-            Piece(text.paragraph("skipped", text.listed([_text_skipped(each) for each in view.skipped]))),
+            Piece(text.paragraph("skipped", text.listed(list(map(_text_skipped, view.skipped))))),
             *map(note, view.notes),
             Piece(html=_folds(view)),
         ]
@@ -121,7 +121,7 @@ def _series(view: View) -> Piece:
 
 def _text_curves(curves: Sequence[SeriesView]) -> list[str]:
     """Give each series two lines: its curve from the first value to the last, and the rest of it."""
-    rows = [(each.name, charts.spark(each.values), f"{each.first} → {each.last}", each.change) for each in curves]
+    rows = [(curve.name, charts.spark(curve.values), f"{curve.first} → {curve.last}", curve.change) for curve in curves]
     aligned = text.columns(rows)
     if len(aligned) != len(rows):  # a name so long that it is wrapped: then each line for itself
         aligned = ["\n".join(text.columns([row])) for row in rows]
@@ -182,12 +182,12 @@ def _names(names: Sequence[str]) -> html.Markup:
 
 
 def _text_also(view: View) -> str:
-    said = []
+    kinds = []
     for rows in (view.auto_params, view.auto_metrics):
         if rows.rows:
             items = [f"{row.name}={row.value}" + (f" {row.change}" if row.change else "") for row in rows.rows]
-            said.append(f"{count(rows.total, rows.noun)}: {text.listed(items[: text.LISTED], rows.total)}")
-    return "; ".join(said) + " (autolog, mlflow.log_*)" if said else ""
+            kinds.append(f"{count(rows.total, rows.noun)}: {text.listed(items[: text.LISTED], rows.total)}")
+    return "; ".join(kinds) + " (autolog, mlflow.log_*)" if kinds else ""
 
 
 def _text_why(view: View) -> str:
@@ -199,8 +199,8 @@ def _text_why(view: View) -> str:
     return "; ".join(f"{why}: {text.listed(names[:4], len(names))}" for why, names in reasons.items())
 
 
-def _text_skipped(each: Skipped) -> str:
-    return f"{each.name} ({each.reason}{'; ' if each.option else ''}{each.option})"
+def _text_skipped(skipped: Skipped) -> str:
+    return f"{skipped.name} ({skipped.reason}{'; ' if skipped.option else ''}{skipped.option})"
 
 
 def _folds(view: View) -> html.Markup:
@@ -233,8 +233,8 @@ def _skipped_fold(skipped: Sequence[Skipped]) -> html.Markup:
     if not skipped:
         return html.EMPTY
     shown = skipped[:FOLDED]
-    has_options = any(each.option for each in shown)
-    rows = ([each.name, each.reason, *([each.option] if has_options else [])] for each in shown)
+    has_options = any(skip.option for skip in shown)
+    rows = ([skip.name, skip.reason, *([skip.option] if has_options else [])] for skip in shown)
     head = ("name", "why not", "to log it") if has_options else ("name", "why not")
     table = parts.table(head, ([html.text(cell) if cell else html.EMPTY for cell in row] for row in rows))
     more = len(skipped) - FOLDED
@@ -249,5 +249,5 @@ def _why_fold(view: View) -> html.Markup:
         for row in rows.rows
         if row.why
     ]
-    rows += [(html.text(each.name), html.words("series"), html.text(each.why)) for each in view.curves if each.why]
+    rows += [(html.text(curve.name), html.words("series"), html.text(curve.why)) for curve in view.curves if curve.why]
     return parts.fold(html.words("why these"), parts.table(("name", "logged as", "why"), rows)) if rows else html.EMPTY

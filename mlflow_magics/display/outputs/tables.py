@@ -141,7 +141,7 @@ def status(
     if not runs:
         none = parts.line(parts.subdued(html.words(f"open run: {_NO_RUN}")))
         pieces.append(Piece(text.paragraph("open run", _NO_RUN), none))
-    for kind, line in [*_waiting(waiting), *(("note", clean(each, 300)) for each in news)]:
+    for kind, line in [*_waiting(waiting), *(("note", clean(line, 300)) for line in news)]:
         labelled = parts.line(parts.subdued(html.words(f"{kind}: ")), html.text(line))
         pieces.append(Piece(text.paragraph(kind, line), labelled))
     return block(pieces)

@@ -132,8 +132,8 @@ def view_of(outcome: Outcome) -> View:
         models=tuple(map(clean, outcome.models)),
         data=tuple(map(clean, outcome.data)),
         skipped=tuple(
-            Skipped(clean(each.name), clean(each.reason), clean(each.option) if each.option else "")
-            for each in outcome.skipped
+            Skipped(clean(skipped.name), clean(skipped.reason), clean(skipped.option) if skipped.option else "")
+            for skipped in outcome.skipped
         ),
         notes=_notes((*([waiting(outcome.waiting)] if outcome.waiting.total else []), *outcome.notes)),
         curves=tuple(_curve(series, previous) for series in outcome.series[: VISIBLE + FOLDED]),

@@ -153,25 +153,25 @@ def head_line(header: Header, run: RunView | None) -> Markup:
     if header.said and header.said != header.state:
         facts.append(text(clean(header.said, 200)))
     links = [("experiment ↗", header.experiment_url), ("run ↗", run.url if run else "")]
-    facts += [made for said, url in links if (made := link(words(said), url)).startswith("<a")]
+    facts += [made for title, url in links if (made := link(words(title), url)).startswith("<a")]
     return join((state_pill(header.state), join(facts, " · ")))
 
 
 def strip_line(header: Header, run: RunView | None) -> Markup:
     """Write the strip."""
-    told = [state_pill(header.state)]
+    shown = [state_pill(header.state)]
     if header.said and header.said != header.state:
-        told.append(subdued(text(clean(header.said, 100))))
+        shown.append(subdued(text(clean(header.said, 100))))
     if run is None:
-        told.append(subdued(words("no run yet")))
+        shown.append(subdued(words("no run yet")))
     else:
-        told.append(element("strong", text(clean(run.name, 40)) if run.name else words("unnamed run")))
-        told.append(status_facts(run, words(elapsed(run, time.time()))))
-        told += [
-            join((text(clean(each.name, 24)), spark(each), mono(words(number(each.last, 5)))), " ")
-            for each in run.curves[:_SPARKS]
+        shown.append(element("strong", text(clean(run.name, 40)) if run.name else words("unnamed run")))
+        shown.append(status_facts(run, words(elapsed(run, time.time()))))
+        shown += [
+            join((text(clean(curve.name, 24)), spark(curve), mono(words(number(curve.last, 5)))), " ")
+            for curve in run.curves[:_SPARKS]
         ]
         if len(run.curves) > _SPARKS:
-            told.append(subdued(words(f"+{len(run.curves) - _SPARKS} more")))
+            shown.append(subdued(words(f"+{len(run.curves) - _SPARKS} more")))
     style = "display:inline-block;margin-right:12px;white-space:nowrap;max-width:100%;overflow:hidden"
-    return join(element("span", part, style=style) for part in told)
+    return join(element("span", part, style=style) for part in shown)

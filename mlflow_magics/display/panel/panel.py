@@ -209,8 +209,8 @@ class Panel:
         self._tabs[index] = made
         box = self._chooser.children[index]
         waiting, box.children = box.children, (made.widget,)
-        for each in waiting:
-            free(each)
+        for widget in waiting:
+            free(widget)
         return made
 
     def _build(self) -> None:

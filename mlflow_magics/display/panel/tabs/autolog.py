@@ -15,12 +15,12 @@ from ...markup.words import clean
 from ..tools.controls import area, label, one_line
 from ..tools.style import cell, hint, lines
 from ..tools.worker import Worker
-from .base import ListTab
+from .base import KernelTab
 
 _MOST = 60
 
 
-class Autolog(ListTab[Integration]):
+class Autolog(KernelTab[Integration]):
     """The Autolog tab."""
 
     title = "Autolog"
@@ -31,16 +31,12 @@ class Autolog(ListTab[Integration]):
         self._notes, self._missing = area(), area()
         self.widget = widgets.VBox([heading, self._grid, self._notes, self._missing])
 
-    def _look(self) -> None:
-        try:
-            known = self._backend.integrations()
-        except Exception as error:  # noqa: BLE001
-            # MLflow's integrations import what they like; a callback's traceback would be seen nowhere.
-            self._say(one_line(error))
-            return
-        with self._lock:
-            self._list([each for each in known if each.installed][:_MOST])
-            self._missing.value = _missing([each for each in known if not each.installed])
+    def _ask(self) -> Sequence[Integration]:
+        return self._backend.integrations()
+
+    def _take(self, things: Sequence[Integration]) -> None:
+        self._list([integration for integration in things if integration.installed][:_MOST])
+        self._missing.value = _missing([integration for integration in things if not integration.installed])
 
     def _tick(self, thing: Integration, on: bool, box: widgets.Checkbox) -> None:
         try:
@@ -62,23 +58,19 @@ class Autolog(ListTab[Integration]):
         what.value = _what(thing)
 
 
-def _what(each: Integration) -> Markup:
-    state = element("strong", words("on")) if each.on else subdued(words("off"))
-    version = mono(text(clean(f"{each.package} {each.installed}", 60)))
+def _what(integration: Integration) -> Markup:
+    state = element("strong", words("on")) if integration.on else subdued(words("off"))
+    version = mono(text(clean(f"{integration.package} {integration.installed}", 60)))
     # MLflow does not say for every integration.
-    tested = subdued(words("tested with "), text(clean(each.versions, 40))) if each.versions else EMPTY
-    return lines(
-        [
-            cell(join((state, version, tested), " · ")),
-            cell(subdued(words("logs "), text(clean(each.logs))) if each.logs else EMPTY, each.logs),
-        ]
-    )
+    tested = subdued(words("tested with "), text(clean(integration.versions, 40))) if integration.versions else EMPTY
+    logs = subdued(words("logs "), text(clean(integration.logs))) if integration.logs else EMPTY
+    return lines([cell(join((state, version, tested), " · ")), cell(logs, integration.logs)])
 
 
 def _missing(absent: list[Integration]) -> Markup:
     if not absent:
         return EMPTY
-    names = join((text(clean(each.name, 40)) for each in absent[:_MOST]), ", ")
+    names = join((text(clean(integration.name, 40)) for integration in absent[:_MOST]), ", ")
     return element(
         "div",
         subdued(words("not installed: "), names),

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 import ipywidgets as widgets
 
 from ....vocabulary.panel import PanelBackend
-from ..tools.controls import free
+from ..tools.controls import free, one_line
 from ..tools.worker import Worker
 
 T = TypeVar("T")
@@ -66,7 +66,6 @@ class ListTab(Tab, Generic[T]):
         self, backend: PanelBackend, worker: Worker, say: Callable[[str], None], columns: str, **layout: str
     ) -> None:
         super().__init__(backend, worker, say)
-        self._visits = Visits()
         self._listed: Sequence[T] = ()  # the things in the rows, in order
         self._rows: list[tuple[Any, ...]] = []
         self._cell = widgets.Layout(width="auto", min_width="0")
@@ -74,20 +73,11 @@ class ListTab(Tab, Generic[T]):
             layout=widgets.Layout(grid_template_columns=columns, width="100%", align_items="center", **layout)
         )
 
-    def refresh(self) -> None:
-        """Look again when the tab is turned to, and when a cell has ended."""
-        if self._visits.news(self._backend.header().busy):
-            self._look()
-
     def close(self) -> None:
         """Free the widgets, those of rows that are not seen too."""
         free(self.widget)
         for widget in chain.from_iterable(self._rows):
             free(widget)
-
-    def _look(self) -> None:
-        """Ask for what is to be listed, and show it."""
-        raise NotImplementedError
 
     def _tick(self, thing: T, on: bool, box: widgets.Checkbox) -> None:
         """Do what the user wants who ticked a box."""
@@ -120,6 +110,39 @@ class ListTab(Tab, Generic[T]):
             for row, thing in zip(self._rows, things, strict=False):
                 self._fill_row(thing, *row)
             self._grid.children = (*above, *chain.from_iterable(self._rows[: len(things)]))
+
+
+class KernelTab(ListTab[T]):
+    """A tab that lists what is in the kernel: it looks when it is turned to, and when a cell has ended."""
+
+    def __init__(
+        self, backend: PanelBackend, worker: Worker, say: Callable[[str], None], columns: str, **layout: str
+    ) -> None:
+        super().__init__(backend, worker, say, columns, **layout)
+        self._visits = Visits()
+
+    def refresh(self) -> None:
+        """Look again if there is a reason to."""
+        if self._visits.news(self._backend.header().busy):
+            self._look()
+
+    def _look(self) -> None:
+        try:
+            things = self._ask()
+        except Exception as error:  # noqa: BLE001
+            # The user's own objects and libraries may raise anything; a callback's traceback would be seen nowhere.
+            self._say(one_line(error))
+            return
+        with self._lock:
+            self._take(things)
+
+    def _ask(self) -> Sequence[T]:
+        """Ask the session for the things."""
+        raise NotImplementedError
+
+    def _take(self, things: Sequence[T]) -> None:
+        """Show what the session told."""
+        raise NotImplementedError
 
 
 class Visits:

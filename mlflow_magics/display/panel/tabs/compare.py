@@ -29,9 +29,10 @@ def gather(backend: PanelBackend, runs: Sequence[RunView]) -> tuple[list[RunView
     failed: list[str] = []
     for run in runs:
         try:
-            whole.append(found := backend.details(run.run_id))
-            if found.slow:
-                names = ", ".join(clean(name, 40) for name in found.slow[:3]) + (" …" if len(found.slow) > 3 else "")
+            whole.append(details := backend.details(run.run_id))
+            if details.slow:
+                names = ", ".join(clean(name, 40) for name in details.slow[:3])
+                names += " …" if len(details.slow) > 3 else ""
                 failed.append(f"the curves of {clean(run.name, 40)}: the store took too long over {names}")
         except MlflowMagicsError as error:
             whole.append(run)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from ...markup.words import clean, count
 from ..tools.controls import HEIGHT, Pager, area, button, label, offer, one_line
 from ..tools.style import cell, grid, hint, lines
 from ..tools.worker import Worker
-from .base import ListTab
+from .base import KernelTab
 
 PAGE = 30
 """Names that are seen at once: every one of them is three widgets."""
@@ -23,7 +23,7 @@ PAGE = 30
 _LINES = 60
 
 
-class LogList(ListTab[Loggable]):
+class LogList(KernelTab[Loggable]):
     """The Log tab: a row is the tick box, the value, and the role that the name is logged as."""
 
     title = "Log"
@@ -32,7 +32,7 @@ class LogList(ListTab[Loggable]):
         super().__init__(
             backend, worker, say, "minmax(90px,1fr) minmax(0,3fr) 104px", max_height=HEIGHT, overflow="hidden auto"
         )
-        self._names: tuple[Loggable, ...] = ()
+        self._names: Sequence[Loggable] = ()
         self._ticked: set[str] = set()
         self._roles: dict[str, str] = {}
         self._first = 0
@@ -73,19 +73,15 @@ class LogList(ListTab[Loggable]):
 
     # -- what happens -----------------------------------------------------------------------------------------
 
-    def _look(self) -> None:
-        try:
-            names = self._backend.loggables()
-        except Exception as error:  # noqa: BLE001
-            # The namespace holds the user's own objects; and a callback's traceback would be seen nowhere.
-            self._say(one_line(error))
-            return
-        with self._lock:
-            self._names = names
-            known = {each.name for each in names}
-            self._ticked &= known
-            self._roles = {name: role for name, role in self._roles.items() if name in known}
-            self._draw()
+    def _ask(self) -> Sequence[Loggable]:
+        return self._backend.loggables()
+
+    def _take(self, things: Sequence[Loggable]) -> None:
+        self._names = things
+        known = {loggable.name for loggable in things}
+        self._ticked &= known
+        self._roles = {name: role for name, role in self._roles.items() if name in known}
+        self._draw()
 
     def _turn(self, by: int) -> None:
         self._turn_to(self._first + by * PAGE)
@@ -110,7 +106,7 @@ class LogList(ListTab[Loggable]):
 
     def _tick_all(self) -> None:
         with self._lock:
-            self._ticked |= {each.name for each in self._seen() if self._role(each)}
+            self._ticked |= {loggable.name for loggable in self._seen() if self._role(loggable)}
             self._draw()
 
     def _tick_none(self) -> None:
@@ -137,12 +133,12 @@ class LogList(ListTab[Loggable]):
             self._draw()
 
     def _report(self, logged: Logged) -> None:
-        said = [text(clean(each, 300)) for each in logged.lines[:_LINES]]
+        report = [text(clean(line, 300)) for line in logged.lines[:_LINES]]
         if len(logged.lines) > _LINES:
-            said.append(hint(f"and {count(len(logged.lines) - _LINES, 'more line')}"))
-        self._result.value = lines(said)
+            report.append(hint(f"and {count(len(logged.lines) - _LINES, 'more line')}"))
+        self._result.value = lines(report)
         # To be run as it stands, so only cut, a line at a time, where no hand wrote it.
-        self._written = "\n".join(clean(each, 2000) for each in logged.command[:50_000].splitlines())
+        self._written = "\n".join(clean(line, 2000) for line in logged.command[:50_000].splitlines())
         self._command.value = self._written
         self._command.rows = min(max(self._written.count("\n") + 1, 2), 10)
         self._command.layout.display = None if self._written else "none"
@@ -152,24 +148,24 @@ class LogList(ListTab[Loggable]):
 
     # -- what is seen -----------------------------------------------------------------------------------------
 
-    def _role(self, each: Loggable) -> str:
-        for role in (self._roles.get(each.name, ""), each.role):
-            if role and role in each.roles:
+    def _role(self, loggable: Loggable) -> str:
+        for role in (self._roles.get(loggable.name, ""), loggable.role):
+            if role and role in loggable.roles:
                 return role
-        return each.roles[0] if each.name in self._ticked and each.roles else ""
+        return loggable.roles[0] if loggable.name in self._ticked and loggable.roles else ""
 
     def _chosen(self) -> list[tuple[str, str]]:
-        ticked = [each for each in self._names if each.name in self._ticked]
-        return [(each.name, self._role(each)) for each in ticked if self._role(each)]
+        ticked = [loggable for loggable in self._names if loggable.name in self._ticked]
+        return [(loggable.name, self._role(loggable)) for loggable in ticked if self._role(loggable)]
 
     def _seen(self) -> list[Loggable]:
         part = self._filter.value.strip().casefold()
         if not part:
             return list(self._names)
         return [
-            each
-            for each in self._names
-            if any(part in word[:1000].casefold() for word in (each.name, each.kind, self._role(each)))
+            loggable
+            for loggable in self._names
+            if any(part in word[:1000].casefold() for word in (loggable.name, loggable.kind, self._role(loggable)))
         ]
 
     def _draw(self) -> None:
@@ -205,9 +201,8 @@ class LogList(ListTab[Loggable]):
         chooser.value = role
 
 
-def _what(each: Loggable) -> Markup:
-    why = subdued(text(clean(each.why))) if each.why else EMPTY
-    shown = join((mono(text(clean(each.value, 80))), subdued(text(clean(each.kind, 40)))), " ")
-    return grid(
-        "minmax(0,3fr) minmax(0,2fr)", cell(shown, f"{each.value[:400]} ({each.kind[:40]})"), cell(why, each.why)
-    )
+def _what(loggable: Loggable) -> Markup:
+    why = subdued(text(clean(loggable.why))) if loggable.why else EMPTY
+    shown = join((mono(text(clean(loggable.value, 80))), subdued(text(clean(loggable.kind, 40)))), " ")
+    whole = f"{loggable.value[:400]} ({loggable.kind[:40]})"
+    return grid("minmax(0,3fr) minmax(0,2fr)", cell(shown, whole), cell(why, loggable.why))

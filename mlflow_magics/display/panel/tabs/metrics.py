@@ -104,7 +104,7 @@ class Metrics(Tab):
         run = self._backend.run()
         self._offer_when_due(run)
         wanted = self._search.value.strip().lower()
-        curves = [each for each in (run.curves if run else ()) if wanted in each.name.lower()]
+        curves = [curve for curve in (run.curves if run else ()) if wanted in curve.name.lower()]
         pages = max(1, -(-len(curves) // _PER_PAGE))
         self._page = min(self._page, pages - 1)
         shown = curves[self._page * _PER_PAGE :][:_PER_PAGE]
@@ -129,7 +129,7 @@ class Metrics(Tab):
         self._charts.children = tuple(self._slots[: len(shown)])
         if run is None:
             return
-        others = {each.name: each for each in self._other.curves} if self._other else {}
+        others = {curve.name: curve for curve in self._other.curves} if self._other else {}
         look = (run.run_id, self._axis.value, self._log.value, self._smooth.value)
         self._turn += 1
         began = time.thread_time()
@@ -173,14 +173,12 @@ class Metrics(Tab):
     def _offer(self, page: Page) -> None:
         here = self._backend.run()
         options = [("no other run", "")]
-        known = [each for each in page.runs if here is None or each.run_id != here.run_id]
-        if self._other is not None and self._other.run_id not in {each.run_id for each in known}:
+        known = [run for run in page.runs if here is None or run.run_id != here.run_id]
+        if self._other is not None and self._other.run_id not in {run.run_id for run in known}:
             known.insert(0, self._other)
-        for each in known:
+        for run in known:
             # Two runs of one name are told apart by their ids.
-            options.append(
-                (f"{label(each.name, 40)} · {status_word(each.status)} · {label(each.run_id, 8)}", each.run_id)
-            )
+            options.append((f"{label(run.name, 40)} · {status_word(run.status)} · {label(run.run_id, 8)}", run.run_id))
         chosen = self._other.run_id if self._other else ""
         with self._own_change():
             offer(self._overlay, tuple(options))
@@ -205,7 +203,7 @@ class Metrics(Tab):
 def _singles(run: RunView | None, wanted: str) -> Markup:
     if run is None:
         return parts.subdued(words("no run yet"))
-    drawn = {each.name for each in run.curves}
+    drawn = {curve.name for curve in run.curves}
     rows = [(name, value) for name, value in run.metrics.items() if name not in drawn and wanted in name.lower()]
     if not rows:
         nothing = not (run.metrics or run.curves)

@@ -78,9 +78,9 @@ class Run(Tab):
         endable = run is not None and run.open_here and not run.of_cell
         self._end.disabled = not endable
         of_cell = run is not None and run.open_here and run.of_cell
-        said = _OF_CELL if of_cell else _NONE_OPEN
-        self._end.tooltip = "End this run" if endable else said
-        self._why.value = parts.subdued(words(said.lower())) if of_cell else EMPTY
+        reason = _OF_CELL if of_cell else _NONE_OPEN
+        self._end.tooltip = "End this run" if endable else reason
+        self._why.value = parts.subdued(words(reason.lower())) if of_cell else EMPTY
         self._run = run
 
     def close(self) -> None:
@@ -147,11 +147,11 @@ class Run(Tab):
 def _facts(run: RunView | None) -> Markup:
     if run is None:
         return parts.subdued(words("no run yet: %%mlflow_run makes a cell one, Start opens one that spans cells"))
-    said = elapsed(run, time.time())
+    took = elapsed(run, time.time())
     opened = link(words("open in MLflow ↗"), run.url)
     return status_facts(
         run,
-        words(f"for {said}" if run.ended is None and said else said),
+        words(f"for {took}" if run.ended is None and took else took),
         parts.mono(text(clean(run.run_id, 60))),
         opened if opened.startswith("<a") else EMPTY,
     )

@@ -25,11 +25,11 @@ class Column(NamedTuple):
 
 def known(runs: Iterable[RunView], before: Sequence[Column] = ()) -> tuple[Column, ...]:
     """List the metrics and params that runs have."""
-    found = dict.fromkeys(before)
+    columns = dict.fromkeys(before)
     for run in runs:
-        found.update(dict.fromkeys(Column("metric", name) for name in run.metrics))
-        found.update(dict.fromkeys(Column("param", name) for name in run.params))
-    kept = list(found)[:_MOST_KNOWN]
+        columns.update(dict.fromkeys(Column("metric", name) for name in run.metrics))
+        columns.update(dict.fromkeys(Column("param", name) for name in run.params))
+    kept = list(columns)[:_MOST_KNOWN]
     return tuple(sorted(kept, key=lambda column: (column.kind != "metric", column.name)))
 
 
@@ -88,8 +88,8 @@ def value_of(run: RunView, column: Column) -> str:
 
 
 def _value(run: RunView, column: Column) -> Markup:
-    found = value_of(run, column)
-    return cell(text(clean(found, 60)), f"{column.name[:100]}: {found[:400]}") if found else cell(subdued(words("—")))
+    value = value_of(run, column)
+    return cell(text(clean(value, 60)), f"{column.name[:100]}: {value[:400]}") if value else cell(subdued(words("—")))
 
 
 def _moment(began: float) -> str:

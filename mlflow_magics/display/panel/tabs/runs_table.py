@@ -40,7 +40,7 @@ _SORTABLE = 60
 _AGES = 15.0  # seconds after which "3 min ago" is written anew
 
 
-class _Asked(NamedTuple):
+class _Request(NamedTuple):
     """What a page was asked for with; `experiment` is for telling a late answer from the one that is awaited."""
 
     experiment: str
@@ -67,8 +67,8 @@ class Runs(ListTab[RunView]):
         self._clock = clock
         self._experiment: str | None = None
         self._ended: tuple[str, str] | None = None
-        self._asked: _Asked | None = None
-        self._shown: _Asked | None = None
+        self._awaited: _Request | None = None
+        self._shown: _Request | None = None
         self._page = Page()
         self._known: tuple[Column, ...] = ()
         self._chosen: tuple[Column, ...] | None = None
@@ -130,7 +130,7 @@ class Runs(ListTab[RunView]):
     def close(self) -> None:
         """Free the widgets; an answer that is still awaited is dropped."""
         with self._lock:
-            self._asked = None
+            self._awaited = None
             self._ticked.drop()
         super().close()
 
@@ -163,31 +163,31 @@ class Runs(ListTab[RunView]):
         return self._filter.value.strip(), self._order.value or "newest"
 
     def _load(self, tokens: tuple[str, ...]) -> None:
-        asked = self._asked = _Asked(self._experiment or "", *self._wanted(), tokens)
+        request = self._awaited = _Request(self._experiment or "", *self._wanted(), tokens)
         self._state.value = hint("asking the store…")
         # A second click before the answer would turn on from the page that is about to go.
         self._pager.hold()
         self._worker.submit(
-            lambda: self._backend.runs(asked.filter, asked.order, asked.tokens[-1]),
-            partial(self._show, asked),
-            partial(self._fail, asked),
+            lambda: self._backend.runs(request.filter, request.order, request.tokens[-1]),
+            partial(self._show, request),
+            partial(self._fail, request),
             key="runs",
         )
 
-    def _show(self, asked: _Asked, page: Page) -> None:
+    def _show(self, request: _Request, page: Page) -> None:
         with self._lock:
-            if asked != self._asked:
+            if request != self._awaited:
                 return
-            self._shown, self._page = asked, Page(page.runs[:PAGE], page.next)
+            self._shown, self._page = request, Page(page.runs[:PAGE], page.next)
             self._known = runrows.known(self._page.runs, self._known)
             self._ticked.renew(self._page.runs)
             self._state.value = EMPTY
             self._offer()
             self._draw()
 
-    def _fail(self, asked: _Asked, line: str) -> None:
+    def _fail(self, request: _Request, line: str) -> None:
         with self._lock:
-            if asked != self._asked:
+            if request != self._awaited:
                 return
             stays = " The runs below are those from before." if self._page.runs else ""
             self._state.value = callout(AMBER, text(clean(line, 400)), words(stays))
@@ -235,8 +235,8 @@ class Runs(ListTab[RunView]):
                 orders += [(f"{name} ↓", f"-{key}"), (f"{name} ↑", key)]
             offer(self._order, tuple(orders))
             self._order.value = order if order in [value for _, value in orders] else "newest"
-            offer(self._columns, tuple((label(f"{each.kind} {each.name}", 50), each) for each in self._known))
-            self._columns.value = tuple(each for each in self._seen_columns() if each in self._known)
+            offer(self._columns, tuple((label(f"{column.kind} {column.name}", 50), column) for column in self._known))
+            self._columns.value = tuple(column for column in self._seen_columns() if column in self._known)
 
     def _draw(self) -> None:
         runs = self._page.runs

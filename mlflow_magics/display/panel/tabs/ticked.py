@@ -84,23 +84,23 @@ class Ticked:
         with self._lock:
             runs = list(self._runs.values())[: compare.RUNS]
             many = len(self._runs)
-            asked = self._compared = tuple(run.run_id for run in runs)
+            run_ids = self._compared = tuple(run.run_id for run in runs)
             self.comparison.value = hint("asking the store for the curves…")
         remark = hint(f"the first {compare.RUNS} of {count(many, 'ticked run')}" if many > len(runs) else "")
         self._worker.submit(
             lambda: join((remark, compare.render(*compare.gather(self._backend, runs)))),
-            partial(self._show, asked),
-            partial(self._fail, asked),
+            partial(self._show, run_ids),
+            partial(self._fail, run_ids),
             key="compare",
         )
 
-    def _show(self, asked: tuple[str, ...], shown: str) -> None:
+    def _show(self, run_ids: tuple[str, ...], shown: str) -> None:
         with self._lock:
-            if asked == self._compared:
+            if run_ids == self._compared:
                 self.comparison.value = shown
 
-    def _fail(self, asked: tuple[str, ...], line: str) -> None:
-        self._show(asked, callout(AMBER, text(clean(line, 400))))
+    def _fail(self, run_ids: tuple[str, ...], line: str) -> None:
+        self._show(run_ids, callout(AMBER, text(clean(line, 400))))
         self._say(line)
 
     def _draw(self) -> None:

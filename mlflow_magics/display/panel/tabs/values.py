@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import ipywidgets as widgets
 
@@ -15,6 +16,8 @@ from ..tools.controls import area, button, row
 from ..tools.style import and_more, spoken
 from ..tools.worker import Worker
 from .base import Tab
+
+V = TypeVar("V")
 
 _ROWS = 200
 
@@ -82,8 +85,8 @@ def _against(base: RunView | None) -> Markup:
 def _tables(run: RunView | None, base: RunView | None, wanted: str) -> Markup:
     if run is None:
         return parts.subdued(words("no run yet"))
-    params = _params(run.params, base.params if base else None)
-    results = _results(run.metrics, base.metrics if base else None)
+    params = _rows(run.params, base.params if base else None, _param, _param_change)
+    results = _rows(run.metrics, base.metrics if base else None, _result, _result_change)
     made = parts.beside(
         _table("param", params, wanted, base is not None), _table("result", results, wanted, base is not None)
     )
@@ -96,41 +99,40 @@ _Cells = tuple[str, str, Markup]
 """Name and value, clean, and how it differs."""
 
 
-def _params(params: Mapping[str, str], before: Mapping[str, str] | None) -> list[_Cells]:
+def _rows(
+    values: Mapping[str, V],
+    before: Mapping[str, V] | None,
+    written: Callable[[V], tuple[str, Markup]],
+    changed: Callable[[V, V], Markup],
+) -> list[_Cells]:
+    """Write all values, and below them those that only the run has that is compared with."""
     rows = []
-    for name, value in params.items():
-        rows.append((clean(name, 60), clean(value) if value else "", _param_change(value, name, before)))
+    for name, value in values.items():
+        moved = EMPTY
+        if before is not None:
+            moved = changed(value, before[name]) if name in before else words("only here")
+        rows.append((clean(name, 60), written(value)[0], moved))
     for name, value in (before or {}).items():
-        if name not in params:
-            rows.append((clean(name, 60), "", join((words("only there: "), text(clean(value))))))
+        if name not in values:
+            rows.append((clean(name, 60), "", join((words("only there: "), written(value)[1]))))
     return rows
 
 
-def _param_change(value: str, name: str, before: Mapping[str, str] | None) -> Markup:
-    if before is None:
-        return EMPTY
-    if name not in before:
-        return words("only here")
-    return spoken("=") if before[name] == value else join((words("was "), text(clean(before[name]))))
+def _param(value: str) -> tuple[str, Markup]:
+    return clean(value) if value else "", text(clean(value))
 
 
-def _results(metrics: Mapping[str, float], before: Mapping[str, float] | None) -> list[_Cells]:
-    rows = []
-    for name, value in metrics.items():
-        rows.append((clean(name, 60), number(value), _result_change(value, name, before)))
-    for name, value in (before or {}).items():
-        if name not in metrics:
-            rows.append((clean(name, 60), "", words(f"only there: {number(value)}")))
-    return rows
+def _param_change(value: str, before: str) -> Markup:
+    return spoken("=") if before == value else join((words("was "), text(clean(before))))
 
 
-def _result_change(value: float, name: str, before: Mapping[str, float] | None) -> Markup:
-    if before is None:
-        return EMPTY
-    if name not in before:
-        return words("only here")
-    moved = change(value, before[name])
-    return join((spoken(moved), words(_percent(value, before[name])))) if moved != "=" else spoken("=")
+def _result(value: float) -> tuple[str, Markup]:
+    return number(value), words(number(value))
+
+
+def _result_change(value: float, before: float) -> Markup:
+    moved = change(value, before)
+    return join((spoken(moved), words(_percent(value, before)))) if moved != "=" else spoken("=")
 
 
 def _percent(value: float, before: float) -> str:
@@ -142,7 +144,7 @@ def _percent(value: float, before: float) -> str:
 
 
 def _table(noun: str, rows: list[_Cells], wanted: str, compared: bool) -> Markup:
-    matching = [each for each in rows if wanted in each[0].lower() or wanted in each[1].lower()]
+    matching = [cells for cells in rows if wanted in cells[0].lower() or wanted in cells[1].lower()]
     if not matching:
         return EMPTY
     cells = ((text(name), text(value), *((moved,) if compared else ())) for name, value, moved in matching[:_ROWS])

@@ -73,12 +73,12 @@ def status_word(status: str) -> str:
 
 def spoken(change: str) -> Markup:
     """Write a change so that a screen reader says "up" and "down" for its arrows."""
-    said = {"▲": "up", "▼": "down", "=": "unchanged"}
+    names = {"▲": "up", "▼": "down", "=": "unchanged"}
     sign, rest = change[:1], change[1:]
-    if sign not in said:
+    if sign not in names:
         return words(change)
     hidden = element("span", words(sign), **{"aria-hidden": "true"})
-    return join((hidden, element("span", words(said[sign]), **{"class": f"{PREFIX}unseen"}), words(rest)))
+    return join((hidden, element("span", words(names[sign]), **{"class": f"{PREFIX}unseen"}), words(rest)))
 
 
 def grid(columns: str, *cells: Markup, narrowest: str = "0") -> Markup:
