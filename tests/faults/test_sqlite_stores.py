@@ -12,7 +12,7 @@ from contextlib import closing
 import pytest
 
 from mlflow_magics.tracking.connecting import recovery
-from mlflow_magics.tracking.outbox.sending import failures
+from mlflow_magics.tracking.failures import kinds
 from tests.rig import stored
 
 pytestmark = pytest.mark.slow
@@ -223,6 +223,6 @@ def test_what_sqlite_says_of_its_whole_file_is_waited_for_and_never_a_refusal(tm
         (is_none.value, "its file is no SQLite database any more"),
     ):
         raised = MlflowException(error, BAD_REQUEST)
-        assert failures.failure_kind(raised) == "unavailable"
-        assert failures.unavailable(raised, None).passing
-        assert failures.explain(raised) == said
+        assert kinds.failure_kind(raised) == "unavailable"
+        assert kinds.unavailable(raised, None).passing
+        assert kinds.explain(raised) == said

@@ -18,12 +18,12 @@ from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, PERMISSION_DENIED, REQU
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from mlflow_magics.tracking.calls import timeouts
+from mlflow_magics.tracking.failures.kinds import UnavailableError, failure_kind, limit_of, unavailable
 from mlflow_magics.tracking.outbox.disk.journal import Journal, Key, RunEntry
 from mlflow_magics.tracking.outbox.disk.points import PointLog
 from mlflow_magics.tracking.outbox.sending import delivery, sender
 from mlflow_magics.tracking.outbox.sending.batches import batches
 from mlflow_magics.tracking.outbox.sending.delivery import ORIGIN_TAG, REJECTED_TAG, Delivery
-from mlflow_magics.tracking.outbox.sending.failures import UnavailableError, failure_kind, limit_of, unavailable
 from mlflow_magics.tracking.outbox.sending.sender import Sender
 from tests.rig.faulty import Fault, FaultyProxy
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from mlflow_magics.tracking.azure import addresses
+from mlflow_magics.tracking.azure.address import addresses, studio
 from mlflow_magics.tracking.location import links
 
 AZURE = (
@@ -21,7 +21,7 @@ EXPERIMENT = "ed245e9e-b96e-4e15-89b6-000000000000"
 def _public_cloud(monkeypatch):
     monkeypatch.delenv("AZUREML_CURRENT_CLOUD", raising=False)
     yield
-    links.forget_tenants()
+    studio.forget_tenants()
 
 
 def test_azure_mls_pages_are_the_studios():
@@ -32,14 +32,14 @@ def test_azure_mls_pages_are_the_studios():
 
 
 def test_the_tenant_is_named_where_it_is_known():
-    links.know_tenant(AZURE, "72f988bf")
+    studio.know_tenant(AZURE, "72f988bf")
     assert links.run_url(AZURE, EXPERIMENT, "r").endswith(f"{WSID}&tid=72f988bf")
     assert links.experiment_url(AZURE, EXPERIMENT).endswith(f"{WSID}&tid=72f988bf")
     assert "tid" not in links.run_url(AZURE.replace("/work", "/other"), EXPERIMENT, "r")
-    links.know_tenant(AZURE, "")
+    studio.know_tenant(AZURE, "")
     assert "tid" not in links.run_url(AZURE, EXPERIMENT, "r")
-    links.know_tenant(AZURE, "72f988bf")
-    links.forget_tenants()
+    studio.know_tenant(AZURE, "72f988bf")
+    studio.forget_tenants()
     assert "tid" not in links.run_url(AZURE, EXPERIMENT, "r")
 
 

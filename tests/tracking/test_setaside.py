@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from mlflow.entities import Metric, Param, RunTag
 
 from mlflow_magics.tracking.calls import forks
+from mlflow_magics.tracking.failures.kinds import UnavailableError
 from mlflow_magics.tracking.outbox import flusher
 from mlflow_magics.tracking.outbox.disk import journal
 from mlflow_magics.tracking.outbox.disk.journal import Key
 from mlflow_magics.tracking.outbox.disk.points import PointLog
-from mlflow_magics.tracking.outbox.sending.failures import UnavailableError
 from mlflow_magics.tracking.patches import store
 
 

@@ -1,4 +1,4 @@
-"""Azure ML before a run: addresses, config.json, ARM, the places it runs in, signing in, the plugin's health.
+"""Azure ML, as a plug: its hooks, each of which leads to its room.
 
 Nothing here imports azureml or azure at module level: this is read by code that serves every other store too.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from ...vocabulary.errors import ConnectionFailedError
@@ -14,37 +14,15 @@ from ..calls import timeouts
 from ..calls.limits import answer_seconds
 from ..calls.masking import one_line
 from ..calls.waiting import within
-from ..location import links, process_state
-from ..location.diagnosis import ReachError, causes, diagnosis
+from ..failures.diagnosis import ReachError, causes, diagnosis
+from ..location import process_state
+from ..location.plugs import Entered
 from ..location.uris import Target
-from . import addresses, arm, clouds, configs, injection, places, plugin, signin
+from . import plugin
+from .address import addresses, arm, clouds, configs, places, studio
+from .sign_in import injection, signin
 
 _STATUS = re.compile(r"error code (\d{3})")
-
-
-@dataclass(frozen=True)
-class Entered:
-    """A workspace that the plugin can be asked for from now on.
-
-    Attributes
-    ----------
-    target : Target
-        With its URI.
-    user : str
-        Who is signed in; empty where the token does not say, or nobody is yet.
-    notes : tuple of str
-        What the user should know.
-    variables : dict of str to str
-        What was set in the environment.
-    trouble : str
-        Why nobody is signed in yet; empty if somebody is, and offline.
-    """
-
-    target: Target
-    user: str = ""
-    notes: tuple[str, ...] = ()
-    variables: Mapping[str, str] = ()  # type: ignore[assignment]  # never written to
-    trouble: str = ""
 
 
 def enter(
@@ -107,7 +85,7 @@ def enter(
     process_state.put(variables)
     if signed.credential is not None:
         injection.place(workspace, signed.credential)
-    links.know_tenant(workspace.uri, signed.tenant)
+    studio.know_tenant(workspace.uri, signed.tenant)
     found = replace(target, uri=workspace.uri, workspace=workspace)
     if signed.how and signed.how != "job":
         notes += (f"signed in by {signed.how}",)
@@ -115,16 +93,17 @@ def enter(
 
 
 def leave(target: Target) -> None:
-    """Take back what :func:`enter` has placed. Harmless for what is no workspace.
+    """Take back what :func:`enter` has placed.
 
     Parameters
     ----------
     target : Target
         As :func:`enter` returned it.
     """
-    if target.workspace is not None and target.workspace.host:
-        injection.take_back(target.workspace)
-        links.know_tenant(target.uri, "")
+    workspace = _workspace(target)
+    if workspace.host:
+        injection.take_back(workspace)
+        studio.know_tenant(target.uri, "")
 
 
 def remember() -> Callable[[], None]:
@@ -135,13 +114,13 @@ def remember() -> Callable[[], None]:
     callable
         Puts it all back, whatever :func:`enter` has placed since.
     """
-    sign_ins, tenants = injection.remember(), links.tenants()
+    sign_ins, tenants = injection.remember(), studio.tenants()
 
     def put_back() -> None:
         sign_ins()
-        links.forget_tenants()
+        studio.forget_tenants()
         for uri, tenant in tenants.items():
-            links.know_tenant(uri, tenant)
+            studio.know_tenant(uri, tenant)
 
     return put_back
 
@@ -152,16 +131,15 @@ def enter_later(uri: str) -> None:
     Parameters
     ----------
     uri : str
-        A tracking URI; nothing is done for other stores' than Azure ML's.
+        A tracking URI.
     """
-    if uri.startswith("azureml:"):
-        try:
-            workspace, _ = addresses.parse(uri)
-        except ConnectionFailedError:
-            return  # not of our connecting, which takes no such address: the plugin itself will say what it thinks
-        enter(Target(uri, "azureml", workspace=workspace), dict(os.environ), asking=False)
-        # The plugin takes the workspace of an artifact's address from MLflow's global.
-        process_state.put({process_state.TRACKING_URI: uri})
+    try:
+        workspace, _ = addresses.parse(uri)
+    except ConnectionFailedError:
+        return  # not of our connecting, which takes no such address: the plugin itself will say what it thinks
+    enter(Target(uri, "azureml", workspace=workspace), dict(os.environ), asking=False)
+    # The plugin takes the workspace of an artifact's address from MLflow's global.
+    process_state.put({process_state.TRACKING_URI: uri})
 
 
 def reach(target: Target, environ: Mapping[str, str | None]) -> str:
@@ -202,7 +180,7 @@ def reach(target: Target, environ: Mapping[str, str | None]) -> str:
 
 
 def _workspace(target: Target) -> addresses.Workspace:
-    assert target.workspace is not None, "only called for Azure ML"
+    assert isinstance(target.workspace, addresses.Workspace), "only called for Azure ML"
     return target.workspace
 
 

@@ -11,13 +11,13 @@ from mlflow import MlflowClient
 
 from ...vocabulary.errors import ConnectionFailedError
 from ...vocabulary.records import CheckStep
-from ..azure import entering
 from ..calls import limits
 from ..calls.masking import one_line
 from ..calls.waiting import within
+from ..failures.diagnosis import ReachError
 from ..location import discover, localstore, process_state
-from ..location.diagnosis import ReachError
 from ..location.localstore import without_log_lines
+from ..location.plugs import plug_of
 from ..location.uris import Target
 from . import connection
 from .experiments import Experiment, explained, find_or_create
@@ -76,7 +76,7 @@ def _up_to(error: ReachError, target: Target) -> list[CheckStep]:
 
 
 def _passed(name: str, target: Target, version: str) -> CheckStep:
-    seen = _SEEN[target.kind](target, version).get(name)
+    seen = _SEEN.get(target.kind, _seen_of_workspace)(target, version).get(name)
     return CheckStep(name, "not applicable", "") if seen is None else CheckStep(name, "ok", seen)
 
 
@@ -121,7 +121,6 @@ _SEEN: dict[str, Callable[[Target, str], dict[str, str]]] = {
     "sqlite": _seen_of_file,
     "database": _seen_of_database,
     "databricks": _seen_of_plugin,
-    "azureml": _seen_of_workspace,
     "plugin": _seen_of_plugin,
 }
 
@@ -195,22 +194,23 @@ def _artifact_hint(error: Exception) -> str:
 @contextmanager
 def _entered(target: Target, before: process_state.State) -> Iterator[Target]:
     """Sign in to a workspace for as long as the check takes; a sign-in that is in use stays."""
-    if target.kind != "azureml":
+    plug = plug_of(target.kind)
+    if plug is None:
         yield target
         return
     here = process_state.take()
     try:
-        found = entering.enter(target, before).target
+        entered = plug.enter(target, before).target
     except ReachError:
         raise
     except ConnectionFailedError as error:
         raise ReachError("authentication", error.where, error.reason, error.hint) from error
     try:
-        yield found
+        yield entered
     finally:
         process_state.put(here)
-        if not connection.is_connected_to(found.uri):
-            entering.leave(found)
+        if not connection.is_connected_to(entered.uri):
+            plug.leave(entered)
 
 
 @contextmanager

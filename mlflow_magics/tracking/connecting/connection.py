@@ -18,14 +18,14 @@ import mlflow
 
 from ...vocabulary.errors import ConnectionFailedError, MlflowMagicsError
 from ...vocabulary.records import Connection, SignIn
-from ..azure import entering
 from ..calls import limits
 from ..calls.interrupts import uninterrupted
 from ..calls.masking import mask, mask_text
 from ..calls.waiting import within
+from ..failures.diagnosis import ReachError
 from ..location import discover, localstore, process_state
-from ..location.diagnosis import ReachError
 from ..location.links import experiment_url, run_url
+from ..location.plugs import Entered, plug_of, plugs
 from ..location.process_state import State, StateChange
 from ..location.uris import Target
 from ..outbox.outbox import Outbox
@@ -115,7 +115,7 @@ def connect(
     """
     global _held
     here, before, earlier = process_state.take(), unconnected(), _held
-    placed, sign_ins = localstore.roots(), entering.remember()
+    placed, sign_ins = localstore.roots(), [plug.remember() for plug in plugs()]
     gone = "" if earlier is None or has_moved() else _gone()
     anew = bool(gone) and uri is None and config is None
     if anew and earlier is not None:
@@ -125,11 +125,10 @@ def connect(
     choice = choose(uri, experiment, folder, config)
     if anew and earlier is not None:
         choice = replace(choice, origin=earlier.origin)
-    entered: entering.Entered | None = None
+    entered: Entered | None = None
     outbox = old = None
     try:
-        if choice.target.kind == "azureml":
-            choice, entered = _enter(choice, before, experiment, folder, offline, within_seconds, sign_in)
+        choice, entered = _enter(choice, before, experiment, folder, offline, within_seconds, sign_in)
         trouble = entered.trouble if entered is not None else ""
         if not (offline or trouble):
             trouble = _reach(choice.target, before, within_seconds)
@@ -162,7 +161,8 @@ def connect(
             if _held is earlier:
                 localstore.place(placed)
                 process_state.put(here)
-                sign_ins()
+                for put_back in sign_ins:
+                    put_back()
                 if outbox is not None:
                     outbox.close(0.0)
             else:
@@ -191,7 +191,7 @@ def _let_go(old: Outbox | None, earlier: _Held | None, target: Target) -> None:
             old.start_over()
         store.close(old)
     if earlier is not None and earlier.target.uri != target.uri:
-        entering.leave(earlier.target)
+        _leave(earlier.target)
 
 
 def disconnect() -> None:
@@ -203,7 +203,7 @@ def disconnect() -> None:
     store.remove()
     process_state.put(unconnected())
     localstore.place({})
-    entering.leave(_held.target)
+    _leave(_held.target)
     _held = None
 
 
@@ -447,11 +447,14 @@ def _enter(
     offline: bool,
     within_seconds: float | None,
     sign_in: SignIn | None,
-) -> tuple[discover.Choice, entering.Entered | None]:
-    """Sign in to the workspace that was chosen, or track locally where nobody asked for it and it cannot be had."""
+) -> tuple[discover.Choice, Entered | None]:
+    """Sign in where that is needed, or track locally where nobody asked for that store and it cannot be had."""
+    plug = plug_of(choice.target.kind)
+    if plug is None:
+        return choice, None
     try:
         waiting = within_seconds is not None
-        entered = entering.enter(choice.target, before, asking=not offline, waiting=waiting, how=sign_in)
+        entered = plug.enter(choice.target, before, asking=not offline, waiting=waiting, how=sign_in)
     except ConnectionFailedError as error:
         if within_seconds is None or choice.origin == "given" or choice.target.config is None:
             raise
@@ -460,6 +463,12 @@ def _enter(
         note = f"{choice.origin} names {choice.target.where}, but {error.reason}: {error.hint}, then %mlflow_connect"
         return replace(local, origin=discover.LOCAL, notes=(*local.notes, note)), None
     return replace(choice, target=entered.target, notes=choice.notes + entered.notes), entered
+
+
+def _leave(target: Target) -> None:
+    """Take back what was placed to sign in to a store."""
+    if plug := plug_of(target.kind):
+        plug.leave(target)
 
 
 def _reach(target: Target, before: State, seconds: float | None) -> str:

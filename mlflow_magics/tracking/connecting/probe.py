@@ -11,10 +11,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..azure import entering
 from ..calls.limits import CONNECT_SECONDS, answer_seconds
 from ..calls.waiting import within
-from ..location.diagnosis import ReachError, diagnosis
+from ..failures.diagnosis import ReachError, diagnosis
+from ..location.plugs import plug_of
 from ..location.uris import Target
 from .probe_local import reach_database, reach_file
 
@@ -40,8 +40,8 @@ def reach(target: Target, environment: Mapping[str, str | None] = os.environ) ->
         return reach_file(target, target.path)
     if target.kind == "database":
         reach_database(target)
-    if target.kind == "azureml":
-        return entering.reach(target, environment)
+    if plug := plug_of(target.kind):
+        return plug.reach(target, environment)
     # Databricks and other plugins are reached by their own clients only; the experiment's lookup is the first contact.
     return ""
 

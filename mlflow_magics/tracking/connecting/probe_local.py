@@ -9,7 +9,7 @@ from pathlib import Path
 from ..calls.limits import CONNECT_SECONDS
 from ..calls.masking import one_line
 from ..calls.waiting import within
-from ..location.diagnosis import ReachError
+from ..failures.diagnosis import ReachError
 from ..location.uris import Target, short_path
 
 NEWER = ("it was made by a newer MLflow", "pip install --upgrade mlflow, then restart the kernel")

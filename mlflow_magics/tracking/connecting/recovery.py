@@ -15,17 +15,17 @@ from mlflow.entities import RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.tracking._tracking_service.utils import _get_store
 
-from ..azure import entering
 from ..calls import silence, timeouts
 from ..calls.guards import reason
 from ..calls.masking import mask
+from ..failures.kinds import UnavailableError, failure_kind
 from ..location import localstore, storefile
+from ..location.plugs import plug_of
 from ..outbox import keptback
 from ..outbox.disk import journal, setaside
 from ..outbox.disk.journal import ENDS, Journal, JournalError, RunEntry
 from ..outbox.disk.points import PointLog
 from ..outbox.sending.delivery import ORIGIN_TAG, Delivery
-from ..outbox.sending.failures import UnavailableError, failure_kind
 from ..patches import older_models
 
 
@@ -161,7 +161,8 @@ def _bring(found: Journal, tracking_uri: str, address: str) -> tuple[list[str], 
     trouble = ""
     closed: list[tuple[str, str]] = []
     try:
-        entering.enter_later(uri)
+        if plug := plug_of(uri):
+            plug.enter_later(uri)
         if path is not None:
             localstore.place({uri: str(path.parent / "mlartifacts")})
         delivery = Delivery(found, points, older_models.over(_get_store(uri), uri), uri)

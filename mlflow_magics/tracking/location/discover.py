@@ -12,8 +12,8 @@ import mlflow
 from mlflow.tracking._tracking_service import utils as tracking_utils
 
 from ...vocabulary.errors import ConnectionFailedError
-from ..azure import configs, plugin
 from . import process_state
+from .plugs import plugs
 from .uris import Target, is_file_store, parse, short_path
 
 LOCAL = "the local default"
@@ -72,15 +72,14 @@ def choose(
     notes = tuple(_repair_note(name) for name in assigned)
     text, origin = _address(uri, assigned, state)
     plugins = tuple(tracking_utils._tracking_store_registry._registry)
-    found = configs.find(folder) if config is None and origin == LOCAL else None
+    found, why_not = _find_config(folder) if config is None and origin == LOCAL else (None, "")
     if config is not None:
         target, origin = _configured(folder / os.path.expanduser(config)), "given"
-    elif found is not None and plugin.is_installed():
+    elif found is not None and not why_not:
         target, origin = _configured(found), short_path(found)
     else:
         target = _parsed(text, origin, folder, plugins)
-        if found is not None:
-            notes += (f"{short_path(found)} names a workspace of Azure ML; to track there: {plugin.hint()}",)
+        notes += (why_not,) if why_not else ()
     if target.path is not None:
         notes += _file_store_notes(target.path)
     active = (chosen or {}).get(target.uri)
@@ -99,10 +98,17 @@ def _parsed(text: str, origin: str, folder: Path, plugins: tuple[str, ...]) -> T
         raise ConnectionFailedError(error.where, f"{error.reason} (from {origin})", error.hint) from error
 
 
+def _find_config(folder: Path) -> tuple[Path | None, str]:
+    """Return the file in a folder, or above it, that names a store, and a note where that one cannot be used."""
+    for plug in plugs():
+        if path := plug.find_config(folder):
+            return path, plug.why_not(path)
+    return None, ""
+
+
 def _configured(path: Path) -> Target:
-    if path.is_dir():
-        path = configs.find(path) or path
-    return Target("", "azureml", workspace=configs.read(path), config=path)
+    """Return the store that a file names, or the file in a folder."""
+    return next(target for plug in plugs() if (target := plug.read_config(path)))
 
 
 def assignments() -> dict[str, str]:

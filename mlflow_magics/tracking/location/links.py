@@ -2,45 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from functools import lru_cache
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
-from ...vocabulary.errors import MlflowMagicsError
 from ...vocabulary.records import LOCAL
-from ..azure import addresses
-
-_STUDIOS = {"AzureUSGovernment": "https://ml.azure.us", "AzureChinaCloud": "https://ml.azure.cn"}
-_STUDIO = "https://ml.azure.com"
-_tenants: dict[str, str] = {}
-
-
-def know_tenant(uri: str, tenant: str) -> None:
-    """Remember the tenant that a workspace was signed in to, for its links.
-
-    A link without it works too, for who is signed in to that tenant alone.
-
-    Parameters
-    ----------
-    uri : str
-        The tracking URI.
-    tenant : str
-        Its id; empty to forget it.
-    """
-    if tenant:
-        _tenants[uri] = tenant
-    else:
-        _tenants.pop(uri, None)
-
-
-def tenants() -> dict[str, str]:
-    """Return what :func:`know_tenant` was told: tracking URI to tenant."""
-    return dict(_tenants)
-
-
-def forget_tenants() -> None:
-    """Forget what :func:`know_tenant` was told."""
-    _tenants.clear()
+from .plugs import plug_of
 
 
 def experiment_url(uri: str, experiment_id: str) -> str:
@@ -60,8 +26,8 @@ def experiment_url(uri: str, experiment_id: str) -> str:
     """
     if experiment_id.startswith(LOCAL):
         return ""
-    if studio := _studio(uri, f"experiments/id/{quote(experiment_id, safe='')}"):
-        return studio
+    if plug := plug_of(uri):
+        return plug.experiment_url(uri, experiment_id)
     base = _pages(uri)
     return f"{base}/experiments/{experiment_id}" if base else ""
 
@@ -84,33 +50,10 @@ def run_url(uri: str, experiment_id: str, run_id: str) -> str:
     """
     if run_id.startswith(LOCAL):
         return ""
-    if studio := _studio(uri, f"runs/{quote(run_id, safe='')}"):
-        return studio
+    if plug := plug_of(uri):
+        return plug.run_url(uri, run_id)
     base = experiment_url(uri, experiment_id)
     return f"{base}/runs/{run_id}" if base else ""
-
-
-def _studio(uri: str, page: str) -> str:
-    """Link to a page of Azure ML's studio; empty for other stores, whose own pages are MLflow's."""
-    found = _workspace(uri)
-    if found is None:
-        return ""
-    host = found.host.partition(":")[0].lower()
-    by_host = next((studio for studio in _STUDIOS.values() if host.endswith(urlsplit(studio).netloc)), _STUDIO)
-    studio = _STUDIOS.get(os.environ.get("AZUREML_CURRENT_CLOUD", ""), by_host)
-    group, name = quote(found.resource_group, safe="()"), quote(found.name, safe="")
-    tenant = f"&tid={quote(_tenants[uri], safe='')}" if uri in _tenants else ""
-    return f"{studio}/{page}?wsid=/subscriptions/{found.subscription}/resourcegroups/{group}/workspaces/{name}{tenant}"
-
-
-@lru_cache(maxsize=16)
-def _workspace(uri: str) -> addresses.Workspace | None:
-    if not uri.startswith("azureml:"):
-        return None
-    try:
-        return addresses.parse(uri)[0]
-    except MlflowMagicsError:
-        return None  # an address that is no workspace's has no page
 
 
 def _pages(uri: str) -> str:

@@ -15,8 +15,8 @@ from mlflow.tracking import fluent
 from mlflow.tracking._model_registry import utils as registry_utils
 from mlflow.tracking._tracking_service import utils as tracking_utils
 
-from ..azure.clouds import VARIABLE as CLOUD
 from ..calls.limits import LIMITS
+from .plugs import plugs
 
 State = dict[str, "str | None"]
 """Each place by name: an environment variable, or one of the three globals below. None is "not set"."""
@@ -30,7 +30,6 @@ _VARIABLES = (
     "MLFLOW_REGISTRY_URI",
     "MLFLOW_EXPERIMENT_ID",
     "MLFLOW_EXPERIMENT_NAME",
-    CLOUD,
     *LIMITS,
 )
 
@@ -75,7 +74,7 @@ def take() -> State:
         TRACKING_URI: tracking_utils._tracking_uri,
         REGISTRY_URI: registry_utils._registry_uri,
         EXPERIMENT: fluent._active_experiment_id,
-        **{name: os.environ.get(name) for name in _VARIABLES},
+        **{name: os.environ.get(name) for name in _variables()},
     }
 
 
@@ -96,7 +95,7 @@ def put(state: Mapping[str, str | None]) -> None:
     if EXPERIMENT in state:
         # mlflow.set_experiment would ask the server for what is known already.
         fluent._active_experiment_id = state[EXPERIMENT]  # type: ignore[assignment]
-    for name in _VARIABLES:
+    for name in _variables():
         if name not in state:
             continue
         value = state[name]
@@ -104,3 +103,8 @@ def put(state: Mapping[str, str | None]) -> None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
+
+
+def _variables() -> tuple[str, ...]:
+    """Return the environment variables that a connection may touch."""
+    return (*_VARIABLES, *(name for plug in plugs() for name in plug.variables))

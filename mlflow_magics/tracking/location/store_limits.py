@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from mlflow.utils import validation
 
 from ...vocabulary.errors import MlflowMagicsError
+from .plugs import plug_of
 
 _OURS = "mlflow_magics."
 _MLFLOWS = "mlflow."
@@ -73,7 +74,6 @@ class StoreLimits:
         return {name: tags[name] for name in kept}, {name: tags[name] for name in rest}
 
 
-_AZURE_ML = StoreLimits("Azure ML", 200, 250, 50, 100, 1000, 256)
 _MLFLOW = StoreLimits()
 
 
@@ -88,9 +88,10 @@ def of(uri: str) -> StoreLimits:
     Returns
     -------
     StoreLimits
-        MLflow's own limits for all stores but Azure ML's.
+        MLflow's own limits, where no plug says otherwise.
     """
-    return _AZURE_ML if uri.lower().startswith("azureml:") else _MLFLOW
+    plug = plug_of(uri)
+    return _MLFLOW if plug is None else plug.limits
 
 
 def check_experiment(uri: str, name: str) -> None:

@@ -9,28 +9,37 @@ from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal
+from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from ...vocabulary.errors import ConnectionFailedError
-from ..azure import addresses
 from ..calls.masking import mask
-
-Kind = Literal["server", "sqlite", "database", "databricks", "azureml", "plugin"]
+from .plugs import plugs
 
 SERVERS = ("http", "https")
 DATABASES = ("postgresql", "mysql", "mssql")
-_KNOWN = (*SERVERS, "sqlite", *DATABASES, "azureml", "databricks", "file")
+_KNOWN = (*SERVERS, "sqlite", *DATABASES, "databricks", "file")
 # What is typed without an address -> what may have been meant.
 _WORDS = {
     "databricks": "databricks",
     "local": "local",
     "localhost": "http://localhost:5000",
-    "azureml": "azureml://… as the workspace's page in the portal shows it, or --config PATH",
 }
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.\-]*):")
 _HOST_AND_PORT = re.compile(r"^(localhost|[\w\-]+(\.[\w\-]+)*):\d{1,5}(/.*)?$")
 _HOST_NAME = re.compile(r"^(localhost|[\w\-]+(\.[\w\-]+)+)(/.*)?$")
+
+
+class Workspace(Protocol):
+    """Where in a hosted service a store is."""
+
+    @property
+    def host(self) -> str:
+        """Who answers for tracking; empty as long as that is not known."""
+
+    @property
+    def where(self) -> str:
+        """The workspace for people."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +50,13 @@ class Target:
     ----------
     uri : str
         As MLflow takes it: scheme in lower case, paths absolute.
-    kind : {"server", "sqlite", "database", "databricks", "azureml", "plugin"}
-        Who answers: an MLflow server, a file, a database server, Databricks, Azure ML, or another plugin's store.
+    kind : str
+        Who answers: an MLflow ``"server"``, ``"sqlite"`` (a file), a ``"database"`` server, ``"databricks"``, a store
+        of the kind of one of our plugs, or, as ``"plugin"``, that of another plugin of MLflow's.
     path : Path or None
         The database file of an SQLite store.
     workspace : Workspace or None
-        The workspace of Azure ML. As long as its host is not known, `uri` is empty.
+        The workspace of a hosted service. As long as its host is not known, `uri` is empty.
     config : Path or None
         The config.json that names the workspace.
     notes : tuple of str
@@ -54,10 +64,10 @@ class Target:
     """
 
     uri: str
-    kind: Kind
+    kind: str
     path: Path | None = None
     notes: tuple[str, ...] = ()
-    workspace: addresses.Workspace | None = None
+    workspace: Workspace | None = None
     config: Path | None = None
 
     @property
@@ -96,9 +106,9 @@ def parse(text: str, folder: Path, plugins: Iterable[str] = ()) -> Target:
         If this is no tracking URI; the message says what was probably meant.
     """
     text = text.strip()
-    if addresses.is_meant(text):
-        workspace, notes = addresses.parse(text)
-        return Target(workspace.uri, "azureml", notes=notes, workspace=workspace)
+    for plug in plugs():
+        if target := plug.read(text):
+            return target
     folder = Path(os.path.expanduser(folder)).absolute()
     if text in ("", "local"):
         return sqlite_target(folder / "mlflow.db")
@@ -218,8 +228,9 @@ def _from_path(text: str, folder: Path) -> Target:
     looks_like_path = text.startswith(("/", "./", "../", "~")) or text in (".", "..")
     if looks_like_path or path.is_dir():
         return sqlite_target(path / "mlflow.db")
-    if near := get_close_matches(text, _WORDS, n=1, cutoff=0.7):
-        raise _unclear(text, _WORDS[near[0]])
+    words = {**_WORDS, **{plug.kind: plug.example for plug in plugs()}}
+    if near := get_close_matches(text, words, n=1, cutoff=0.7):
+        raise _unclear(text, words[near[0]])
     if slashes := re.match(r"^(https?)//(.+)$", text):
         raise _unclear(text, f"{slashes[1]}://{slashes[2]}")
     if (_HOST_NAME.match(text) and not path.parent.is_dir()) or ("." in text and "/" not in text):
@@ -242,7 +253,7 @@ def _absolute(path: str, folder: Path) -> Path:
 
 
 def _respelled(scheme: str, rest: str) -> str:
-    near = get_close_matches(scheme, _KNOWN, n=1, cutoff=0.5)
+    near = get_close_matches(scheme, (*_KNOWN, *(plug.kind for plug in plugs())), n=1, cutoff=0.5)
     if not near:
         return ""
     slashes = "///" if near[0] == "sqlite" else "//"

@@ -20,10 +20,10 @@ from ..calls import timeouts
 from ..calls.guards import reason, timed_out
 from ..calls.masking import mask
 from ..calls.waiting import within
+from ..failures.kinds import explain, failure_kind
 from ..location.links import run_url
 from ..outbox.disk.accounts import Account
 from ..outbox.outbox import Outbox
-from ..outbox.sending.failures import explain, failure_kind
 from . import histories
 
 SECONDS = 5.0

@@ -14,7 +14,7 @@ from mlflow.store.tracking.abstract_store import AbstractStore
 from mlflow.store.tracking.rest_store import RestStore
 
 from ...vocabulary.panel import Curve
-from ..outbox.sending.failures import failure_kind
+from ..failures.kinds import failure_kind
 from .curves import thinned
 
 MOST = 2000

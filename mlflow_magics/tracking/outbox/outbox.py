@@ -30,6 +30,7 @@ from ..calls import forks
 from ..calls.interrupts import uninterrupted
 from ..calls.timeouts import one_try
 from ..calls.waiting import CutShortError, within
+from ..failures.kinds import explain, failure_kind
 from ..location import store_limits
 from . import mistakes
 from .authored import Authored
@@ -41,7 +42,6 @@ from .flusher import Flusher
 from .keptback import KeptBack
 from .sending import replay
 from .sending.delivery import ORIGIN_TAG, Attempt, Delivery
-from .sending.failures import explain, failure_kind
 from .sending.sender import Sender
 
 CREATE_SECONDS = 2.5

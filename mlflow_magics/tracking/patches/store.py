@@ -27,12 +27,12 @@ from ...vocabulary.records import LOCAL
 from ..calls import silence, timeouts
 from ..calls.interrupts import put_back
 from ..calls.waiting import CutShortError, within
+from ..failures.kinds import explain, failure_kind
 from ..outbox import mistakes
 from ..outbox.disk.accounts import Account
 from ..outbox.disk.journal import ClosedError
 from ..outbox.outbox import CREATE_SECONDS, Outbox
 from ..outbox.sending import replay
-from ..outbox.sending.failures import explain, failure_kind
 from . import artifacts, children, logged_models, older_models, registering
 
 # Reads, and writes that make no sense before what is pending has arrived.

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlflow_magics.tracking.azure.addresses import Workspace, parse
+from mlflow_magics.tracking.azure.address.addresses import Workspace, parse
 from mlflow_magics.vocabulary.errors import ConnectionFailedError
 
 GUID = "01234567-89ab-cdef-0123-456789abcdef"

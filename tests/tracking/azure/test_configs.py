@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
-from mlflow_magics.tracking.azure import clouds, configs, places, plugin
-from mlflow_magics.tracking.azure.addresses import Workspace
+from mlflow_magics.tracking.azure import plugin
+from mlflow_magics.tracking.azure.address import clouds, configs, places
+from mlflow_magics.tracking.azure.address.addresses import Workspace
 from mlflow_magics.vocabulary.errors import ConnectionFailedError
 
 GUID = "01234567-89ab-cdef-0123-456789abcdef"
@@ -176,7 +177,11 @@ class TestPlugin:
 
 
 @pytest.mark.parametrize(
-    "module", ["addresses", "configs", "places", "clouds", "arm", "injection", "signin", "plugin", "claims", "uploads"]
+    "module",
+    [
+        *("address.addresses", "address.configs", "address.places", "address.clouds", "address.arm", "address.studio"),
+        *("sign_in.injection", "sign_in.signin", "sign_in.claims", "plugin", "uploads", "failures", "hooks"),
+    ],
 )
 def test_nothing_of_azure_is_imported_with_the_module(module):
     code = (

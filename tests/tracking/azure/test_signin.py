@@ -17,7 +17,8 @@ import os, sys, time, urllib.request
 import mlflow
 from mlflow import MlflowClient
 from mlflow_magics.vocabulary.errors import ConnectionFailedError
-from mlflow_magics.tracking.azure import addresses, arm, injection, signin
+from mlflow_magics.tracking.azure.address import addresses, arm
+from mlflow_magics.tracking.azure.sign_in import injection, signin
 home, notes = addresses.parse(os.environ["URI"])
 def control(**values):
     query = "&".join(f"{key}={value}" for key, value in values.items())
@@ -324,7 +325,7 @@ print(time.monotonic() - start)
 
 
 def test_where_a_browser_would_be_seen():
-    from mlflow_magics.tracking.azure.signin import can_open_browser
+    from mlflow_magics.tracking.azure.sign_in.signin import can_open_browser
 
     if sys.platform.startswith("linux"):
         assert can_open_browser({"DISPLAY": ":0"})

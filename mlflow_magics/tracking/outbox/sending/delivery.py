@@ -21,6 +21,7 @@ from ....vocabulary.records import LOCAL
 from ...calls import filters
 from ...calls.guards import reason
 from ...calls.timeouts import one_try, retry_after
+from ...failures.kinds import UnavailableError, failure_kind, limit_of, unavailable
 from ...location import store_limits
 from ...location.store_limits import StoreLimits
 from ...location.storefile import Watch
@@ -30,7 +31,6 @@ from ..disk.over_limit import Kind, OverLimit
 from ..disk.points import Point, PointLog
 from . import replay
 from .batches import batches
-from .failures import UnavailableError, failure_kind, limit_of, unavailable
 
 ORIGIN_TAG = "mlflow_magics.origin"
 """A tag, unique to a run, by which it is found again where the answer to its creation was lost."""

@@ -19,13 +19,13 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos import service_pb2
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST
 
-from ...azure import uploads
 from ...calls import filters
 from ...calls.guards import reason
+from ...failures.kinds import failure_kind
+from ...location.plugs import plugs
 from ..disk import setaside
 from ..disk.addresses import LOCAL_ID, SCHEME, repository_at
 from ..disk.journal import Row
-from .failures import failure_kind
 
 Data = Mapping[str, Any]
 TAKEN = "the run holds a file of this name already, and its store replaces none"
@@ -93,7 +93,8 @@ def _artifact(store: Any, run_id: str, data: Data) -> None:
     uri = data["uri"] or data["place"](run_id)
     repository = data["repositories"].get(uri) or repository_at(uri, data["tracking_uri"])
     taken: list[str] = []
-    repository = uploads.resumable(repository, data["begun"][data["staged"]], taken)
+    for plug in plugs():
+        repository = plug.resumable(repository, data["begun"][data["staged"]], taken)
     if data["folder"]:
         repository.log_artifacts(str(staged), data["path"])
     else:

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Literal
 
 from ...calls import forks, interrupts
+from ...failures.kinds import UnavailableError
 from .delivery import SECONDS, Delivery
-from .failures import UnavailableError
 
 POLL_SECONDS = 0.25
 """How often a quiet journal is looked at; the look is a few microseconds."""

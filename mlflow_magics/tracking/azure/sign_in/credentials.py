@@ -17,7 +17,7 @@ from typing import Any
 from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError
 
-from ..calls import forks
+from ...calls import forks
 from .claims import claims
 
 try:

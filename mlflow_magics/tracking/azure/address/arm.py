@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from ...vocabulary.errors import ConnectionFailedError
-from ..calls.masking import one_line
-from ..calls.waiting import within
-from ..location.diagnosis import ReachError
+from ....vocabulary.errors import ConnectionFailedError
+from ...calls.masking import one_line
+from ...calls.waiting import within
+from ...failures.diagnosis import ReachError
 from . import clouds
 from .addresses import Workspace, parse
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qs, unquote
 
-from ...vocabulary.errors import ConnectionFailedError
+from ....vocabulary.errors import ConnectionFailedError
 
 _PROVIDER = "Microsoft.MachineLearningServices"
 _KEYS = {

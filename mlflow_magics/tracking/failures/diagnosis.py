@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from ...vocabulary.errors import ConnectionFailedError
 from ..calls.limits import CONNECT_SECONDS
 from ..calls.masking import mask, one_line
-from .uris import Target
+from ..location.uris import Target
 
 _CERTIFICATE_MEND = (
     "point MLFLOW_TRACKING_SERVER_CERT_PATH or REQUESTS_CA_BUNDLE at its certificate authority, "

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
 
 from mlflow.exceptions import MlflowException
 from requests import HTTPError
 
-from ...azure import signin, uploads
-from ...calls.guards import reason, timed_out
-from ...calls.timeouts import seconds_of
-
-FailureKind = Literal["refused", "unauthorized", "unavailable"]
+from ..calls.guards import reason, timed_out
+from ..calls.timeouts import seconds_of
+from ..location.plugs import FailureKind, plugs
 
 # A proxy whose backend is gone answers 404 too, but not with MLflow's words.
 _REFUSALS = frozenset(
@@ -33,14 +30,8 @@ _PASSING = frozenset({"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED"})
 _UNAUTHORIZED = frozenset({"PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"})
 _NEVER = frozenset({400, 404, 405, 409, 411, 413, 414, 422})
 
-# Azure's, by name: most who track know none of its packages.
-_SIGN_IN = frozenset({"ClientAuthenticationError", "CredentialUnavailableError"})
-_AZURE_ANSWER = "HttpResponseError"
-SIGN_IN = "sign-in expired: az login, then %mlflow_sync"
-"""Why nothing is taken where Azure gives no token any more."""
+CREDENTIALS = "the store refuses these credentials"
 
-_NOT_VALID = re.compile(r"""["']Code["']\s*:\s*["']ValidationError["']""")
-_AZURES_WORDS = re.compile(r"""Response: \{'error': \{.*?'message': (['"])(.+?)\1""")
 # What SQLite says of its whole file, never of one write; MLflow calls some of it a bad request.
 _FILE = re.compile(
     r"sqlite3\.\w+\) (?:file is not a database|database disk image is malformed|database or disk is full|disk I/O error"
@@ -74,26 +65,18 @@ class UnavailableError(Exception):
 
 def failure_kind(error: BaseException) -> FailureKind:
     """Judge what a store, an artifact repository or a plugin raised."""
-    if _without_sign_in(error):
-        return "unauthorized"
+    for plug in plugs():
+        if kind := plug.failure_kind(error):
+            return kind
     if isinstance(error, UnavailableError) or _FILE.search(str(error)):
         return "unavailable"
     if isinstance(error, MlflowException):
-        if error.error_code in _UNAUTHORIZED or getattr(error, "http_status", None) in (401, 403):
+        if is_unauthorized(error):
             return "unauthorized"
-        # Azure ML's gateway says so with or without MLflow's own code.
-        never = error.error_code in _REFUSALS or _NOT_VALID.search(str(error)) is not None
-        return "refused" if never else "unavailable"
-    if _is_a(error, frozenset({_AZURE_ANSWER})):
-        status = getattr(error, "status_code", None)
-        # A gateway's 404 has no words; those of the services parse: history's error, a storage account's code.
-        said = getattr(error, "error", None) or getattr(error, "error_code", None)
-        return "unavailable" if status == 404 and not said else _of_status(status)
+        return "refused" if error.error_code in _REFUSALS else "unavailable"
     if isinstance(error, HTTPError) and error.response is not None:
         # Files go through requests themselves, and fail with its errors.
-        return _of_status(error.response.status_code)
-    if uploads.is_taken(error):
-        return "refused"
+        return of_status(error.response.status_code)
     # What a library says of its arguments stays true however often it is asked.
     return (
         "refused"
@@ -111,27 +94,16 @@ def limit_of(error: BaseException) -> tuple[str, int] | None:
     return (found["field"], int(found["most"])) if found is not None else None
 
 
-def _of_status(status: int | None) -> FailureKind:
+def is_unauthorized(error: MlflowException) -> bool:
+    """Tell whether a store has answered that these credentials do not do."""
+    return error.error_code in _UNAUTHORIZED or getattr(error, "http_status", None) in (401, 403)
+
+
+def of_status(status: int | None) -> FailureKind:
+    """Judge an answer by its status alone."""
     if status in (401, 403):
         return "unauthorized"
     return "refused" if status in _NEVER else "unavailable"
-
-
-def _without_sign_in(error: BaseException) -> bool:
-    """Tell whether Azure gave no token, also where something else was raised because of that."""
-    seen: set[int] = set()
-    each: BaseException | None = error
-    while each is not None and id(each) not in seen:
-        seen.add(id(each))
-        # A storage account that forbids raises the same class; nobody's signing in changes that.
-        if _is_a(each, _SIGN_IN) and getattr(each, "status_code", None) != 403:
-            return True
-        each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)
-    return False
-
-
-def _is_a(error: BaseException, names: frozenset[str]) -> bool:
-    return any(kind.__name__ in names for kind in type(error).__mro__)
 
 
 def _asked_to_wait(error: BaseException) -> float | None:
@@ -152,11 +124,9 @@ def unavailable(error: BaseException, after: float | None) -> UnavailableError:
 
 def explain(error: BaseException) -> str:
     """Return why a store does not take writes now, on one line."""
-    if _without_sign_in(error):
-        return signin.is_sign_in_failure(error) or SIGN_IN
     if failure_kind(error) == "unauthorized":
-        said = _AZURES_WORDS.search(str(error))
-        return f"the store refuses these credentials: {said[2] if said else reason(error)}"
+        words = next(filter(None, (plug.explain(error) for plug in plugs())), "")
+        return words or f"{CREDENTIALS}: {reason(error)}"
     text = str(error)
     for pattern, words in _WORDS:
         if found := pattern.search(text):

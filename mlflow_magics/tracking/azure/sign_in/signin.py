@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...vocabulary.errors import ConnectionFailedError
-from ..calls.masking import one_line
-from ..location.diagnosis import causes
-from . import clouds, injection, places
-from .addresses import Workspace
+from ....vocabulary.errors import ConnectionFailedError
+from ...calls.masking import one_line
+from ...failures.diagnosis import causes
+from ..address import clouds, places
+from ..address.addresses import Workspace
+from . import injection
 from .claims import claims, user
 
 if TYPE_CHECKING:
@@ -51,8 +52,8 @@ class Signed:
     Attributes
     ----------
     credential : Credential or None
-        What to give to :func:`.injection.place` and :func:`.arm.tracking_uri`; None in a job, whose own token the
-        plugin uses.
+        What to give to :func:`.injection.place` and :func:`..address.arm.tracking_uri`; None in a job, whose own token
+        the plugin uses.
     user, tenant : str
         As the token says; empty where it does not.
     how : str

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ...vocabulary.errors import ConnectionFailedError
-from ..location.uris import short_path
+from ....vocabulary.errors import ConnectionFailedError
+from ...location.uris import short_path
 from .addresses import Workspace, named
 
 KEYS = ("subscription_id", "resource_group", "workspace_name")

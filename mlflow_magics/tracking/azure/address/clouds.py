@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ...vocabulary.errors import ConnectionFailedError
+from ....vocabulary.errors import ConnectionFailedError
 from .addresses import Workspace
 
 VARIABLE = "AZUREML_CURRENT_CLOUD"
