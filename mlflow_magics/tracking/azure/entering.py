@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,17 +11,13 @@ from ...vocabulary.errors import ConnectionFailedError
 from ...vocabulary.records import SignIn
 from ..calls import timeouts
 from ..calls.limits import answer_seconds
-from ..calls.masking import one_line
 from ..calls.waiting import within
-from ..failures.diagnosis import ReachError, causes, diagnosis
 from ..location import process_state
 from ..location.plugs import Entered
 from ..location.uris import Target
-from . import plugin
+from . import failures, plugin
 from .address import addresses, arm, clouds, configs, places, studio
 from .sign_in import injection, signin
-
-_STATUS = re.compile(r"error code (\d{3})")
 
 
 def enter(
@@ -175,7 +170,7 @@ def reach(target: Target, environ: Mapping[str, str | None]) -> str:
         with timeouts.installed():
             within(seconds + signin.SECONDS, ask)
     except Exception as error:  # whatever the plugin, azure or requests raise ends as one error of ours
-        raise _refusal(error, target) from error
+        raise failures.not_let_in(error, target, _workspace(target)) from error
     return ""
 
 
@@ -194,26 +189,3 @@ def _place_notes() -> tuple[str, ...]:
         return (f"in a job: cells log into its run {job.run_id}, which stays open",)
     instance = places.compute_instance(os.environ)
     return (f"on {instance}: nothing to set up",) if instance else ()
-
-
-def _refusal(error: Exception, target: Target) -> ReachError:
-    workspace, where = _workspace(target), target.where
-    if said := signin.is_sign_in_failure(error):
-        reason, _, hint = said.partition("; ")
-        return ReachError("authentication", where, reason, hint)
-    found = _STATUS.search(str(error))
-    status = getattr(error, "http_status", None) or (int(found[1]) if found else 0)
-    if status == 401:
-        return ReachError("authentication", where, "it refuses this sign-in (401)", "sign in to its tenant: az login")
-    if status == 403:
-        hint = "ask its owner for the role AzureML Data Scientist"
-        return ReachError("authentication", where, "whoever is signed in may not use it (403)", hint)
-    if status == 404:
-        return ReachError(
-            "version", where, f"{workspace.host} knows no such workspace (404)", f"check {workspace.scope}"
-        )
-    if status >= 500 or status == 429:
-        return ReachError("version", where, f"it answers {status}", "try again later")
-    if any(isinstance(cause, (OSError, TimeoutError)) for cause in causes(error)):
-        return diagnosis(error, target)
-    return ReachError("version", where, one_line(str(error)), "see it step by step with --check")

@@ -52,6 +52,11 @@ def reason(error: BaseException) -> str:
     return one_line(str(error)) or type(error).__name__
 
 
+def reason_and_class(error: BaseException) -> str:
+    """Return what went wrong in a library that is the user's choice, on one line, with the error's class before it."""
+    return f"{type(error).__name__}: {reason(error)}" if str(error) else type(error).__name__
+
+
 @contextlib.contextmanager
 def as_tracking_error() -> Iterator[None]:
     """Turn whatever a store, an artifact repository or a plugin raises into one error with one line."""

@@ -13,7 +13,7 @@ import mlflow
 from mlflow.utils import import_hooks
 from mlflow.utils.autologging_utils import AUTOLOGGING_CONF_KEY_IS_GLOBALLY_CONFIGURED, AUTOLOGGING_INTEGRATIONS
 
-from ..calls.guards import reason
+from ..calls.guards import reason_and_class
 from ..calls.quiet import quiet
 from .integrations import (
     EXCLUDE,
@@ -143,7 +143,7 @@ def _one_on(name: str, options: Mapping[str, object], notes: list[str]) -> bool:
             taken, untaken = _taken(autolog, options, f"{name} takes no {{option}}")
             autolog(**taken)
         except Exception as error:  # noqa: BLE001  # a library may fail in any way; the others are still to be turned on
-            notes.append(f"{name} is not turned on: {type(error).__name__}: {reason(error)}")
+            notes.append(f"{name} is not turned on: {reason_and_class(error)}")
             return False
     notes.extend((*untaken, *said))
     if not is_on(name):

@@ -18,7 +18,7 @@ from mlflow.tracking.fluent import ActiveRun, _active_run_stack, _get_or_start_r
 from mlflow.utils.autologging_utils import disable_autologging
 
 from ...vocabulary.errors import NotLoggableError, TrackingError
-from ..calls.guards import reason
+from ..calls.guards import reason_and_class
 from ..calls.quiet import quiet
 from ..patches.older_models import run_and_name
 from .flavors import flavor_of
@@ -113,7 +113,9 @@ def log_model(
     except NotLoggableError:
         raise
     except Exception as error:  # a flavor fails in its library's own ways; every one reaches the user as this error
-        raise TrackingError(f"{name}: MLflow could not log it as a {flavor} model: {_one_line(error)}") from error
+        raise TrackingError(
+            f"{name}: MLflow could not log it as a {flavor} model: {reason_and_class(error)}"
+        ) from error
     if registered_model_name:
         notes.append(f"registered as {registered_model_name!r}, version {info.registered_model_version}")
     place = run_and_name(info.model_uri)
@@ -200,7 +202,7 @@ def _signature(model: object, flavor: str, inputs: object, notes: list[str]) -> 
         with disable_autologging():
             return infer_signature(rows, _predictions(model, flavor, rows))
     except Exception as error:  # noqa: BLE001  # a model may fail on these inputs in any way; it is still worth logging
-        notes.append(f"logged without a signature: {_one_line(error)}")
+        notes.append(f"logged without a signature: {reason_and_class(error)}")
         return None
 
 
@@ -216,7 +218,3 @@ def _first_rows(data: Any, count: int) -> Any:
     if hasattr(type(data), "iloc"):
         return data.iloc[:count]
     return data[:count] if hasattr(type(data), "__getitem__") and not isinstance(data, str) else data
-
-
-def _one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {reason(error)}" if str(error) else type(error).__name__

@@ -17,6 +17,7 @@ import os, sys, time, urllib.request
 import mlflow
 from mlflow import MlflowClient
 from mlflow_magics.vocabulary.errors import ConnectionFailedError
+from mlflow_magics.tracking.azure import failures
 from mlflow_magics.tracking.azure.address import addresses, arm
 from mlflow_magics.tracking.azure.sign_in import injection, signin
 home, notes = addresses.parse(os.environ["URI"])
@@ -178,7 +179,7 @@ try:
     mlflow.get_experiment("0")
 except BaseException as error:
     print(time.monotonic() - start)
-    print(signin.is_sign_in_failure(error))
+    print(failures.sign_in_failure(error))
 control(identity="up")
 time.sleep(2.1)
 print(mlflow.get_experiment("0").name)
@@ -201,8 +202,8 @@ time.sleep(3.1)
 try:
     mlflow.get_experiment("0")
 except BaseException as error:
-    print(signin.is_sign_in_failure(error))
-print(signin.is_sign_in_failure(ValueError("x")))
+    print(failures.sign_in_failure(error))
+print(failures.sign_in_failure(ValueError("x")))
 """
     lines = child(cloud, "device", code, tmp_path)
     assert "expired (AADSTS700082); az login, then %mlflow_sync" in lines[0]
@@ -226,7 +227,7 @@ for token in (os.environ["FOREIGN"], os.environ["MINE"]):
     try:
         print(mlflow.get_experiment("0").name)
     except BaseException as error:
-        print(signin.is_sign_in_failure(error))
+        print(failures.sign_in_failure(error))
     time.sleep(2.1)
 """
     (tmp_path / "bin").mkdir()

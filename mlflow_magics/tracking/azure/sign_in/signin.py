@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from ....vocabulary.errors import ConnectionFailedError
 from ...calls.masking import one_line
-from ...failures.diagnosis import causes
 from ..address import clouds, places
 from ..address.addresses import Workspace
 from . import injection
@@ -29,12 +27,12 @@ _WAYS_OUT = (
 _PRINCIPALS_WAYS_OUT = (
     "check AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET, or unset them to sign in as somebody else"
 )
-_PRINCIPAL = "service principal"
+PRINCIPAL = "service principal"
 _BROWSER, _DEVICE = "browser", "device code"
 # The members of azure-identity's default chain that ask nobody, in its order, and what we call them. Left out: the
 # broker (a window), the shared cache (of an old Visual Studio), the browser.
 _MEMBERS = {
-    "EnvironmentCredential": _PRINCIPAL,
+    "EnvironmentCredential": PRINCIPAL,
     "WorkloadIdentityCredential": "workload identity",
     "ManagedIdentityCredential": "managed identity",
     "VisualStudioCodeCredential": "VS Code",
@@ -42,7 +40,6 @@ _MEMBERS = {
     "AzurePowerShellCredential": "Azure PowerShell",
     "AzureDeveloperCliCredential": "Azure Developer CLI",
 }
-_EXPIRED = {"AADSTS700082", "AADSTS70043", "AADSTS50173", "AADSTS70008", "AADSTS50078", "AADSTS50079"}
 
 
 @dataclass(frozen=True)
@@ -135,43 +132,6 @@ def can_open_browser(environ: Mapping[str, str]) -> bool:
     return bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))
 
 
-def is_sign_in_failure(error: BaseException) -> str | None:
-    """Recognise that a request failed because no token could be had.
-
-    Parameters
-    ----------
-    error : BaseException
-        What MLflow, the plugin or azure raised; what led to it is looked at too.
-
-    Returns
-    -------
-    str or None
-        Why and what to do, in one line; None for anything else. Nothing is imported.
-    """
-    core = sys.modules.get("azure.core.exceptions")
-    if core is None:
-        return None
-    for cause in causes(error):
-        if isinstance(cause, core.ClientAuthenticationError):
-            ours = sys.modules.get(f"{__package__}.credentials")
-            if ours is not None and isinstance(cause, ours.SignInError):
-                return _expired(cause.reason, cause.how)
-            # A storage account that refuses raises the same class, but with its response.
-            if cause.response is None or "AADSTS" in str(cause):
-                return _expired(str(cause), "")
-    return None
-
-
-def _expired(text: str, how: str) -> str:
-    said = one_line(text)
-    found = re.search(r"AADSTS\d+", said)  # whole: one code is the beginning of another
-    code = found[0] if found and found[0] in _EXPIRED else ""
-    reason = f"the sign-in to Azure has expired ({code})" if code else f"no token from Azure ({said[:200]})"
-    if how == _PRINCIPAL:
-        return f"{reason}; check AZURE_CLIENT_SECRET, then %mlflow_sync"
-    return f"{reason}; az login, then %mlflow_sync"
-
-
 def _is_job(workspace: Workspace) -> bool:
     return places.job(os.environ) is not None or injection.has_jobs_token(workspace)
 
@@ -203,7 +163,7 @@ def _is_set_up(name: str, source: Any) -> bool:
 
 def _stages(members: list[Member]) -> list[list[Member]]:
     """Tell who is asked first: what the environment sets up by name, before every tool is started."""
-    principal = [member for member in members if member.how == _PRINCIPAL]
+    principal = [member for member in members if member.how == PRINCIPAL]
     if principal:
         return [principal]  # set on purpose: another identity in its place would be a surprise
     endpoint = os.environ.get("MSI_ENDPOINT") or os.environ.get("IDENTITY_ENDPOINT")
@@ -220,7 +180,7 @@ def _shares(stages: list[list[Member]], seconds: float) -> list[float]:
 
 
 def _is_principal(stages: list[list[Member]]) -> bool:
-    return any(member.how == _PRINCIPAL for stage in stages for member in stage)
+    return any(member.how == PRINCIPAL for stage in stages for member in stage)
 
 
 def _signed(member: Member, token: Any, cloud: clouds.Cloud, seconds: float) -> Signed:
@@ -228,8 +188,8 @@ def _signed(member: Member, token: Any, cloud: clouds.Cloud, seconds: float) -> 
 
     def others() -> list[Member]:
         # Made anew: the old ones keep a refusal for a minute, and a secret that was set right would not be seen.
-        alone = member.how == _PRINCIPAL
-        return [other for other in _members(cloud) if not alone or other.how == _PRINCIPAL]
+        alone = member.how == PRINCIPAL
+        return [other for other in _members(cloud) if not alone or other.how == PRINCIPAL]
 
     credential = Credential(member, others, seconds)
     credential.keep(cloud.scope, token)
