@@ -388,7 +388,7 @@ def test_a_series_that_is_in_the_store_before_the_author_logs_it_goes_no_further
 
 
 def test_the_panel_draws_what_waits_and_then_only_what_the_author_logs(author):
-    from mlflow_magics.tracking.lookback.curves import LiveCurves
+    from mlflow_magics.tracking.lookback.curves.curves import LiveCurves
     from mlflow_magics.tracking.patches import store
 
     drawn = []

@@ -34,7 +34,17 @@ WINGS: Mapping[str, set[str]] = {
 FLOORS: Mapping[str, tuple[str, ...]] = {
     "capture": ("notebook", "following", "roles", "values", "code"),
     "tracking": (
-        *("lookback", "connecting", "runs", "models", "patches", "outbox", "outbox/sending", "outbox/disk"),
+        *(
+            "lookback",
+            "lookback/curves",
+            "connecting",
+            "runs",
+            "models",
+            "patches",
+            "outbox",
+            "outbox/sending",
+            "outbox/disk",
+        ),
         *("azure", "azure/sign_in", "azure/address", "failures", "location", "calls"),
     ),
     "display": ("panel", "panel/tabs", "panel/tools", "outputs", "charts", "markup"),

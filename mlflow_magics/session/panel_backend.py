@@ -23,7 +23,7 @@ from .openrun import OpenRun
 from .session import Session
 
 if TYPE_CHECKING:
-    from ..tracking.lookback.curves import LiveCurves
+    from ..tracking.lookback.curves.curves import LiveCurves
     from ..tracking.outbox.outbox import Outbox
     from ..vocabulary.panel import Curve, Loggable
 
@@ -227,7 +227,7 @@ class SessionBackend:
 
     def _live(self) -> LiveCurves | None:
         """Return the curves of the present connection, brought up to date."""
-        from ..tracking.lookback.curves import LiveCurves
+        from ..tracking.lookback.curves.curves import LiveCurves
 
         try:
             outbox = self._outbox()

@@ -17,8 +17,9 @@ import pytest
 from mlflow.entities import Metric, RunTag
 
 from mlflow_magics.tracking.connecting import connection
-from mlflow_magics.tracking.lookback import browse, histories
-from mlflow_magics.tracking.lookback.browse import FilterError
+from mlflow_magics.tracking.lookback import browse
+from mlflow_magics.tracking.lookback.curves import histories
+from mlflow_magics.tracking.lookback.orders import FilterError
 from mlflow_magics.tracking.outbox.sending import sender
 from mlflow_magics.tracking.patches import store
 from mlflow_magics.vocabulary.errors import ConnectionFailedError, MlflowMagicsError, UnknownNameError

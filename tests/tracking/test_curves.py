@@ -19,8 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlflow_magics.tracking.connecting import connection
-from mlflow_magics.tracking.lookback import curves
-from mlflow_magics.tracking.lookback.curves import LiveCurves
+from mlflow_magics.tracking.lookback.curves import curves
+from mlflow_magics.tracking.lookback.curves.curves import LiveCurves
 from mlflow_magics.tracking.outbox.disk import points
 from mlflow_magics.tracking.outbox.disk.journal import Key
 from mlflow_magics.tracking.outbox.disk.points import RECORD, SIZE, PointLog

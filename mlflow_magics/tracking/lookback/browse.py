@@ -24,7 +24,8 @@ from ..failures.kinds import explain, failure_kind
 from ..location.links import run_url
 from ..outbox.disk.accounts import Account
 from ..outbox.outbox import Outbox
-from . import histories
+from .curves import histories
+from .orders import FilterError, clauses, is_ours, put_in_order
 
 SECONDS = 5.0
 """How long one request may take; the curves of a run may take as long once more, together."""
@@ -37,20 +38,8 @@ _NAMED = 8
 _FLUSH_SECONDS = 1.0
 _NOTE = "mlflow.note.content"
 _NAME = "mlflow.runName"
-_NEWEST = "attributes.start_time DESC"
-_ORDERS = {
-    "newest": ("attributes.start_time", "DESC"),
-    "oldest": ("attributes.start_time", "ASC"),
-    "name": (f"tags.`{_NAME}`", "ASC"),
-    "status": ("attributes.status", "ASC"),
-    "duration": ("attributes.start_time", "DESC"),
-}
 
 T = TypeVar("T")
-
-
-class FilterError(MlflowMagicsError):
-    """A filter or an order of runs that the store does not understand."""
 
 
 def experiments(outbox: Outbox) -> tuple[str, ...]:
@@ -86,7 +75,7 @@ def _experiments(outbox: Outbox, order: list[str] | None, deadline: float) -> tu
     while True:
         most = _MOST_EXPERIMENTS - len(names)
         ask = partial(outbox.store.search_experiments, ViewType.ACTIVE_ONLY, most, None, order, token)
-        found = _asked(outbox, ask, deadline)
+        found = answered(outbox, ask, deadline)
         names += [str(each.name) for each in found]
         token = found.token or None
         if token is None or not found or len(names) >= _MOST_EXPERIMENTS:
@@ -115,7 +104,7 @@ def experiment(outbox: Outbox, name: str) -> tuple[str, str]:
     ConnectionFailedError
         The store does not answer.
     """
-    found = _asked(outbox, partial(outbox.store.get_experiment_by_name, name), time.monotonic() + SECONDS)
+    found = answered(outbox, partial(outbox.store.get_experiment_by_name, name), time.monotonic() + SECONDS)
     if found is None:
         known = experiments(outbox)
         some = ", ".join(known[:_NAMED]) + (f" and {len(known) - _NAMED} more" if len(known) > _NAMED else "")
@@ -137,8 +126,7 @@ def runs(outbox: Outbox, uri: str, experiment_id: str, filter: str, order: str, 
     filter : str
         In MLflow's syntax; empty for all runs.
     order : str
-        A :data:`...vocabulary.panel.Order`, ``"metric:NAME"`` or ``"param:NAME"``; descending behind a ``-``. No store
-        can sort by duration: a page then holds the newest runs, and is sorted in itself.
+        As in :mod:`.orders`. No store can sort by duration: a page then holds the newest runs, and is sorted in itself.
     token : str
         A page's `next`; empty for the first one.
     size : int, optional
@@ -158,29 +146,29 @@ def runs(outbox: Outbox, uri: str, experiment_id: str, filter: str, order: str, 
     TrackingError
         It refuses.
     """
-    clauses = _order_by(order)
+    order_by = clauses(order)
     outbox.flush(_FLUSH_SECONDS)
     remote = outbox.ids.get(experiment_id, experiment_id)
     own = [] if filter.strip() or token else _opened_here(outbox, remote)
     unsent = [_of_account(account, uri) for account in own if outbox.is_local(account.run_id)]
     if outbox.is_local(experiment_id):
-        return Page(_sorted(unsent, order), of_kernel=True)
+        return Page(_in_page(unsent, order), of_kernel=True)
 
     def ask() -> Any:
-        return outbox.store.search_runs([remote], filter, ViewType.ACTIVE_ONLY, size, clauses, token or None)
+        return outbox.store.search_runs([remote], filter, ViewType.ACTIVE_ONLY, size, order_by, token or None)
 
     try:
-        found = _asked(outbox, ask, time.monotonic() + SECONDS)
+        found = answered(outbox, ask, time.monotonic() + SECONDS)
     except ConnectionFailedError:
         if not own:
             raise
-        return Page(_sorted([_of_account(account, uri) for account in own], order), of_kernel=True)
+        return Page(_in_page([_of_account(account, uri) for account in own], order), of_kernel=True)
     except TrackingError as error:
         if not (filter.strip() or ":" in order):
             raise
         said = str(error).removeprefix(_REFUSED)
         raise FilterError(f"the filter or the order is not understood: {said}; an example: {EXAMPLE}") from error
-    return Page(_sorted([*unsent, *(_of_run(run, uri) for run in found)], order), found.token or "")
+    return Page(_in_page([*unsent, *(_of_run(run, uri) for run in found)], order), found.token or "")
 
 
 def details(outbox: Outbox, uri: str, run_id: str) -> RunView:
@@ -218,7 +206,7 @@ def details(outbox: Outbox, uri: str, run_id: str) -> RunView:
         return _of_account(account, uri)
     remote = outbox.ids.get(run_id, run_id)
     try:
-        run = _asked(outbox, lambda: outbox.store.get_run(remote), time.monotonic() + SECONDS)
+        run = answered(outbox, lambda: outbox.store.get_run(remote), time.monotonic() + SECONDS)
     except ConnectionFailedError:
         if account is None or not account.experiment_id:
             raise
@@ -230,7 +218,7 @@ def details(outbox: Outbox, uri: str, run_id: str) -> RunView:
     names = _worth_drawing(run)
     for at, name in enumerate(names):
         try:
-            curve = _asked(outbox, partial(histories.curve, outbox.store, remote, name), deadline)
+            curve = answered(outbox, partial(histories.curve, outbox.store, remote, name), deadline)
         except ConnectionFailedError:
             slow = tuple(names[at:])
             break  # what is here already is worth more than an error
@@ -255,7 +243,7 @@ def expect_sent(outbox: Outbox, run_id: str) -> None:
 _REFUSED = "the store refuses: "
 
 
-def _asked(outbox: Outbox, question: Callable[[], T], deadline: float) -> T:
+def answered(outbox: Outbox, question: Callable[[], T], deadline: float) -> T:
     """Ask the store, and turn whatever it raises into one line."""
     left = deadline - time.monotonic()
 
@@ -280,30 +268,9 @@ def explained(outbox: Outbox, error: Exception) -> MlflowMagicsError:
     return ConnectionFailedError(mask(outbox.tracking_uri), explain(error), hint)
 
 
-def _order_by(order: str) -> list[str]:
-    plain = order.removeprefix("-")
-    if plain in _ORDERS:
-        column, direction = _ORDERS[plain]
-        if order != plain and plain != "duration":
-            direction = "ASC" if direction == "DESC" else "DESC"
-        clauses = [f"{column} {direction}"]
-        return clauses if "start_time" in column else [*clauses, _NEWEST]
-    kind, colon, name = plain.partition(":")
-    if not colon or kind not in ("metric", "param") or not name:
-        raise FilterError(
-            f"unknown order {order!r}: say newest, oldest, name, status, duration, metric:NAME, param:NAME"
-        )
-    quote = next((quote for quote in '`"' if quote not in name), "")
-    if not quote or not name.isprintable():
-        raise FilterError(f"runs cannot be sorted by {name!r}: MLflow has no way to quote it")
-    return [f"{kind}s.{quote}{name}{quote} {'DESC' if order != plain else 'ASC'}", _NEWEST]
-
-
-def _sorted(views: list[RunView], order: str) -> tuple[RunView, ...]:
-    if order.removeprefix("-") == "duration":
-        now = time.time()
-        views.sort(key=lambda view: (view.ended or now) - view.began, reverse=order.startswith("-"))
-    return tuple(views)
+def _in_page(views: list[RunView], order: str) -> tuple[RunView, ...]:
+    """Sort a page in itself where no store can sort like that."""
+    return tuple(put_in_order(views, order) if is_ours(order) else views)
 
 
 def _worth_drawing(run: Run) -> list[str]:

@@ -105,7 +105,7 @@ def last_source(outbox: Outbox, run_id: str) -> tuple[str, tuple[str, ...]]:
 
 def _sources(outbox: Outbox, run_id: str) -> list[str]:
     browse.expect_sent(outbox, run_id)
-    place = browse._asked(outbox, partial(outbox.delivery.place, run_id), time.monotonic() + browse.SECONDS)
+    place = browse.answered(outbox, partial(outbox.delivery.place, run_id), time.monotonic() + browse.SECONDS)
     repository = repository_at(place, outbox.tracking_uri)
 
     def number(path: str) -> int:
@@ -123,7 +123,7 @@ def _sources(outbox: Outbox, run_id: str) -> list[str]:
             return [Path(folder, file).read_text(encoding="utf-8", errors="replace") for file in files]
 
     try:
-        return browse._asked(outbox, read, time.monotonic() + 2 * browse.SECONDS)
+        return browse.answered(outbox, read, time.monotonic() + 2 * browse.SECONDS)
     except MlflowMagicsError as error:
         if isinstance(error.__cause__, TrackingError):
             raise error.__cause__ from None
@@ -133,7 +133,7 @@ def _sources(outbox: Outbox, run_id: str) -> list[str]:
 def _datasets(outbox: Outbox, run_id: str) -> Mapping[str, str]:
     browse.expect_sent(outbox, run_id)
     remote = outbox.ids.get(run_id, run_id)
-    run = browse._asked(outbox, partial(outbox.store.get_run, remote), time.monotonic() + browse.SECONDS)
+    run = browse.answered(outbox, partial(outbox.store.get_run, remote), time.monotonic() + browse.SECONDS)
     inputs: Any = getattr(run.inputs, "dataset_inputs", None) or ()
     return {each.dataset.name: each.dataset.digest for each in inputs}
 

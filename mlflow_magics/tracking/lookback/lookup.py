@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -11,7 +10,7 @@ from ...vocabulary.errors import OptionError, TrackingError, UnknownNameError
 from ...vocabulary.lookback import Found, least_is_best
 from ...vocabulary.panel import RunView
 from ..outbox.outbox import Outbox
-from . import browse
+from . import browse, orders
 
 SAMPLE = 200
 """How many of the newest runs are looked at where the store cannot be asked more precisely."""
@@ -33,13 +32,6 @@ _ATTRIBUTES = ("status", "run_name", "run_id", "start_time", "end_time", "user_i
 _STATUSES = ("FINISHED", "FAILED", "KILLED", "RUNNING", "SCHEDULED")
 _STATUS = re.compile(r"\bstatus\s*!?=\s*(['\"])(\w+)\1")
 _DOLLAR = re.compile(r"'(\$\w+)'")
-_ORDERS = {
-    "newest": ("newest first", "oldest first"),
-    "oldest": ("oldest first", "newest first"),
-    "name": ("by name", "by name, from the end"),
-    "status": ("by status", "by status, from the end"),
-    "duration": ("shortest first", "longest first"),
-}
 
 
 def search(
@@ -102,7 +94,7 @@ def search(
             if not kind and name not in _ATTRIBUTES:
                 raise _bare(name, sample())
         chosen = tuple(_column(each, sample()) for each in columns)
-        order, words = _order(sort, sample) if sort else ("newest", "newest first")
+        order = _order(sort, sample) if sort else "newest"
     except UnknownNameError:
         if sample():
             raise
@@ -110,7 +102,7 @@ def search(
     notes: list[str] = []
     try:
         found = _ordered(outbox, uri, experiment[0], filter, order, top, notes)
-    except browse.FilterError:
+    except orders.FilterError:
         _check_quoting(filter, sample())
         raise
     if not found.runs and sample():
@@ -118,7 +110,7 @@ def search(
         # IPython's own rule, and MLflow's texts stand in such marks.
         notes += [f"IPython leaves {each} in '…' as it is: write \"{each}\"" for each in _DOLLAR.findall(filter)]
     empty: Any = "filtered" if found.runs or sample() else "not asked" if found.of_kernel else "new"
-    return Found(experiment[1], tuple(found.runs), found.more, words, chosen, tuple(notes), empty)
+    return Found(experiment[1], tuple(found.runs), found.more, orders.words(order), chosen, tuple(notes), empty)
 
 
 def best(
@@ -153,12 +145,12 @@ def best(
     order = f"metric:{name}" if least else f"-metric:{name}"
     found = _ordered(outbox, uri, experiment[0], filter, order, 20, notes)
     for run in found.runs:
-        if _has_number(run, name):
+        if orders.has_number(run, name):
             return run, tuple(notes)
     seen = pages(outbox, uri, experiment[0], "", "newest", SAMPLE).runs
     if not seen:
         raise TrackingError(f"there are no runs in {experiment[1]!r} yet")
-    if filter and any(_has_number(run, name) for run in seen):
+    if filter and any(orders.has_number(run, name) for run in seen):
         _check_keys(filter, seen)
         raise TrackingError(f"no run with {name!r} is like that; leave --filter out, or see %mlflow_runs {filter}")
     raise UnknownNameError("metric", name, {key for run in seen for key in run.metrics}, "no run has a number for it")
@@ -202,14 +194,14 @@ def _ordered(
     outbox: Outbox, uri: str, experiment_id: str, filter: str, order: str, top: int, notes: list[str]
 ) -> Pages:
     """Return runs in any order: the store's, or, where no store sorts like that, or this one does not, our own."""
-    ours = order.removeprefix("-") == "duration"
+    ours = orders.is_ours(order)
     # Those that the store does not know yet stand before what it has sorted.
     unsent = sum(map(outbox.is_local, list(outbox.accounts)))
     found = Pages([], False, False)
     if not ours:
         try:
             found = pages(outbox, uri, experiment_id, filter, order, top + unsent)
-        except browse.FilterError:
+        except orders.FilterError:
             if ":" not in order:
                 raise
             ours = True  # Azure ML, for one, sorts by none of its metrics
@@ -218,13 +210,8 @@ def _ordered(
         notes += [f"the store cannot sort by that: sorted here, of the newest {SAMPLE} runs"] if found.more else []
     notes += [OF_KERNEL] if found.of_kernel else []
     if ours or unsent or found.of_kernel:
-        found = found._replace(runs=_sorted(found.runs, order))
+        found = found._replace(runs=orders.put_in_order(found.runs, order))
     return found._replace(runs=found.runs[:top], more=found.more or len(found.runs) > top)
-
-
-def _has_number(run: RunView, metric: str) -> bool:
-    value = run.metrics.get(metric)
-    return value is not None and value == value  # NaN is not equal to itself
 
 
 def _spelled_out(filter: str) -> str:
@@ -281,17 +268,17 @@ def _check_quoting(filter: str, runs: list[RunView]) -> None:
     for kind, names in _known(runs).items():
         for name in sorted(names, key=len, reverse=True):
             if not _PLAIN.fullmatch(name) and f"{kind}.{name}" in filter and "`" not in name:
-                raise browse.FilterError(f"{kind}.{name} has to stand in backticks: {kind}.`{name}`")
+                raise orders.FilterError(f"{kind}.{name} has to stand in backticks: {kind}.`{name}`")
 
 
-def _order(sort: str, sample: Callable[[], list[RunView]]) -> tuple[str, str]:
-    """Return an order in the words of :func:`.browse.runs`, and in words for people."""
+def _order(sort: str, sample: Callable[[], list[RunView]]) -> str:
+    """Return the order, as :mod:`.orders` takes it, that somebody has typed."""
     plain, turned = sort.removeprefix("-"), sort.startswith("-")
     plain = plain.removeprefix("attributes.")
     aliases = {"start_time": "newest", "when": "newest", "run_name": "name", "took": "duration"}
     plain = aliases.get(plain, plain)
-    if plain in _ORDERS:
-        return ("-" if turned else "") + plain, _ORDERS[plain][turned]
+    if plain in orders.NAMES:
+        return ("-" if turned else "") + plain
     kind, dot, name = plain.partition(".")
     kind = _KINDS.get(kind, "") if dot else ""
     if kind not in ("metrics", "params"):
@@ -305,27 +292,7 @@ def _order(sort: str, sample: Callable[[], list[RunView]]) -> tuple[str, str]:
     # What people look for comes first: the highest, but the least of a loss; of params the least.
     descending = kind == "metrics" and not least_is_best(name)
     descending = descending != turned
-    words = f"by {kind}.{name}, {'highest' if descending else 'lowest'} first"
-    return f"{'-' if descending else ''}{kind.removesuffix('s')}:{name}", words
-
-
-def _sorted(runs: list[RunView], order: str) -> list[RunView]:
-    kind, _, name = order.removeprefix("-").partition(":")
-    now = time.time()
-    keys: dict[str, Callable[[RunView], float | str | None]] = {
-        "metric": lambda run: run.metrics[name] if _has_number(run, name) else None,
-        "param": lambda run: run.params.get(name),
-        "duration": lambda run: (now if run.ended is None else run.ended) - run.began,
-        "newest": lambda run: -run.began,
-        "oldest": lambda run: run.began,
-        "name": lambda run: run.name,
-        "status": lambda run: run.status,
-    }
-    values = [keys[kind](run) for run in runs]
-    # Those without a value come last, whichever way it goes.
-    have = [at for at, value in enumerate(values) if value is not None]
-    have.sort(key=values.__getitem__, reverse=order.startswith("-"))  # type: ignore[arg-type]  # all of one type
-    return [runs[at] for at in have] + [run for run, value in zip(runs, values, strict=True) if value is None]
+    return f"{'-' if descending else ''}{kind.removesuffix('s')}:{name}"
 
 
 def _column(word: str, runs: list[RunView]) -> str:

@@ -13,8 +13,8 @@ from mlflow.protos.service_pb2 import GetMetricHistoryBulkInterval
 from mlflow.store.tracking.abstract_store import AbstractStore
 from mlflow.store.tracking.rest_store import RestStore
 
-from ...vocabulary.panel import Curve
-from ..failures.kinds import failure_kind
+from ....vocabulary.panel import Curve
+from ...failures.kinds import failure_kind
 from .curves import thinned
 
 MOST = 2000

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ...vocabulary.panel import Curve
-from ..calls import forks
-from ..outbox.disk.points import SIZE, Piece, Reader
-from ..outbox.outbox import Outbox
+from ....vocabulary.panel import Curve
+from ...calls import forks
+from ...outbox.disk.points import SIZE, Piece, Reader
+from ...outbox.outbox import Outbox
 
 BUCKETS = 1000
 """Into how many stretches of arrival a curve is divided at most; of each, two points are drawn."""
