@@ -46,7 +46,14 @@ def test_local_stores_start_in_the_notebooks_folder(home, text, path):
     assert target.path == home / path
     assert target.uri == f"sqlite:///{home / path}"
     assert target.artifacts == (home / path).parent / "mlartifacts"
-    assert target.where == (f"~/{path.removeprefix('home/')}" if text.startswith("~") else path) or target.where == path
+    assert target.where == path
+
+
+def test_a_store_in_the_home_folder_is_shown_from_there(home, monkeypatch):
+    (home / "elsewhere").mkdir()
+    monkeypatch.chdir(home / "elsewhere")
+    assert parse("~/store", home).where == "~/store/mlflow.db"
+    assert parse("~/../beside", home).where == str(home / "beside" / "mlflow.db")
 
 
 def test_an_absolute_sqlite_uri_keeps_its_query(home):
