@@ -308,12 +308,10 @@ class TestSignature:
         assert any("logged without a signature: ValueError" in note for note in logged.notes)
         assert mlflow.models.get_model_info(logged.uri).signature is None
 
-    def test_no_example_unless_given(self, run_id):
+    def test_no_example(self, run_id):
         model = LogisticRegression(max_iter=500).fit(X, Y)
         bare = log_model(model, "m", run_id=run_id, signature_inputs=X)
         assert mlflow.models.get_model_info(bare.uri).saved_input_example_info is None
-        shown = log_model(model, "n", run_id=run_id, input_example_source=X)
-        assert mlflow.models.get_model_info(shown.uri).saved_input_example_info is not None
 
 
 class TestQuiet:
@@ -326,7 +324,7 @@ class TestQuiet:
         states = random.getstate(), np.random.get_state()[1].tolist()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            log_model(model, "m", run_id=run_id, signature_inputs=X, registered_model_name="forest")
+            log_model(model, "m", run_id=run_id, signature_inputs=X)
             log_model(second, "n", run_id=run_id, signature_inputs=integers)
         assert capfd.readouterr() == ("", "")
         assert caught == []
@@ -360,17 +358,11 @@ class TestQuiet:
         assert "audible" in capfd.readouterr().err
 
 
-class TestNamesAndRegistry:
+class TestNames:
     def test_a_refused_name_is_fixed_and_said(self, run_id):
         logged = log_model(LogisticRegression(max_iter=500).fit(X, Y), "v1.2/iris", run_id=run_id)
         assert logged.name == "v1_2_iris"
         assert "'v1.2/iris'" in logged.notes[0]
-
-    def test_registers(self, run_id):
-        model = LogisticRegression(max_iter=500).fit(X, Y)
-        logged = log_model(model, "m", run_id=run_id, registered_model_name="registered")
-        assert logged.notes == ("registered as 'registered', version 1",)
-        assert np.array_equal(mlflow.pyfunc.load_model("models:/registered/1").predict(X), model.predict(X))
 
 
 class TestAlias:

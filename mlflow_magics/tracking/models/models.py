@@ -25,7 +25,6 @@ from .flavors import flavor_of
 from .requirements import stated_requirements
 
 _SIGNATURE_ROWS = 10
-_EXAMPLE_ROWS = 5
 
 # The defaults of MLflow 3 refuse most models: skops raises "untrusted types" for forests, trees and KNN,
 # pt2 asks for an input example. MLflow's own autolog saves the same way as here.
@@ -61,9 +60,7 @@ def log_model(
     name: str,
     *,
     run_id: str,
-    input_example_source: object | None = None,
     signature_inputs: object | None = None,
-    registered_model_name: str | None = None,
 ) -> LoggedModel:
     """Log a model of any flavor into a run, open or closed.
 
@@ -77,13 +74,9 @@ def log_model(
         The model's name; characters that MLflow refuses are replaced, and a note says so.
     run_id : str
         The run to log into; it need not be the active one.
-    input_example_source : object, optional
-        Data whose first 5 rows are logged as the input example.
     signature_inputs : object, optional
         Inputs of the model: a DataFrame, an array. The signature is inferred from its first 10 rows and the
         model's predictions for them.
-    registered_model_name : str, optional
-        Also register it under this name.
 
     Returns
     -------
@@ -102,9 +95,7 @@ def log_model(
     notes = (
         [] if kept == name else [f"model {name!r} is logged as {kept!r}; MLflow refuses / : . % and quotes in names"]
     )
-    options: dict[str, Any] = {"registered_model_name": registered_model_name} if registered_model_name else {}
-    if input_example_source is not None:
-        options["input_example"] = _first_rows(input_example_source, _EXAMPLE_ROWS)
+    options: dict[str, Any] = {}
     try:
         with quiet() as said, _active(run_id):
             if signature_inputs is not None:
@@ -116,8 +107,6 @@ def log_model(
         raise TrackingError(
             f"{name}: MLflow could not log it as a {flavor} model: {reason_and_class(error)}"
         ) from error
-    if registered_model_name:
-        notes.append(f"registered as {registered_model_name!r}, version {info.registered_model_version}")
     place = run_and_name(info.model_uri)
     # Of an id that only this extension can read, nobody else would have anything.
     uri = f"runs:/{place[0]}/{place[1]}" if place else info.model_uri
