@@ -205,3 +205,10 @@ def test_loading_imports_nothing_heavy(tmp_path):
     background = ("mlflow_magics.tracking.outbox.disk.", "mlflow_magics.tracking.calls.masking")
     rooms = {name for name in loaded if re.match(r"mlflow_magics\.tracking\..*\.(?!disk$)", name)}
     assert [name for name in rooms if not name.startswith(background)] == []
+
+
+def test_where_it_goes_names_rooms_that_are_there():
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rooms = re.findall(r"`(\w+(?:/\w+)+)\.py`", text.partition("## Where does it go?")[2].partition("\n## ")[0])
+    assert len(rooms) >= 15
+    assert [room for room in rooms if room not in ROOMS] == []
