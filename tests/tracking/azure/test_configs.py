@@ -180,7 +180,7 @@ class TestPlugin:
     "module",
     [
         *("address.addresses", "address.configs", "address.places", "address.clouds", "address.arm", "address.studio"),
-        *("sign_in.injection", "sign_in.signin", "sign_in.claims", "plugin", "uploads", "failures", "hooks"),
+        *("sign_in.injection", "sign_in.signin", "sign_in.claims", "plugin", "uploads"),
     ],
 )
 def test_nothing_of_azure_is_imported_with_the_module(module):

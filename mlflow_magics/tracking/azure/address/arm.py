@@ -32,7 +32,7 @@ def tracking_uri(
     workspace : Workspace
         Its three names.
     credential : azure.core.credentials.TokenCredential
-        Who asks; see :func:`~.signin.sign_in`.
+        Who asks; see :func:`..sign_in.signin.sign_in`.
     seconds : float, optional
         How long to wait for the answer.
     resource_manager : str, optional
