@@ -120,7 +120,7 @@ def _parts(text: str) -> list[str]:
         elif depth == 0 and (char.isspace() or char == ",") and _complete(text[starts[-1] : position]):
             rest = text[position + 1 :]
             if re.match(r"""\s*(["']?)[\w.\-/@]+\1\s*=(?!=)""", rest) or (
-                re.match(r"\s*[A-Za-z_][\w.]*\s*(,|\s|$)", rest) and not _OPERATOR.match(rest)
+                re.match(r"\s*[A-Za-z_][\w.]*\s*(,|\s|$)", rest) and not re.match(_OPERATOR, rest)
             ):
                 starts.append(position + 1)
     ends = [*starts[1:], len(text)]
@@ -128,7 +128,7 @@ def _parts(text: str) -> list[str]:
     return [part for part in parts if part]
 
 
-_OPERATOR = re.compile(r"\s*(if|else|and|or|not|in|is|for)\b")
+_OPERATOR = r"\s*(if|else|and|or|not|in|is|for)\b"
 
 
 def _complete(part: str) -> bool:

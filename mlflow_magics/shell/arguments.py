@@ -16,12 +16,10 @@ from ..vocabulary.untouched import untouched
 
 _Magic = TypeVar("_Magic", bound=Callable[..., Any])
 
-_HELP = re.compile(
-    r"(?P<usage>::\n\n.*?)\n\n(?P<what>.*?)\n\n(?P<options>(?:positional arguments|options|optional arguments):\n.*)",
-    re.DOTALL,
-)
-_EXAMPLES = re.compile(r"Examples\n-+\n(.*?)(?:\n\n|\Z)", re.DOTALL)
-_OPTION = re.compile(r"(?<!\S)-[-\w]+")
+# Texts: %load_ext imports this module, and compiling them takes as long as the rest of it.
+_HELP = r"(?s)(?P<usage>::\n\n.*?)\n\n(?P<what>.*?)\n\n(?P<options>(?:positional arguments|options|optional arguments):\n.*)"
+_EXAMPLES = r"(?s)Examples\n-+\n(.*?)(?:\n\n|\Z)"
+_OPTION = r"(?<!\S)-[-\w]+"
 
 
 def parse(magic: Callable[..., Any], line: str) -> Any:
@@ -89,7 +87,7 @@ def parser_of(magic: Callable[..., Any]) -> MagicArgumentParser:
     function: Any = getattr(magic, "__func__", magic)
     if not hasattr(function, "parser"):
         function.parser = construct_parser(function)
-        found = _HELP.match(function.__doc__ or "")
+        found = re.match(_HELP, function.__doc__ or "")
         if found is not None:
             # In the order in which people read: what it does, examples, then every option.
             parts = found["what"].strip(), found["usage"].strip(), found["options"].strip()
@@ -113,7 +111,7 @@ def examples_of(magic: Callable[..., Any]) -> tuple[str, list[str]]:
     """Return the first line of a magic's help, and its examples."""
     text = help_of(magic)
     what = text.partition("\n\n")[0].replace("\n", " ")
-    section = _EXAMPLES.search(text)
+    section = re.search(_EXAMPLES, text)
     return what.replace("``", ""), re.findall(r"^``(.+?)``", section[1], re.MULTILINE) if section else []
 
 
@@ -128,7 +126,7 @@ def _explain(message: str, magic: Callable[..., Any], line: str) -> str:
     from difflib import get_close_matches  # late: only a wrong line needs it
 
     known = options_of(magic)
-    for word in _OPTION.findall(line):
+    for word in re.findall(_OPTION, line):
         if word.startswith("--") and not any(option.startswith(word.split("=")[0]) for option in known):
             near = get_close_matches(word, known, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(known)}"
