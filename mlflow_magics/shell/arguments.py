@@ -17,7 +17,10 @@ from ..vocabulary.untouched import untouched
 _Magic = TypeVar("_Magic", bound=Callable[..., Any])
 
 # Texts: %load_ext imports this module, and compiling them takes as long as the rest of it.
-_HELP = r"(?s)(?P<usage>::\n\n.*?)\n\n(?P<what>.*?)\n\n(?P<options>(?:positional arguments|options|optional arguments):\n.*)"
+_HELP = (
+    r"(?s)(?P<usage>::\n\n.*?)\n\n(?P<what>.*?)\n\n"
+    r"(?P<options>(?:positional arguments|options|optional arguments):\n.*)"
+)
 _EXAMPLES = r"(?s)Examples\n-+\n(.*?)(?:\n\n|\Z)"
 _OPTION = r"(?<!\S)-[-\w]+"
 
