@@ -499,8 +499,8 @@ def test_sync_goes_on_as_long_as_the_server_takes_writes_and_tells_each(run, ser
         told.append((sent, left))
 
     outbox = store.current()
-    total = outbox.waiting().total
-    done = outbox.sync(progress)
+    total = outbox.telling.waiting().total
+    done = outbox.syncing.sync(progress)
     assert done.waiting.total == 0
     assert done.sent >= total
     answered = [each for each in proxy.matching("log-batch") if each.done == "forwarded"]
@@ -533,7 +533,7 @@ def test_a_store_that_asks_to_wait_is_waited_for_a_minute_at_the_most_and_sync_t
     shown = run("%mlflow_sync")
     assert "✗" not in shown
     assert time.monotonic() - begun < 20
-    assert store.current().waiting().total == 0
+    assert store.current().telling.waiting().total == 0
 
 
 # -- what cannot be read or sent ------------------------------------------------------------------------------------

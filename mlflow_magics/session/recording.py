@@ -85,7 +85,7 @@ def begin(session: Session, opened: OpenRun) -> None:
     opened.run = run
     outbox = store.current()
     assert outbox is not None
-    reserve = functools.partial(outbox.reserve, opened.experiment_id, opening.started, opening.tags, name)
+    reserve = functools.partial(outbox.opener.reserve, opened.experiment_id, opening.started, opening.tags, name)
     opened.cell_run = entry = cellruns.CellRun(
         outbox,
         open_run=opening.open,

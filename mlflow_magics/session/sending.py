@@ -214,7 +214,7 @@ def sync(session: Session, progress: Callable[[int, int], None]) -> Sync:
     address = mask(session.connection.uri)
     ours = _recovered(session, address)
     begun = time.monotonic()
-    done = outbox.sync(progress)
+    done = outbox.syncing.sync(progress)
     with _changed:
         rest = max(0.0, begun + OTHERS_SECONDS - time.monotonic())
         _changed.wait_for(lambda: all(one.ended for one in ours), timeout=rest)

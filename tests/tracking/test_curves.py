@@ -44,8 +44,10 @@ def new_box(limit=10_000):
         yield SimpleNamespace(
             points=log,
             ids={},
-            key=lambda number: Key("r" if number < 10 else "s", f"m{number}", {}),
-            kept_back=SimpleNamespace(log=None, waits=lambda number: False),
+            series=SimpleNamespace(
+                key=lambda number: Key("r" if number < 10 else "s", f"m{number}", {}),
+                kept_back=SimpleNamespace(log=None, waits=lambda number: False),
+            ),
         )
         log.close()
 
@@ -305,7 +307,7 @@ def test_many_curves_the_oldest_of_which_go(monkeypatch):
 def test_a_run_that_was_made_offline_is_found_by_both_of_its_ids():
     with new_box() as box:
         names = {1: "offline-a", 2: "remote", 3: "other"}
-        box.key = lambda number: Key(names[number], "loss", {})
+        box.series.key = lambda number: Key(names[number], "loss", {})
         live = LiveCurves(box)
         for step in range(5):
             box.points.appender(1)(step, 0.0, 1.0)

@@ -19,7 +19,8 @@ from mlflow_magics.tracking.connecting import recovery
 from mlflow_magics.tracking.outbox.disk import journal, setaside
 from mlflow_magics.tracking.outbox.disk.journal import Key, RunEntry
 from mlflow_magics.tracking.outbox.disk.points import PointLog
-from mlflow_magics.tracking.outbox.sending.delivery import ORIGIN_TAG, REJECTED_TAG
+from mlflow_magics.tracking.outbox.sending.creating import ORIGIN_TAG
+from mlflow_magics.tracking.outbox.sending.refusals import REJECTED_TAG
 from tests.rig.children import prepare, spawn
 from tests.rig.faulty import Fault, FaultyProxy
 from tests.rig.servers import refused_port

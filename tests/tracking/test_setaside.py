@@ -51,16 +51,16 @@ def left():
 
 def test_a_value_on_a_device_is_kept_at_a_clean_exit_while_offline(box):
     append = box.appender("offline-x", "loss")
-    box.read_later(append, 3, 1.5, lambda: 0.25)
+    box.unwritten.read_later(append, 3, 1.5, lambda: 0.25)
 
     def broken():
         raise RuntimeError("the device is gone")
 
-    box.read_later(append, 4, 1.5, broken)
+    box.unwritten.read_later(append, 4, 1.5, broken)
     box.close(0.1)
     folder, _, _ = left()
     assert [(p.step, p.value) for p in PointLog(folder, 0, lambda *_: None)] == [(3, 0.25)]
-    assert box.unread == 1
+    assert box.unwritten.unread == 1
 
 
 def test_a_write_between_the_last_flush_and_the_closing_is_not_deleted(box, monkeypatch):
@@ -129,11 +129,11 @@ def test_a_folder_that_is_deleted_under_its_kernel_is_told_and_nothing_is_lost(b
     box._flusher.flush()
     append(1, 1.0, 1.5)
     box.journal.add("r", "values", {"params": {"b": "1"}, "tags": {}})
-    (said,) = box.warnings()
+    (said,) = box.telling.warnings()
     assert said.endswith(f"{box.journal.folder} was deleted")
-    assert box.warnings() == []
+    assert box.telling.warnings() == []
     assert [p.step for p in box.points.read(0, 10)[0]] == [0]
-    assert [p.step for p in box._spilled] == [1]
+    assert [p.step for p in box.unwritten.spilled] == [1]
     assert [row.data["params"] for row in box.journal.rows()] == [{"a": "1"}, {"b": "1"}]
 
 
@@ -232,13 +232,13 @@ def test_a_param_that_no_store_can_keep_is_refused_in_the_cell(box, given, error
 def test_poison_in_the_journal_of_another_version_stops_nothing(box):
     """A time that is no number, a write without its fields, a run that nothing can be said of."""
     run = box.store.create_run("0", "me", 1, [], "mine").info.run_id
-    box.points.appender(box._new_key(Key(run, "bad", {})))(0, float("nan"), 1.0)
-    box.points.appender(box._new_key(Key("offline-nobody", "m", {})))(0, 1.0, 1.0)
+    box.points.appender(box.series.new_key(Key(run, "bad", {})))(0, float("nan"), 1.0)
+    box.points.appender(box.series.new_key(Key("offline-nobody", "m", {})))(0, 1.0, 1.0)
     box.journal.add(run, "values", {})
     box.journal.add(run, "no such thing", {})
     box.journal.add(run, "artifact", {})
     box.values(run, {"after": "1"}, {})
-    box.points.appender(box._new_key(Key(run, "good", {})))(0, 1.0, 1.0)
+    box.points.appender(box.series.new_key(Key(run, "good", {})))(0, 1.0, 1.0)
     while box.delivery.round():
         pass
     data = box.store.get_run(run).data

@@ -214,7 +214,7 @@ def test_a_long_series_is_taken_without_a_refusal(box):
     send(box.delivery)
     assert len(box.store.batches) == 10
     assert len(box.store.get_metric_history(run, "loss")) == 2500
-    assert not any(box.delivery.refused.values())
+    assert not any(box.delivery.refusals.by_run.values())
 
 
 # -- params ---------------------------------------------------------------------------------------------------------
@@ -237,7 +237,7 @@ def test_params_over_the_limit_become_one_file(box):
     assert box.store.get_run(other).data.params == params(200)
     assert files(box, other) == {}
     assert box.journal.rows() == box.journal.runs_over_limit() == []
-    assert not any(box.delivery.refused.values())
+    assert not any(box.delivery.refusals.by_run.values())
 
 
 def test_counting_costs_no_request(box):
@@ -258,7 +258,7 @@ def test_a_param_logged_again_takes_no_room_and_one_changed_is_refused(box):
     end(box, run)
     send(box.delivery)
     assert files(box, run) == {FILE: {"p200": "200"}}
-    assert [what for what, _ in box.delivery.refused[run]] == ["param p200"]
+    assert [what for what, _ in box.delivery.refusals.by_run[run]] == ["param p200"]
 
 
 @pytest.mark.parametrize("there", [150, 200])
@@ -279,7 +279,7 @@ def test_what_others_have_logged_counts_too(box, there):
     assert found.params | over == params(there, 1000) | params(120) | params(10, 500)
     assert len(over) == there + 130 - 200
     assert box.store.reads == 3  # one for each request that was refused, one for where files go
-    assert not any(box.delivery.refused.values())
+    assert not any(box.delivery.refusals.by_run.values())
 
 
 def test_a_second_file_never_takes_the_place_of_the_first(box):
@@ -311,7 +311,7 @@ def test_an_outage_while_the_file_is_sent_makes_no_second_one(box, monkeypatch):
     send(box.delivery)
     assert files(box, run) == {FILE: params(10, 200)}
     assert box.store.get_run(run).info.status == "FINISHED"
-    assert box.delivery.over_limit.aside[run, "params"] == 10
+    assert box.delivery.splitter.over_limit.aside[run, "params"] == 10
 
 
 def test_files_that_are_not_taken_do_not_hold_up_the_end(box, monkeypatch):
@@ -328,7 +328,7 @@ def test_files_that_are_not_taken_do_not_hold_up_the_end(box, monkeypatch):
     assert box.store.get_run(run).info.status == "FINISHED"
     assert files(box, run) == {}
     monkeypatch.undo()
-    box.delivery.retry_files()
+    box.delivery.files.retry()
     send(box.delivery)
     assert files(box, run) == {FILE: params(10, 200)}
 
@@ -363,7 +363,7 @@ def test_tags_over_the_limit_become_a_file(box):
     assert len(tags) == 50
     assert len(over) == 10 + held
     assert (tags["t0"], over["t59"]) == ("new", "new")
-    assert not any(box.delivery.refused.values())
+    assert not any(box.delivery.refusals.by_run.values())
 
 
 def test_a_tag_that_goes_makes_room(box):

@@ -24,7 +24,8 @@ from ..outbox import keptback
 from ..outbox.disk import journal, setaside
 from ..outbox.disk.journal import ENDS, Journal, JournalError, RunEntry
 from ..outbox.disk.points import PointLog
-from ..outbox.sending.delivery import ORIGIN_TAG, Delivery
+from ..outbox.sending.creating import ORIGIN_TAG
+from ..outbox.sending.delivery import Delivery
 from ..outbox.sending.failures import UnavailableError, failure_kind
 from ..patches import older_models
 
@@ -168,14 +169,14 @@ def _bring(found: Journal, tracking_uri: str, address: str) -> tuple[list[str], 
         delivery.spilled += [*points.held(), *keptback.left(found.folder)]
         while delivery.round(settled=True):
             pass
-        if delivery.stage_over_limit():
+        if delivery.splitter.stage_all_over_limit():
             while delivery.round(settled=True):
                 pass
-        delivery.close_twins()
+        delivery.creator.close_twins()
         ends = json.loads(found.fact(ENDS) or "{}")
         still_open = [run for run in found.runs() if run.open]
         closed = [(_close(delivery, run, end), end) for run in still_open if (end := ends.get(run.id, "KILLED"))]
-        trouble = delivery.files_trouble if found.rows() else ""
+        trouble = delivery.files.trouble if found.rows() else ""
     except Exception as error:  # noqa: BLE001
         # The store is unavailable, mostly. Whatever else a store raises, what is left stays for the next kernel.
         trouble = reason(error)
@@ -186,7 +187,7 @@ def _bring(found: Journal, tracking_uri: str, address: str) -> tuple[list[str], 
         return [f"{left}, which cannot be sent now: {trouble}"], False
     said = [f"sent {_writes(delivery.sent)} that an earlier kernel left"] if delivery.sent else []
     said += [f"run {name} was open when its kernel died: closed as {end}" for name, end in closed if name]
-    refused = [what for found_of_run in delivery.refused.values() for what, _ in found_of_run]
+    refused = [what for found_of_run in delivery.refusals.by_run.values() for what, _ in found_of_run]
     if refused:
         said.append(f"{mask(uri)} refused {len(refused)} of them ({', '.join(refused[:3])}); the runs' tags tell why")
     return said, not found.rows()
@@ -212,9 +213,9 @@ def _close(delivery: Delivery, entry: RunEntry, end: str) -> str:
     with timeouts.one_try():
         if entry.creation.get("asked"):
             # Its kernel died while it was created: the store knows it, or nobody does.
-            remote = delivery.find(entry.experiment, entry.creation["tags"][ORIGIN_TAG])
+            remote = delivery.creator.find(entry.experiment, entry.creation["tags"][ORIGIN_TAG])
         else:
-            remote = delivery.remote(entry.id)
+            remote = delivery.creator.remote(entry.id)
         if not remote:
             return ""
         try:

@@ -91,11 +91,11 @@ class OutboxRepository:
         verify_artifact_path(path)
         self._outbox.delivery.repositories[self._uri] = self._wrapped
         run_id = _run_of(self._uri, self._outbox)
-        if self._outbox.foreign or not self._outbox.stage(run_id, self._uri, Path(source), path):
+        if self._outbox.foreign or not self._outbox.staging.stage(run_id, self._uri, Path(source), path):
             copying.check_all(Path(source))
             straight()
             if run_id:
-                self._outbox.note_files(run_id, Path(source), path)
+                self._outbox.staging.note_files(run_id, Path(source), path)
 
 
 class WaitingRepository:
@@ -121,7 +121,7 @@ class WaitingRepository:
 
     def _stage(self, source: str, path: str | None) -> None:
         verify_artifact_path(path)  # as the repositories of a server and of a local store do
-        if not self._outbox.stage(self._run_id, "", Path(source), path):
+        if not self._outbox.staging.stage(self._run_id, "", Path(source), path):
             raise MlflowException(
                 f"{Path(source).name} was not logged: the run waits for its store, and the outbox has no room for it"
             )

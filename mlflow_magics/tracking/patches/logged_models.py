@@ -25,7 +25,7 @@ from mlflow.utils import validation
 from ...vocabulary.records import LOCAL
 from ..outbox.disk import addresses
 from ..outbox.disk.addresses import LOCAL_ID, repository_at
-from ..outbox.sending.delivery import ORIGIN_TAG
+from ..outbox.sending.creating import ORIGIN_TAG
 from .artifacts import WaitingRepository
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class ModelWrites:
         outbox = self._outbox
 
         def later() -> None:
-            outbox.delivery.models.setdefault(model_id, "")  # one of an earlier session: no run of ours
+            outbox.delivery.identities.models.setdefault(model_id, "")  # one of an earlier session: no run of ours
             outbox.write(model_id, op, data)
 
         if not outbox.foreign and (outbox.is_local(model_id) or outbox.journal.waiting().get(model_id)):
@@ -168,7 +168,7 @@ class StagedRepository(WaitingRepository):
             raise AttributeError(name)
         self._outbox.flush()
         if not self._outbox.is_local(self._run_id):
-            place = self._outbox.delivery.place(self._run_id)
+            place = self._outbox.delivery.creator.place(self._run_id)
             return getattr(repository_at(place, self._outbox.tracking_uri), name)
 
         def read(*args: Any, **kwargs: Any) -> Any:

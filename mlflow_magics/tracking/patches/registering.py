@@ -82,7 +82,7 @@ def _register(
     **_: Any,
 ) -> Any:
     run_id, path = place
-    if not outbox.flush(_SECONDS) and outbox.waiting().total:
+    if not outbox.flush(_SECONDS) and outbox.telling.waiting().total:
         raise MlflowException(
             f"the model {path!r} waits for its store: register it once %mlflow_status shows that all is sent"
         )

@@ -30,7 +30,8 @@ from ..calls.waiting import CutShortError, within
 from ..outbox import mistakes
 from ..outbox.disk.accounts import Account
 from ..outbox.disk.journal import ClosedError
-from ..outbox.outbox import CREATE_SECONDS, Outbox
+from ..outbox.opening import CREATE_SECONDS
+from ..outbox.outbox import Outbox
 from ..outbox.sending import replay
 from ..outbox.sending.failures import explain, failure_kind
 from . import artifacts, children, logged_models, older_models, registering
@@ -144,7 +145,7 @@ class OutboxStore(logged_models.ModelWrites):
         self._outbox.flush(_READ_SECONDS)
         # To go on with a run, MLflow compares its experiment's id with the one that it was told to use.
         chosen = fluent._active_experiment_id
-        fluent._active_experiment_id = self._outbox.delivery.renamed.get(chosen or "", chosen)  # type: ignore[assignment]
+        fluent._active_experiment_id = self._outbox.delivery.identities.renamed.get(chosen or "", chosen)  # type: ignore[assignment]
         account = self._outbox.accounts.get(run_id)
         return self._outbox.ids.get(run_id, run_id), account if account and account.experiment_id else None
 
@@ -284,7 +285,7 @@ class OutboxStore(logged_models.ModelWrites):
 
     def _expect_file(self) -> None:
         """Raise MLflow's own error where the store's file is gone: SQLite would make an empty one to read from."""
-        if gone := self._outbox.delivery.file.gone():
+        if gone := self._outbox.delivery.requests.file.gone():
             raise MlflowException(gone, error_code=TEMPORARILY_UNAVAILABLE)
 
     def _ask(self, question: Callable[[], Any], known: Callable[[], Any] | None, *, read: bool = False) -> Any:
@@ -298,7 +299,9 @@ class OutboxStore(logged_models.ModelWrites):
             self._expect_file()
             return question()
         sender = self._outbox.sender
-        if sender.state == "sending" or (read and (sender.state == "offline" or not self._outbox.waiting().total)):
+        if sender.state == "sending" or (
+            read and (sender.state == "offline" or not self._outbox.telling.waiting().total)
+        ):
 
             def asked() -> Any:
                 self._expect_file()

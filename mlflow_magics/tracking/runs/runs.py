@@ -30,8 +30,9 @@ from ..calls.guards import as_tracking_error, reason
 from ..outbox import authored
 from ..outbox.authored import MOST_VALUES
 from ..outbox.disk.journal import ENDS
-from ..outbox.outbox import Outbox, SeriesSink
+from ..outbox.outbox import Outbox
 from ..outbox.sending import replay
+from ..outbox.series import SeriesSink
 from ..patches import store
 from .names import fix_metrics, fix_params, fix_tags
 
@@ -356,23 +357,23 @@ def settle(run: Run) -> Settled:
         What is left, and what the store refused.
     """
     outbox = _outbox()
-    outbox.end_series(run.info.run_id)
+    outbox.series.end(run.info.run_id)
     outbox.flush()
-    refused = outbox.refusals(run.info.run_id)
-    notes = [f"{what} was refused: {why}" for what, why in refused] + outbox.trimmed(run.info.run_id)
-    notes += outbox.warnings()
+    refused = outbox.telling.refusals(run.info.run_id)
+    notes = [f"{what} was refused: {why}" for what, why in refused] + outbox.telling.trimmed(run.info.run_id)
+    notes += outbox.telling.warnings()
     return Settled(
         run_id=outbox.ids.get(run.info.run_id, run.info.run_id),
         experiment_id=outbox.ids.get(run.info.experiment_id, run.info.experiment_id),
         refused=frozenset(what for what, _ in refused),
-        waiting=outbox.waiting(),
+        waiting=outbox.telling.waiting(),
         notes=tuple(notes),
     )
 
 
 def waiting() -> Waiting:
     """Count what the store has not taken yet, of all runs."""
-    return _outbox().waiting()
+    return _outbox().telling.waiting()
 
 
 def series_sink(run_id: str, name: str, *, asked: Collection[str] = (), until_end: bool = False) -> SeriesSink:
@@ -396,7 +397,7 @@ def series_sink(run_id: str, name: str, *, asked: Collection[str] = (), until_en
         Each point is durable when it returns.
     """
     (fixed,) = fix_metrics([Metric(name, 0.0, "")], [])
-    return _outbox().sink(run_id, fixed, keep_back=name not in asked, until_end=until_end)
+    return _outbox().series.sink(run_id, fixed, keep_back=name not in asked, until_end=until_end)
 
 
 def logged(run: Run, series: Sequence[str], others: Sequence[str] = ()) -> Logged:
@@ -430,8 +431,8 @@ def logged(run: Run, series: Sequence[str], others: Sequence[str] = ()) -> Logge
         for key, some in own.metrics.items():
             end = (last[key],) if len(some) == MOST_VALUES and key in last else ()
             metrics[key] = (*metrics.get(key, ()), *some, *end)
-    kept = {name: tuple(outbox.kept_values(run_id, name)) for name in series}
-    late = frozenset(name for name in series if (run_id, name) in outbox.late)
+    kept = {name: tuple(outbox.series.kept_values(run_id, name)) for name in series}
+    late = frozenset(name for name in series if (run_id, name) in outbox.series.late)
     return Logged(params, metrics, kept, late)
 
 
@@ -452,8 +453,8 @@ def end_series(run: Run, withdrawn: Collection[str]) -> None:
     """
     outbox = _outbox()
     for name in withdrawn:
-        outbox.withdraw(run.info.run_id, name)
-    outbox.end_series(run.info.run_id)
+        outbox.series.withdraw(run.info.run_id, name)
+    outbox.series.end(run.info.run_id)
 
 
 def upload(run: Run, folder: Path) -> None:
