@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from mlflow_magics.session import sending
 from mlflow_magics.tracking.connecting import recovery
-from mlflow_magics.tracking.outbox.disk import journal
+from mlflow_magics.tracking.outbox.disk import journals
 from mlflow_magics.tracking.patches import store
 from tests.rig import stored
 from tests.rig.children import clean_environment
@@ -333,7 +333,7 @@ def test_points_that_were_kept_back_outlive_their_kernel_but_not_those_that_the_
 
 
 def test_points_that_are_kept_back_have_room_on_no_disk_too(run, database, monkeypatch):
-    monkeypatch.setattr("mlflow_magics.tracking.outbox.disk.journal.segments_allowed", lambda: 0)
+    monkeypatch.setattr("mlflow_magics.tracking.outbox.disk.journals.segments_allowed", lambda: 0)
     run("%mlflow_connect local -e home")
     run(OWN_LOOP.replace("        os.kill(os.getpid(), 9)", "        pass"))
     run("%mlflow_sync")
@@ -459,7 +459,7 @@ def test_a_sync_waits_for_what_is_locked_after_it_was_listed(run, victim, proxy,
     """Another recovery, begun a moment earlier, was faster; here it locks, and sends nothing before it lets go."""
     run("%mlflow_connect local")
     victim(f"%mlflow_connect {proxy.url} -e '{served}' --offline", CELL.format(name="left"))
-    (folder,) = journal.left_behind()
+    (folder,) = journals.left_behind()
     list_them, locked = recovery.left, []
 
     def left():

@@ -18,7 +18,7 @@ from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepositor
 
 from mlflow_magics.tracking.connecting import connection
 from mlflow_magics.tracking.outbox import staging
-from mlflow_magics.tracking.outbox.disk import addresses, copying, journal
+from mlflow_magics.tracking.outbox.disk import addresses, copying, journals
 from mlflow_magics.tracking.outbox.sending import files_pause, sender
 from mlflow_magics.tracking.patches import artifacts, store
 from mlflow_magics.tracking.runs import files
@@ -240,7 +240,7 @@ def test_what_is_no_file_is_refused_by_its_name_at_once(connected, folder, speci
     if way == "waiting":
         connected.refuse()
     if way == "no room":
-        monkeypatch.setattr(journal, "LIMIT_BYTES", 0)
+        monkeypatch.setattr(journals, "LIMIT_BYTES", 0)
     with mlflow.start_run() as run:
         tree = folder / "tree"
         tree.mkdir()
@@ -334,7 +334,7 @@ def test_paths_that_leave_the_folder_are_refused_as_by_the_bare_call(connected, 
 
 def test_bytes_are_counted_as_they_are_copied(connected, folder, monkeypatch):
     """A sparse file counts with its length, and one that grows stops at the bound."""
-    monkeypatch.setattr(journal, "LIMIT_BYTES", store.current().journal.held() + 3_000_000)
+    monkeypatch.setattr(journals, "LIMIT_BYTES", store.current().journal.held() + 3_000_000)
     with (folder / "sparse").open("wb") as file:
         file.truncate(5_000_000)
     connected.refuse()
@@ -362,7 +362,7 @@ def test_bytes_are_counted_as_they_are_copied(connected, folder, monkeypatch):
         mlflow.log_artifact(str(folder / "small"))
     connected.accept()
     sync()
-    assert store.current().journal._held_bytes == 0
+    assert store.current().journal.files.bytes == 0
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, PERMISSION_DENIED, REQU
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from mlflow_magics.tracking.calls import timeouts
-from mlflow_magics.tracking.outbox.disk.journal import Journal, Key, RunEntry
+from mlflow_magics.tracking.outbox.disk.entries import Key, RunEntry
+from mlflow_magics.tracking.outbox.disk.journal import Journal
 from mlflow_magics.tracking.outbox.disk.points import PointLog
 from mlflow_magics.tracking.outbox.sending import delivery, sender
 from mlflow_magics.tracking.outbox.sending.batches import batches
@@ -245,7 +246,7 @@ def test_an_answer_that_is_lost_doubles_nothing(box, tmp_path, lost, heir):
     values(box, run, {"a": "1"}, {"t": "x"})
     box.journal.add(run, "untag", {"key": "t"})
     series(box, run, "m", range(1500))
-    staged = box.journal.staged()
+    staged = box.journal.files.new()
     (staged / "file.txt").write_text("content")
     box.journal.add(run, "artifact", {"uri": "", "path": "sub", "staged": str(staged), "folder": False})
     end(box, run)
@@ -291,7 +292,7 @@ def test_sending_everything_again_doubles_nothing(box):
 
 def test_a_file_whose_sending_was_cut_short_while_tidying_up_is_no_trouble(box):
     run = existing_run(box.store)
-    staged = box.journal.staged()  # its file is gone already
+    staged = box.journal.files.new()  # its file is gone already
     box.journal.add(run, "artifact", {"uri": "", "path": None, "staged": str(staged), "folder": False})
     send(box.delivery)
     assert not any(box.delivery.refusals.by_run.values())
@@ -500,7 +501,7 @@ def test_a_slow_store_gets_less_at_a_time_and_more_again_later(box):
 
 def test_files_that_their_store_does_not_take_hold_up_no_value(box, monkeypatch):
     run = existing_run(box.store)
-    staged = box.journal.staged()
+    staged = box.journal.files.new()
     (staged / "f.txt").write_text("x")
     box.journal.add(run, "artifact", {"uri": "", "path": None, "staged": str(staged), "folder": False})
     values(box, run, {"a": "1"})
@@ -532,7 +533,7 @@ def test_files_that_their_store_does_not_take_hold_up_no_value(box, monkeypatch)
 @pytest.mark.parametrize(("folder", "called"), [(None, "artifact f.txt"), ("a/b", "artifact a/b/f.txt")])
 def test_a_file_that_is_refused_is_called_by_its_name(box, monkeypatch, folder, called):
     run = existing_run(box.store)
-    staged = box.journal.staged()
+    staged = box.journal.files.new()
     (staged / "f.txt").write_text("x")
     box.journal.add(run, "artifact", {"uri": "", "path": folder, "staged": str(staged), "folder": False})
 

@@ -18,8 +18,9 @@ from mlflow.entities import Metric, Param, RunTag
 
 from mlflow_magics.tracking.calls import forks
 from mlflow_magics.tracking.outbox import flusher
-from mlflow_magics.tracking.outbox.disk import journal
-from mlflow_magics.tracking.outbox.disk.journal import Key
+from mlflow_magics.tracking.outbox.disk import journals
+from mlflow_magics.tracking.outbox.disk.database import ClosedError
+from mlflow_magics.tracking.outbox.disk.entries import Key
 from mlflow_magics.tracking.outbox.disk.points import PointLog
 from mlflow_magics.tracking.outbox.sending.failures import UnavailableError
 from mlflow_magics.tracking.patches import store
@@ -42,8 +43,8 @@ def tracked_folder(_store, folder, state):
 
 def left():
     """What the next kernel finds."""
-    (folder,) = journal.left_behind()
-    found = journal.take_over(folder)
+    (folder,) = journals.left_behind()
+    found = journals.take_over(folder)
     rows, keys = found.rows(), found.keys()
     found.close(remove=False)
     return folder, rows, keys
@@ -82,7 +83,7 @@ def test_a_write_between_the_last_flush_and_the_closing_is_not_deleted(box, monk
 
 def test_who_writes_when_it_is_closed_is_told_by_an_error_of_ours(box):
     box.close(0.1)
-    with pytest.raises(journal.ClosedError):
+    with pytest.raises(ClosedError):
         box.journal.add("r", "values", {})
 
 
@@ -95,7 +96,7 @@ def test_all_is_brought_to_the_disk_itself(box, monkeypatch):
         monkeypatch.setattr(
             os, name, lambda handle, real=real: (seen.append(os.readlink(f"/proc/self/fd/{handle}")), real(handle))
         )
-    staged = box.journal.staged()
+    staged = box.journal.files.new()
     (staged / "a.txt").write_text("a")
     box.journal.add("r", "artifact", {"uri": "", "path": None, "staged": str(staged), "folder": False})
     box.appender("r", "loss")(1, 1.0, 2.0)
@@ -115,10 +116,10 @@ def test_the_disk_is_brought_up_to_date_each_second_and_not_by_the_loop(box, mon
     monkeypatch.setattr(box.journal, "sync", lambda: (threads.add(threading.current_thread().name), real()))
     box.journal.add("r", "values", {"params": {"a": "1"}, "tags": {}})
     deadline = time.monotonic() + 20
-    while box.journal._synced != box.journal._written and time.monotonic() < deadline:
+    while box.journal._synced != box.journal._db.written and time.monotonic() < deadline:
         time.sleep(0.05)
     assert threads == {"mlflow_magics disk"}
-    assert box.journal._synced == box.journal._written
+    assert box.journal._synced == box.journal._db.written
 
 
 def test_a_folder_that_is_deleted_under_its_kernel_is_told_and_nothing_is_lost(box):

@@ -19,7 +19,8 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow_magics.tracking.connecting import recovery
 from mlflow_magics.tracking.location import store_limits
 from mlflow_magics.tracking.location.store_limits import StoreLimits, check_experiment
-from mlflow_magics.tracking.outbox.disk.journal import Journal, Key, RunEntry
+from mlflow_magics.tracking.outbox.disk.entries import Key, RunEntry
+from mlflow_magics.tracking.outbox.disk.journal import Journal
 from mlflow_magics.tracking.outbox.disk.points import PointLog
 from mlflow_magics.tracking.outbox.sending.batches import batches
 from mlflow_magics.tracking.outbox.sending.delivery import Delivery

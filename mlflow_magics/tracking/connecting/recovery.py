@@ -21,8 +21,10 @@ from ..calls.guards import reason
 from ..calls.masking import mask
 from ..location import localstore, storefile
 from ..outbox import keptback
-from ..outbox.disk import journal, setaside
-from ..outbox.disk.journal import ENDS, Journal, JournalError, RunEntry
+from ..outbox.disk import journals, setaside
+from ..outbox.disk.database import JournalError
+from ..outbox.disk.entries import RunEntry
+from ..outbox.disk.journal import ENDS, Journal
 from ..outbox.disk.points import PointLog
 from ..outbox.sending.creating import ORIGIN_TAG
 from ..outbox.sending.delivery import Delivery
@@ -52,9 +54,9 @@ class Left:
 def left() -> list[Left]:
     """Tell what lies in the journals that no living kernel owns, and send nothing of it."""
     known = []
-    for folder in journal.left_behind():
+    for folder in journals.left_behind():
         try:
-            found = journal.take_over(folder)
+            found = journals.take_over(folder)
         except JournalError:
             continue  # told when it is to be sent
         if found is None:
@@ -108,9 +110,9 @@ def recover(
     tell("listed", "", [])
     listed = {each.folder for each in lying}
     first = {each.folder for each in lying if each.address == address}
-    for folder in sorted(journal.left_behind(), key=lambda folder: folder.name not in first):
+    for folder in sorted(journals.left_behind(), key=lambda folder: folder.name not in first):
         try:
-            found = journal.take_over(folder)
+            found = journals.take_over(folder)
             if found is not None and folder.name not in listed:  # it was locked, or not there yet
                 this = _left(found)
                 tell("left", this.folder, [this.address, this.words])
@@ -166,7 +168,7 @@ def _bring(found: Journal, tracking_uri: str, address: str) -> tuple[list[str], 
         if path is not None:
             localstore.place({uri: str(path.parent / "mlartifacts")})
         delivery = Delivery(found, points, older_models.over(_get_store(uri), uri), uri)
-        delivery.spilled += [*points.held(), *keptback.left(found.folder)]
+        delivery.spilled += [*points.held.points(), *keptback.left(found.folder)]
         while delivery.round(settled=True):
             pass
         if delivery.splitter.stage_all_over_limit():

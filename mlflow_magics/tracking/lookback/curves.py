@@ -12,7 +12,8 @@ import numpy as np
 
 from ...vocabulary.panel import Curve
 from ..calls import forks
-from ..outbox.disk.points import SIZE, Piece, Reader
+from ..outbox.disk.reading_along import Piece, Reader
+from ..outbox.disk.records import SIZE
 from ..outbox.outbox import Outbox
 
 BUCKETS = 1000

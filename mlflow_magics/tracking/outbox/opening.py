@@ -13,12 +13,10 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 from ...vocabulary.records import LOCAL
 from ..calls.timeouts import one_try
 from ..calls.waiting import CutShortError, within
-from ..location.store_limits import StoreLimits
 from .disk import addresses
 from .disk.accounts import Account, account_of, new_account
-from .disk.journal import Journal, RunEntry
+from .disk.entries import RunEntry
 from .sending.creating import ORIGIN_TAG, Attempt
-from .sending.delivery import Delivery
 from .sending.failures import explain, failure_kind
 from .sending.sender import Sender
 
@@ -31,20 +29,18 @@ class Opener:
 
     Parameters
     ----------
-    journal, delivery, sender, limits
+    sender : Sender
         The outbox's.
     accounts : dict of str to Account
         By the run's id; gets those of new runs.
     """
 
-    def __init__(
-        self, journal: Journal, delivery: Delivery, sender: Sender, limits: StoreLimits, accounts: dict[str, Account]
-    ) -> None:
-        self._journal = journal
-        self._delivery = delivery
-        self._identities = delivery.identities
+    def __init__(self, sender: Sender, accounts: dict[str, Account]) -> None:
         self._sender = sender
-        self._limits = limits
+        self._delivery = sender.delivery
+        self._journal = self._delivery.journal
+        self._identities = self._delivery.identities
+        self._limits = self._delivery.limits
         self._accounts = accounts
         self._reserved: set[str] = set()
 

@@ -21,10 +21,11 @@ from ..calls import forks
 from ..calls.interrupts import uninterrupted
 from . import forking, mistakes
 from .authored import Authored
-from .disk import journal
+from .disk import journals
 from .disk.accounts import Account, account_of
-from .disk.journal import Key, RunEntry
-from .disk.points import Append, PointLog
+from .disk.entries import Key, RunEntry
+from .disk.points import PointLog
+from .disk.records import Append
 from .flusher import Flusher
 from .metric_fields import bare, fields_of, rest_of
 from .opening import Opener
@@ -59,7 +60,7 @@ class Outbox:
         self.store = store
         self.tracking_uri = tracking_uri
         self.is_remote = tracking_uri.startswith(("http:", "https:", "databricks", "azureml:"))
-        self.journal = journal.create(address)
+        self.journal = journals.create(address)
         self.unwritten = Unwritten()
         self.points = PointLog(self.journal.folder, self._segments(), self.unwritten.spill)
         self.points.begun = self.journal.note_end
@@ -68,7 +69,7 @@ class Outbox:
         self.accounts: dict[str, Account] = {}
         self.models: dict[str, Any] = {}
         self.authored = Authored()
-        self.series = Series(self.journal, self.points, self.delivery, self.authored, self.unwritten, self._segments)
+        self.series = Series(self.delivery, self.authored, self.unwritten, self._segments)
         self._appends: dict[Any, Append] = {}
         self._newest: dict[tuple[str, str], tuple[int, float]] = {}
         self._experiments: dict[str, str] = {}
@@ -79,19 +80,15 @@ class Outbox:
         self.opening: Opening | None = None
         self._ours = threading.local()
         self.sender = Sender(self.delivery, offline=offline, before=self._before_round)
-        self.opener = Opener(self.journal, self.delivery, self.sender, self.limits, self.accounts)
-        self.telling = Telling(
-            self.journal, self.points, self.unwritten, self.delivery, self.sender, self.limits, self.accounts
-        )
-        self.syncing = Syncing(
-            self.journal, self.points, self.unwritten, self.delivery, self.sender, self.telling, self.accounts
-        )
+        self.opener = Opener(self.sender, self.accounts)
+        self.telling = Telling(self.sender, self.unwritten, self.accounts)
+        self.syncing = Syncing(self.sender, self.unwritten, self.telling, self.accounts)
         self.staging = Staging(self.journal, self.authored, self.models, self.account, self.sender.nudge)
         self._flusher = Flusher(self.journal, self.points)
         forking.follow(self)
 
     def _segments(self) -> int:
-        return 0 if self.journal.trouble else journal.segments_allowed()
+        return 0 if self.journal.trouble else journals.segments_allowed()
 
     # -- runs -------------------------------------------------------------------------------------------------
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from ..calls import forks
 from .authored import Authored
-from .disk.journal import Journal, Key
-from .disk.points import Append, PointLog
+from .disk.entries import Key
+from .disk.records import Append
 from .keptback import KeptBack
 from .sending.delivery import Delivery
 from .unwritten import Unwritten
@@ -40,12 +40,8 @@ class Series:
 
     Parameters
     ----------
-    journal : Journal
-        Numbers the keys of points.
-    points : PointLog
-        Takes the points that are to be sent.
     delivery : Delivery
-        Knows what was sent of them, and leaves out what is withdrawn.
+        Of the journal and the points that they go to; leaves out what is withdrawn.
     authored : Authored
         What the author has logged.
     unwritten : Unwritten
@@ -63,18 +59,16 @@ class Series:
 
     def __init__(
         self,
-        journal: Journal,
-        points: PointLog,
         delivery: Delivery,
         authored: Authored,
         unwritten: Unwritten,
         segments: Callable[[], int],
     ) -> None:
-        self.kept_back = KeptBack(journal.folder, segments, points.appender)
-        self.late: set[tuple[str, str]] = set()
-        self._journal = journal
-        self._points = points
         self._delivery = delivery
+        self._journal = delivery.journal
+        self._points = delivery.points
+        self.kept_back = KeptBack(self._journal.folder, segments, self._points.appender)
+        self.late: set[tuple[str, str]] = set()
         self._authored = authored
         self._unwritten = unwritten
         self._numbers: dict[tuple[str, str], list[int]] = defaultdict(list)
@@ -102,7 +96,7 @@ class Series:
             append = self.kept_back.sink(number, run_id, until_end=until_end)
         if name in self._authored.of(run_id).metrics:
             self.withdraw(run_id, name)
-        hold, release = self._points.holder(number)
+        hold, release = self._points.held.holder(number)
         self._releases[run_id].append(release)
         return SeriesSink(append, hold, self._unwritten.read_later)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .authored import Authored
-from .disk import copying, journal
+from .disk import copying, journals
 from .disk.accounts import Account
 from .disk.journal import Journal
 
@@ -50,15 +50,15 @@ class Staging:
 
         False if it should go to the store at once: too large, or no room for it here.
         """
-        room = min(STRAIGHT_BYTES, journal.LIMIT_BYTES - self._journal.held())
+        room = min(STRAIGHT_BYTES, journals.LIMIT_BYTES - self._journal.held())
         if self._journal.trouble or room <= 0:
             return False
         try:
-            staged = self._journal.staged()
+            staged = self._journal.files.new()
         except OSError:
             return False
         try:
-            self._journal.hold(staged, copying.copy(source, staged, room))
+            self._journal.files.hold(staged, copying.copy(source, staged, room))
         except BaseException as error:
             shutil.rmtree(staged, ignore_errors=True)
             if isinstance(error, copying.NoRoomError):

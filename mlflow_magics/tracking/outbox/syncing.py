@@ -9,10 +9,7 @@ from dataclasses import replace
 
 from ...vocabulary.records import Sync
 from .disk.accounts import Account
-from .disk.journal import Journal
-from .disk.points import PointLog
 from .sending import replay
-from .sending.delivery import Delivery
 from .sending.sender import Sender
 from .telling import Telling
 from .unwritten import Unwritten
@@ -26,27 +23,18 @@ class Syncing:
 
     Parameters
     ----------
-    journal, points, unwritten, delivery, sender, telling
+    sender, unwritten, telling
         The outbox's.
     accounts : mapping of str to Account
         What this kernel knows of its runs, by their ids.
     """
 
-    def __init__(
-        self,
-        journal: Journal,
-        points: PointLog,
-        unwritten: Unwritten,
-        delivery: Delivery,
-        sender: Sender,
-        telling: Telling,
-        accounts: Mapping[str, Account],
-    ) -> None:
-        self._journal = journal
-        self._points = points
-        self._unwritten = unwritten
-        self._delivery = delivery
+    def __init__(self, sender: Sender, unwritten: Unwritten, telling: Telling, accounts: Mapping[str, Account]) -> None:
         self._sender = sender
+        self._delivery = sender.delivery
+        self._journal = self._delivery.journal
+        self._points = self._delivery.points
+        self._unwritten = unwritten
         self._telling = telling
         self._accounts = accounts
 

@@ -7,12 +7,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from ...vocabulary.records import Waiting
-from ..location.store_limits import StoreLimits
 from .disk import over_limit
 from .disk.accounts import Account
-from .disk.journal import Journal
-from .disk.points import PointLog
-from .sending.delivery import Delivery
 from .sending.sender import Sender
 from .unwritten import Unwritten
 
@@ -22,7 +18,7 @@ class Telling:
 
     Parameters
     ----------
-    journal, points, unwritten, delivery, sender, limits
+    sender, unwritten
         The outbox's.
     accounts : mapping of str to Account
         What this kernel knows of its runs, by their ids.
@@ -33,23 +29,14 @@ class Telling:
         By run, a line for each thing that was cut since the store takes no more of it; emptied as they are told.
     """
 
-    def __init__(
-        self,
-        journal: Journal,
-        points: PointLog,
-        unwritten: Unwritten,
-        delivery: Delivery,
-        sender: Sender,
-        limits: StoreLimits,
-        accounts: Mapping[str, Account],
-    ) -> None:
+    def __init__(self, sender: Sender, unwritten: Unwritten, accounts: Mapping[str, Account]) -> None:
         self.cuts: dict[str, list[str]] = defaultdict(list)
-        self._journal = journal
-        self._points = points
-        self._unwritten = unwritten
-        self._delivery = delivery
         self._sender = sender
-        self._limits = limits
+        self._delivery = sender.delivery
+        self._journal = self._delivery.journal
+        self._points = self._delivery.points
+        self._limits = self._delivery.limits
+        self._unwritten = unwritten
         self._accounts = accounts
         self._refusals_told: Counter[str] = Counter()
         self._aside_told: set[tuple[str, str]] = set()

@@ -29,7 +29,7 @@ from ..calls.interrupts import put_back
 from ..calls.waiting import CutShortError, within
 from ..outbox import mistakes
 from ..outbox.disk.accounts import Account
-from ..outbox.disk.journal import ClosedError
+from ..outbox.disk.database import ClosedError
 from ..outbox.opening import CREATE_SECONDS
 from ..outbox.outbox import Outbox
 from ..outbox.sending import replay

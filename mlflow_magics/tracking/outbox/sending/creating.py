@@ -14,7 +14,8 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from ....vocabulary.records import LOCAL
 from ...calls import filters
-from ..disk.journal import Journal, RunEntry
+from ..disk.entries import RunEntry
+from ..disk.journal import Journal
 from . import replay
 from .failures import UnavailableError
 from .identities import Identities

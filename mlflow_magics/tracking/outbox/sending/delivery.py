@@ -14,8 +14,10 @@ from ....vocabulary.records import LOCAL
 from ...location import store_limits
 from ...location.store_limits import StoreLimits
 from ..disk import setaside
-from ..disk.journal import Journal, Key, Row
-from ..disk.points import Point, PointLog
+from ..disk.entries import Key, Row
+from ..disk.journal import Journal
+from ..disk.points import PointLog
+from ..disk.records import Point
 from . import replay
 from .batches import batches
 from .creating import Creator
@@ -342,7 +344,7 @@ class Delivery:
         if row.op == "untag":
             self.splitter.over_limit.forget(run, row.data["key"])
         if row.op == "artifact":
-            self.journal.unstage(row.data["staged"])
+            self.journal.files.delete(row.data["staged"])
             self._begun.pop(row.data["staged"], None)
             self.files.end()
         return True

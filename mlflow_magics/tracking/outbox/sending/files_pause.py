@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from ..disk.journal import Row
+from ..disk.entries import Row
 
 _FILES_SECONDS = 60.0
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ....vocabulary.records import LOCAL
-from ..disk.journal import Journal, RunEntry
+from ..disk.entries import RunEntry
+from ..disk.journal import Journal
 
 
 class Identities:

@@ -24,7 +24,7 @@ from ...calls import filters
 from ...calls.guards import reason
 from ..disk import setaside
 from ..disk.addresses import LOCAL_ID, SCHEME, repository_at
-from ..disk.journal import Row
+from ..disk.entries import Row
 from .failures import failure_kind
 
 Data = Mapping[str, Any]
