@@ -24,6 +24,7 @@ from mlflow_magics.tracking.outbox.disk.entries import Key
 from mlflow_magics.tracking.outbox.disk.points import PointLog
 from mlflow_magics.tracking.outbox.sending.failures import UnavailableError
 from mlflow_magics.tracking.patches import store
+from mlflow_magics.tracking.patches.outbox_store import OutboxStore
 
 
 @pytest.fixture
@@ -226,7 +227,7 @@ def test_a_point_that_no_store_can_keep_is_refused_in_the_cell(box, name):
 )
 def test_a_param_that_no_store_can_keep_is_refused_in_the_cell(box, given, error):
     with pytest.raises(error):
-        store.OutboxStore(box.store, box).log_param("r", given)
+        OutboxStore(box.store, box).log_param("r", given)
     assert box.journal.rows() == []
 
 
@@ -305,7 +306,7 @@ CALLS = st.one_of(
 def test_any_call_has_the_outcome_that_plain_mlflow_has_and_stops_none_after_it(box, call):
     """Left out: a step of numpy's type, which SQLite stores as bytes; a long tag, which is cut in our way and told."""
     plain, ours = (box.store.create_run("0", "me", 1, [], "r").info.run_id for _ in range(2))
-    front = store.OutboxStore(box.store, box)
+    front = OutboxStore(box.store, box)
     assert outcome(front, ours, call) == outcome(box.store, plain, call)
     drain(box)
     assert stored(box.store, ours) == stored(box.store, plain)
