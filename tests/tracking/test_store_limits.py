@@ -26,7 +26,7 @@ from mlflow_magics.tracking.outbox.sending.batches import batches
 from mlflow_magics.tracking.outbox.sending.delivery import Delivery
 from mlflow_magics.tracking.outbox.sending.failures import UnavailableError
 from mlflow_magics.tracking.patches import store
-from mlflow_magics.tracking.runs import runs
+from mlflow_magics.tracking.runs import runs, settling
 from mlflow_magics.vocabulary import records
 from mlflow_magics.vocabulary.errors import MlflowMagicsError
 
@@ -405,13 +405,13 @@ def test_a_cell_says_in_one_line_what_was_set_aside(connected):
     for start in (100, 200):
         runs.write(run, [records.Param(k, v, "") for k, v in params(100, start).items()], [])
     runs.close_run(run, "FINISHED")
-    settled = runs.settle(run)
+    settled = settling.settle(run)
     (cut,) = (note for note in settled.notes if "tag long" in note)
     (aside,) = (note for note in settled.notes if FILE in note)
     assert "cut from 1500 to 1000" in cut
     assert aside == f"100 params more than Azure ML takes for a run: in the artifact {FILE}"
     assert settled.waiting.total == 0
-    assert runs.settle(run).notes == ()
+    assert settling.settle(run).notes == ()
     assert files(connected, run.info.run_id) == {FILE: params(100, 200)}
     assert len(MlflowClient().get_run(run.info.run_id).data.params) == 200
 
@@ -421,7 +421,7 @@ def test_a_run_with_too_many_tags_is_created_all_the_same(connected):
         connected.experiment, tags={f"t{n}": str(n) for n in range(60)} | {"mlflow_magics.cell_id": "c"}
     )
     runs.close_run(run, "FINISHED")
-    (note,) = runs.settle(run).notes
+    (note,) = settling.settle(run).notes
     tags = MlflowClient().get_run(run.info.run_id).data.tags
     over = files(connected, run.info.run_id)["tags_over_the_limit.json"]
     assert "tags more than Azure ML takes" in note
