@@ -504,7 +504,7 @@ class TestAFailedConnectLeavesTheEarlierOneWhole:
                 store.current(),
                 session.connection,
                 _get_store(),
-                len(timeouts._originals),
+                len(timeouts._patches),
                 {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_")},
             )
 

@@ -100,6 +100,7 @@ class TestStores:
         assert not tracked.run_cell(f"mlflow.start_run(experiment_id='{gone}')").success
 
     def test_a_store_that_stops_answering_is_waited_for_once(self, tracked, capsys, monkeypatch):
+        from mlflow_magics.tracking.runs import artifacts, earlier
         from mlflow_magics.tracking.runs import runs as room
         from mlflow_magics.vocabulary.errors import TrackingError
 
@@ -113,8 +114,8 @@ class TestStores:
             return call
 
         # A stand-in for a server that hangs from now on: the real one makes the test wait for what it forbids.
-        for name in ("write", "upload", "close_run", "previous"):
-            monkeypatch.setattr(room, name, silent(name))
+        for owner, name in ((room, "write"), (artifacts, "upload"), (room, "close_run"), (earlier, "previous")):
+            monkeypatch.setattr(owner, name, silent(name))
         tracked.run_cell("%%mlflow_run\nlr = 1\n")
         assert asked == ["write", "close_run"]  # the last goes to the outbox, and waits for nobody
         assert "does not answer" in " ".join(capsys.readouterr().out.split())

@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from mlflow_magics.session import sending
 from mlflow_magics.tracking.connecting import recovery
-from mlflow_magics.tracking.outbox.disk import journal
+from mlflow_magics.tracking.outbox.disk import journals
 from mlflow_magics.tracking.patches import store
 from tests.rig import stored
 from tests.rig.children import clean_environment
@@ -333,7 +333,7 @@ def test_points_that_were_kept_back_outlive_their_kernel_but_not_those_that_the_
 
 
 def test_points_that_are_kept_back_have_room_on_no_disk_too(run, database, monkeypatch):
-    monkeypatch.setattr("mlflow_magics.tracking.outbox.disk.journal.segments_allowed", lambda: 0)
+    monkeypatch.setattr("mlflow_magics.tracking.outbox.disk.journals.segments_allowed", lambda: 0)
     run("%mlflow_connect local -e home")
     run(OWN_LOOP.replace("        os.kill(os.getpid(), 9)", "        pass"))
     run("%mlflow_sync")
@@ -459,7 +459,7 @@ def test_a_sync_waits_for_what_is_locked_after_it_was_listed(run, victim, proxy,
     """Another recovery, begun a moment earlier, was faster; here it locks, and sends nothing before it lets go."""
     run("%mlflow_connect local")
     victim(f"%mlflow_connect {proxy.url} -e '{served}' --offline", CELL.format(name="left"))
-    (folder,) = journal.left_behind()
+    (folder,) = journals.left_behind()
     list_them, locked = recovery.left, []
 
     def left():
@@ -499,8 +499,8 @@ def test_sync_goes_on_as_long_as_the_server_takes_writes_and_tells_each(run, ser
         told.append((sent, left))
 
     outbox = store.current()
-    total = outbox.waiting().total
-    done = outbox.sync(progress)
+    total = outbox.telling.waiting().total
+    done = outbox.syncing.sync(progress)
     assert done.waiting.total == 0
     assert done.sent >= total
     answered = [each for each in proxy.matching("log-batch") if each.done == "forwarded"]
@@ -533,7 +533,7 @@ def test_a_store_that_asks_to_wait_is_waited_for_a_minute_at_the_most_and_sync_t
     shown = run("%mlflow_sync")
     assert "✗" not in shown
     assert time.monotonic() - begun < 20
-    assert store.current().waiting().total == 0
+    assert store.current().telling.waiting().total == 0
 
 
 # -- what cannot be read or sent ------------------------------------------------------------------------------------

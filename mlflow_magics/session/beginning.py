@@ -12,7 +12,7 @@ from ..capture.notebook import authoring
 from ..capture.values import secrets
 from ..tracking.connecting import connection
 from ..tracking.patches import cellruns, store
-from ..tracking.runs import names, run_tags, runs
+from ..tracking.runs import names, run_series, run_tags, runs, system_metrics
 from ..vocabulary.errors import MlflowMagicsError, TrackingError
 from .openrun import OpenRun, attempt
 
@@ -80,7 +80,7 @@ def begin(session: SessionState, opened: OpenRun) -> None:
     opened.run = run
     outbox = store.current()
     assert outbox is not None
-    reserve = functools.partial(outbox.reserve, opened.experiment_id, opening.started, opening.tags, name)
+    reserve = functools.partial(outbox.opener.reserve, opened.experiment_id, opening.started, opening.tags, name)
     opened.cell_run = entry = cellruns.CellRun(
         outbox,
         open_run=opening.open,
@@ -101,7 +101,7 @@ def begin(session: SessionState, opened: OpenRun) -> None:
     if is_resumed or opened.source is None:
         entry.claim()  # it is more than this cell's run: the author's are its children
     opened.open_sink = functools.partial(
-        runs.series_sink,
+        run_series.series_sink,
         entry.series_id,
         asked={*options.watch, *options.choices.metrics} if run is not None else (),
         until_end=run is None or authoring.may_call(authoring.LOGS_METRICS, code, session.namespace),
@@ -112,7 +112,7 @@ def begin(session: SessionState, opened: OpenRun) -> None:
         # An interrupt too: nobody else knows of the run yet, and it would stay open for ever.
         abandon(session, opened)
         raise
-    if options.system_metrics or runs.samples_system_metrics():
+    if options.system_metrics or system_metrics.samples_system_metrics():
         _sample(opened)
 
 
@@ -214,7 +214,7 @@ def _parent_id(session: SessionState, opened: OpenRun) -> str:
 def _sample(opened: OpenRun) -> None:
     if opened.system_metrics is None:
         opened.system_metrics = attempt(
-            opened, "no system metrics", lambda: runs.start_system_metrics(opened.tracked.info.run_id)
+            opened, "no system metrics", lambda: system_metrics.start_system_metrics(opened.tracked.info.run_id)
         )
 
 

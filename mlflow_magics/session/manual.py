@@ -178,21 +178,21 @@ def log_tags(session: Session, opened: OpenRun, tags: Mapping[str, str]) -> list
 
 def _log_artifacts(opened: OpenRun, patterns: Sequence[str]) -> list[str]:
     from ..tracking.calls import guards
-    from ..tracking.runs import files, runs
+    from ..tracking.runs import artifacts, files
 
     with guards.unseeded(), files.staging() as folder:
         notes = files.stage_paths(patterns, folder)
         staged = files.staged(folder)
         if not staged and notes:
             raise NotLoggableError(patterns[0], notes[0].partition(" was not logged: ")[2])
-        runs.upload(opened.tracked, folder)
+        artifacts.upload(opened.tracked, folder)
     return [f"artifact {name}  →  run {opened.name}" for name in staged] + notes
 
 
 def _log_object(opened: OpenRun, kind: str, name: str, value: Any, session: Session) -> list[str]:
     from ..tracking.calls import guards
     from ..tracking.models import models
-    from ..tracking.runs import files, runs
+    from ..tracking.runs import artifacts, files
 
     if kind == "model":
         with guards.unseeded():
@@ -207,7 +207,7 @@ def _log_object(opened: OpenRun, kind: str, name: str, value: Any, session: Sess
         else:
             notes = files.stage_text(name, secrets.redact(str(value), session.namespace), folder)
         staged = files.staged(folder)
-        runs.upload(opened.tracked, folder)
+        artifacts.upload(opened.tracked, folder)
     return [f"{kind} {path}  →  run {opened.name}" for path in staged] + notes
 
 

@@ -221,7 +221,7 @@ class SessionBackend:
 
     def _backlog(self) -> Waiting | None:
         try:
-            return self._outbox().backlog()
+            return self._outbox().telling.backlog()
         except TrackingError:
             return None
 

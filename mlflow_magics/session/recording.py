@@ -14,7 +14,7 @@ from ..tracking.calls import guards, interrupts
 from ..tracking.connecting import connection
 from ..tracking.models import models
 from ..tracking.outbox import authored
-from ..tracking.runs import datasets, files, run_tags, runs
+from ..tracking.runs import artifacts, datasets, earlier, files, run_series, run_tags, runs, settling
 from ..vocabulary.errors import MlflowMagicsError
 from ..vocabulary.records import Captured, OpenedRun, Skipped, Status
 from .openrun import OpenRun, attempt
@@ -81,7 +81,7 @@ def record(
                     opened, "artifacts were not logged", lambda: _log_artifacts(session, opened, captured, error)
                 )
                 facts["artifacts"] = own or ()
-                theirs = attempt(opened, "models were not listed", lambda: runs.models_of(run)) or []
+                theirs = attempt(opened, "models were not listed", lambda: artifacts.models_of(run)) or []
                 logged = _log_models(session, opened)
                 facts["models"] = tuple(dict.fromkeys([*(name for _, name in logged), *theirs]))
                 # Capture had no role for them, and yet they are in the run.
@@ -113,7 +113,7 @@ def record(
             facts |= _settle(session, opened, captured, facts)
         except KeyboardInterrupt:
             # Everything is in the outbox: only the waiting is cut short.
-            facts["waiting"] = runs.waiting()
+            facts["waiting"] = settling.waiting()
     _note_other_experiment(opened)
     if run.info.run_id in run_ids:
         opened.name = next(name for name, _, _ in runs.told([run.info.run_id])) or opened.name
@@ -136,7 +136,7 @@ def note_ends(spanning: Sequence[OpenRun], status: Status) -> None:
 def _beside_the_author(session: SessionState, opened: OpenRun, captured: Captured, run_ids: Sequence[str]) -> Captured:
     """Leave out what the cell has logged itself, and hand on the points of the other series."""
     followed = [one.name for one in captured.series]
-    find = functools.partial(runs.logged, opened.tracked, followed, run_ids)
+    find = functools.partial(run_series.logged, opened.tracked, followed, run_ids)
     logged = attempt(opened, "what the cell logs itself is not known", find)
     if logged is None:
         return captured
@@ -149,7 +149,7 @@ def _beside_the_author(session: SessionState, opened: OpenRun, captured: Capture
         kept = attempt(opened, what, lambda: _figures_beside(session, opened, kept, shown)) or kept
     opened.notes += kept.notes[len(captured.notes) :]
     withdrawn = set(followed) - {one.name for one in kept.series}
-    attempt(opened, "points of series were not sent", lambda: runs.end_series(opened.tracked, withdrawn))
+    attempt(opened, "points of series were not sent", lambda: run_series.end_series(opened.tracked, withdrawn))
     return kept
 
 
@@ -178,7 +178,7 @@ def _shown_in(opened: OpenRun) -> authoring.Shown:
 
 def _figures_beside(session: SessionState, opened: OpenRun, captured: Captured, shown: authoring.Shown) -> Captured:
     """Leave out the figures that the cell has logged itself."""
-    paths, pictures = runs.own_files(opened.tracked)
+    paths, pictures = artifacts.own_files(opened.tracked)
     if not paths:
         return captured
     names = [one.name for one in captured.figures]
@@ -281,18 +281,18 @@ def _log_artifacts(
             (folder / "traceback.txt").write_text(text, encoding="utf-8", errors="backslashreplace")
         opened.notes += files.stage_figures(captured.figures, folder / "figures")
         opened.notes += files.stage_paths(opened.options.artifacts, folder)
-        runs.upload(opened.tracked, folder)
+        artifacts.upload(opened.tracked, folder)
         return files.staged(folder)
 
 
 def _others_artifacts(opened: OpenRun, tops: Collection[str]) -> tuple[str, ...]:
     """Return what autolog or the user's own calls put beside what is listed already, by the names at the top."""
-    return tuple(name for name in runs.artifact_names(opened.tracked) if name.rstrip("/") not in tops)
+    return tuple(name for name in artifacts.artifact_names(opened.tracked) if name.rstrip("/") not in tops)
 
 
 def _settle(session: SessionState, opened: OpenRun, captured: Captured, facts: Mapping[str, Any]) -> dict[str, Any]:
     """Wait for what is on its way, and take out of `facts` what the store refused."""
-    settled = attempt(opened, "what became of the writes is not known", lambda: runs.settle(opened.tracked))
+    settled = attempt(opened, "what became of the writes is not known", lambda: settling.settle(opened.tracked))
     if settled is None:
         return {}
     opened.notes += settled.notes
@@ -301,7 +301,7 @@ def _settle(session: SessionState, opened: OpenRun, captured: Captured, facts: M
     metrics = tuple(one for one in facts.get("metrics", ()) if f"metric {one.name}" not in settled.refused)
     # Of a curve it was only some points.
     series = tuple(one for one in captured.series if one.kept > 1 or f"metric {one.name}" not in settled.refused)
-    curves = {name for name, values in runs.logged(opened.tracked, ()).metrics.items() if len(values) > 1}
+    curves = {name for name, values in run_series.logged(opened.tracked, ()).metrics.items() if len(values) > 1}
     auto_params, auto_metrics = (
         {name: value for name, value in facts.get(f"auto_{kind}s", {}).items() if f"{kind} {name}" not in gone}
         for kind, gone in (
@@ -344,7 +344,7 @@ def _previous(
         return {}
     key = f"{opened.experiment_id}/{tag}/{value}"
     if key not in session.previous:
-        session.previous[key] = runs.previous(opened.experiment_id, tag, value, opened.tracked.info.run_id)
+        session.previous[key] = earlier.previous(opened.experiment_id, tag, value, opened.tracked.info.run_id)
     previous = session.previous[key]
     session.previous[key] = params, metrics
     if previous is None:

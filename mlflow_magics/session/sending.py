@@ -40,12 +40,12 @@ def recover(session: SessionState) -> None:
 
 
 def _recover(session: SessionState, token: object) -> None:
-    from ..tracking.outbox.disk import journal, setaside
+    from ..tracking.outbox.disk import journals, setaside
 
     try:
         with _changed:  # one that looks into each journal holds it for a moment, and this one would pass it by
             _changed.wait_for(lambda: all(one.ended or one.listed for one in _running))
-        recovery = _Recovery(session) if journal.left_behind() else None
+        recovery = _Recovery(session) if journals.left_behind() else None
     finally:
         with _changed:
             _beginning.discard(token)
@@ -156,7 +156,7 @@ def _recovered(session: SessionState, address: str) -> list[_Recovery]:
     that is waited for. What is for other stores goes on behind us.
     """
     from ..tracking.connecting import recovery
-    from ..tracking.outbox.disk import journal
+    from ..tracking.outbox.disk import journals
 
     with _changed:
         _changed.wait_for(lambda: not _beginning and all(one.ended or one.listed for one in _running))
@@ -173,7 +173,7 @@ def _recovered(session: SessionState, address: str) -> list[_Recovery]:
             ours.append(begun)
             with _changed:
                 _changed.wait_for(lambda one=begun: one.ended or one.of(address) <= one.through)  # type: ignore[misc]
-        held = set(filter(journal.is_held, mine))
+        held = set(filter(journals.is_held, mine))
         if not held:
             return ours
         tried -= held  # locked after it was listed: ours has passed it by, and tries again unless it gets sent
@@ -215,7 +215,7 @@ def sync(session: SessionState, progress: Callable[[int, int], None]) -> Sync:
     address = mask(session.connection.uri)
     ours = _recovered(session, address)
     begun = time.monotonic()
-    done = outbox.sync(progress)
+    done = outbox.syncing.sync(progress)
     with _changed:
         rest = max(0.0, begun + OTHERS_SECONDS - time.monotonic())
         _changed.wait_for(lambda: all(one.ended for one in ours), timeout=rest)

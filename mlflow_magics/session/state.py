@@ -176,7 +176,7 @@ class SessionState:
 
             outbox = store.current()
             open_runs = {opened.run.info.run_id for opened in self.open_runs if opened.run is not None}
-            news += outbox.late_refusals(open_runs) if outbox is not None else []
+            news += outbox.telling.late_refusals(open_runs) if outbox is not None else []
         return news
 
     def set_aside(self) -> list[str]:
@@ -192,7 +192,7 @@ class SessionState:
         from ..tracking.patches import store
 
         outbox = store.current()
-        return outbox.waiting() if outbox is not None else None
+        return outbox.telling.waiting() if outbox is not None else None
 
     def describe_open(self) -> list[tuple[str, str, str]]:
         """Return name, id and link of each open run, outermost first; empty texts where there is none."""

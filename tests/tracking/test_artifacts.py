@@ -17,9 +17,9 @@ from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
 
 from mlflow_magics.tracking.connecting import connection
-from mlflow_magics.tracking.outbox import outbox
-from mlflow_magics.tracking.outbox.disk import addresses, copying, journal
-from mlflow_magics.tracking.outbox.sending import delivery, sender
+from mlflow_magics.tracking.outbox import staging
+from mlflow_magics.tracking.outbox.disk import addresses, copying, journals
+from mlflow_magics.tracking.outbox.sending import files_pause, sender
 from mlflow_magics.tracking.patches import artifacts, store
 from mlflow_magics.tracking.runs import files
 from tests.rig.faulty import Fault, FaultyProxy
@@ -35,7 +35,7 @@ def proxy(mlflow_server):
 def connected(mlflow_as_found, folder, proxy, request, monkeypatch):
     monkeypatch.setattr(sender, "FIRST_SECONDS", 0.05)
     monkeypatch.setattr(sender, "LAST_SECONDS", 0.2)
-    monkeypatch.setattr(delivery, "_FILES_SECONDS", 0.2)
+    monkeypatch.setattr(files_pause, "_FILES_SECONDS", 0.2)
     connection.connect(proxy.url, experiment=f"artifacts {request.node.name}")
     yield proxy
     proxy.heal()
@@ -54,7 +54,7 @@ def stored(server, content):
 
 
 def sync():
-    assert store.current().sync(lambda sent, left: None).waiting.total == 0
+    assert store.current().syncing.sync(lambda sent, left: None).waiting.total == 0
 
 
 def test_a_file_is_copied_at_once(connected, folder, mlflow_server):
@@ -111,7 +111,7 @@ def test_files_that_are_not_taken_hold_up_no_value_and_no_cell(connected, mlflow
     assert mlflow.get_run(run.info.run_id).data.metrics == {"m": 1.0}
     mlflow.get_run(run.info.run_id)
     assert time.monotonic() - begun < 4
-    waiting = store.current().waiting()
+    waiting = store.current().telling.waiting()
     assert (waiting.points, waiting.others, waiting.state) == (0, 1, "waiting")
     assert "files" in waiting.why
     connected.heal()
@@ -123,7 +123,7 @@ def test_files_that_are_not_taken_hold_up_no_value_and_no_cell(connected, mlflow
 
 
 def test_what_is_too_large_to_be_staged_goes_at_once(connected, folder, monkeypatch, mlflow_server):
-    monkeypatch.setattr(outbox, "STRAIGHT_BYTES", 100)
+    monkeypatch.setattr(staging, "STRAIGHT_BYTES", 100)
     (folder / "large.bin").write_text("L" * 101)
     (folder / "small.bin").write_text("S" * 100)
     with mlflow.start_run():
@@ -240,7 +240,7 @@ def test_what_is_no_file_is_refused_by_its_name_at_once(connected, folder, speci
     if way == "waiting":
         connected.refuse()
     if way == "no room":
-        monkeypatch.setattr(journal, "LIMIT_BYTES", 0)
+        monkeypatch.setattr(journals, "LIMIT_BYTES", 0)
     with mlflow.start_run() as run:
         tree = folder / "tree"
         tree.mkdir()
@@ -334,7 +334,7 @@ def test_paths_that_leave_the_folder_are_refused_as_by_the_bare_call(connected, 
 
 def test_bytes_are_counted_as_they_are_copied(connected, folder, monkeypatch):
     """A sparse file counts with its length, and one that grows stops at the bound."""
-    monkeypatch.setattr(journal, "LIMIT_BYTES", store.current().journal.held() + 3_000_000)
+    monkeypatch.setattr(journals, "LIMIT_BYTES", store.current().journal.held() + 3_000_000)
     with (folder / "sparse").open("wb") as file:
         file.truncate(5_000_000)
     connected.refuse()
@@ -362,7 +362,7 @@ def test_bytes_are_counted_as_they_are_copied(connected, folder, monkeypatch):
         mlflow.log_artifact(str(folder / "small"))
     connected.accept()
     sync()
-    assert store.current().journal._held_bytes == 0
+    assert store.current().journal.files.bytes == 0
 
 
 @pytest.mark.parametrize(
@@ -382,7 +382,7 @@ def test_a_run_whose_files_are_not_taken_is_closed_and_they_are_named(connected,
     deadline = time.monotonic() + 15
     while mlflow.get_run(run.info.run_id).info.status != "FINISHED":
         assert time.monotonic() < deadline
-    waiting = store.current().waiting()
+    waiting = store.current().telling.waiting()
     assert waiting.others == 3
     assert "wanted-0.txt" in waiting.why
     connected.heal()

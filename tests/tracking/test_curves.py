@@ -21,9 +21,10 @@ from hypothesis import strategies as st
 from mlflow_magics.tracking.connecting import connection
 from mlflow_magics.tracking.lookback.curves import curves
 from mlflow_magics.tracking.lookback.curves.curves import LiveCurves
-from mlflow_magics.tracking.outbox.disk import points
-from mlflow_magics.tracking.outbox.disk.journal import Key
-from mlflow_magics.tracking.outbox.disk.points import RECORD, SIZE, PointLog
+from mlflow_magics.tracking.outbox.disk import reading_along, records, segments
+from mlflow_magics.tracking.outbox.disk.entries import Key
+from mlflow_magics.tracking.outbox.disk.points import PointLog
+from mlflow_magics.tracking.outbox.disk.records import RECORD, SIZE
 from mlflow_magics.tracking.patches import store
 
 NAN = math.nan
@@ -32,7 +33,7 @@ NAN = math.nan
 @pytest.fixture
 def small(monkeypatch):
     """Segments of 64 records and curves of 8 buckets: the tests turn many pages."""
-    monkeypatch.setattr(points, "SEGMENT", 64)
+    monkeypatch.setattr(segments, "SEGMENT", 64)
     monkeypatch.setattr(curves, "BUCKETS", 8)
 
 
@@ -44,8 +45,10 @@ def new_box(limit=10_000):
         yield SimpleNamespace(
             points=log,
             ids={},
-            key=lambda number: Key("r" if number < 10 else "s", f"m{number}", {}),
-            kept_back=SimpleNamespace(log=None, waits=lambda number: False),
+            series=SimpleNamespace(
+                key=lambda number: Key("r" if number < 10 else "s", f"m{number}", {}),
+                kept_back=SimpleNamespace(log=None, waits=lambda number: False),
+            ),
         )
         log.close()
 
@@ -81,7 +84,7 @@ DEEDS = st.lists(
 @settings(max_examples=80)
 def test_any_order_of_doing_things_agrees_with_all_points_one_by_one(deeds):
     with pytest.MonkeyPatch.context() as patch, new_box() as box:
-        patch.setattr(points, "SEGMENT", 64)
+        patch.setattr(segments, "SEGMENT", 64)
         patch.setattr(curves, "BUCKETS", 8)
         live, sent, made, when = LiveCurves(box), 0, {}, 0.0
         read = []
@@ -161,7 +164,7 @@ def test_two_thousand_points_are_drawn_each():
 
 
 def test_a_thread_that_appends_while_another_refreshes(small, monkeypatch):
-    monkeypatch.setattr(points, "SEGMENT", 4096)
+    monkeypatch.setattr(segments, "SEGMENT", 4096)
     with new_box() as box:
         live, stop = LiveCurves(box), threading.Event()
         writers = [box.points.appender(key) for key in (1, 2)]
@@ -197,8 +200,8 @@ def test_a_thread_that_appends_while_another_refreshes(small, monkeypatch):
 
 
 def record(*facts):
-    body = points.BODY.pack(*facts)
-    return body + points.mark_of(body).to_bytes(4, sys.byteorder)
+    body = records.BODY.pack(*facts)
+    return body + records.mark_of(body).to_bytes(4, sys.byteorder)
 
 
 def unfinished(log, before, after, key=1):
@@ -256,20 +259,20 @@ def test_what_was_sent_before_it_was_read_is_in_the_curve(small):
         assert len(list(box.points.folder.glob("points-*.bin"))) == 1  # the disk has its room back
         live.refresh()
         assert (live.of("r")[0].count, live.missed) == (1000, 0)
-        assert not box.points._unread
+        assert not box.points._unread.maps
 
 
 def test_a_reader_that_stops_holds_up_nothing(small, monkeypatch):
-    monkeypatch.setattr(points, "_READER_SECONDS", 0.05)
+    monkeypatch.setattr(reading_along, "_READER_SECONDS", 0.05)
     with new_box() as box:
         live, append = LiveCurves(box), box.points.appender(1)
         for step in range(1000):
             append(step, 0.0, float(step))
         box.points.drop(box.points.end())
-        assert len(box.points._unread) == 15
+        assert len(box.points._unread.maps) == 15
         time.sleep(0.06)
         box.points.count(0)  # the sender's look, four times a second
-        assert not box.points._unread
+        assert not box.points._unread.maps
         for step in range(64 * 3):
             append(step, 0.0, float(step))
         live.refresh()
@@ -305,7 +308,7 @@ def test_many_curves_the_oldest_of_which_go(monkeypatch):
 def test_a_run_that_was_made_offline_is_found_by_both_of_its_ids():
     with new_box() as box:
         names = {1: "offline-a", 2: "remote", 3: "other"}
-        box.key = lambda number: Key(names[number], "loss", {})
+        box.series.key = lambda number: Key(names[number], "loss", {})
         live = LiveCurves(box)
         for step in range(5):
             box.points.appender(1)(step, 0.0, 1.0)
@@ -331,7 +334,7 @@ def test_a_forked_child_holds_on_to_nothing(small):
         child = os.fork()
         if not child:
             box.points.leave_to_parent()
-            os._exit(0 if not box.points._readers and not box.points._unread else 1)
+            os._exit(0 if not box.points._unread._readers and not box.points._unread.maps else 1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 

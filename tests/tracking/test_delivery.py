@@ -19,11 +19,14 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from mlflow_magics.tracking.calls import timeouts
 from mlflow_magics.tracking.failures.kinds import UnavailableError, failure_kind, limit_of, unavailable
-from mlflow_magics.tracking.outbox.disk.journal import Journal, Key, RunEntry
+from mlflow_magics.tracking.outbox.disk.entries import Key, RunEntry
+from mlflow_magics.tracking.outbox.disk.journal import Journal
 from mlflow_magics.tracking.outbox.disk.points import PointLog
 from mlflow_magics.tracking.outbox.sending import delivery, sender
 from mlflow_magics.tracking.outbox.sending.batches import batches
-from mlflow_magics.tracking.outbox.sending.delivery import ORIGIN_TAG, REJECTED_TAG, Delivery
+from mlflow_magics.tracking.outbox.sending.creating import ORIGIN_TAG
+from mlflow_magics.tracking.outbox.sending.delivery import Delivery
+from mlflow_magics.tracking.outbox.sending.refusals import REJECTED_TAG
 from mlflow_magics.tracking.outbox.sending.sender import Sender
 from tests.rig.faulty import Fault, FaultyProxy
 
@@ -217,7 +220,7 @@ def test_full_batches_sent_ahead_create_what_they_need(box):
     experiment = box.store._store.get_experiment_by_name("new one").experiment_id
     (found,) = runs_of(box.store, experiment)
     assert len(history(box.store, found.info.run_id, "m")) == 1000
-    assert box.delivery.refused == {} or not any(box.delivery.refused.values())
+    assert box.delivery.refusals.by_run == {} or not any(box.delivery.refusals.by_run.values())
     send(box.delivery)
     assert len(box.store._store.search_experiments()) == 2
 
@@ -243,7 +246,7 @@ def test_an_answer_that_is_lost_doubles_nothing(box, tmp_path, lost, heir):
     values(box, run, {"a": "1"}, {"t": "x"})
     box.journal.add(run, "untag", {"key": "t"})
     series(box, run, "m", range(1500))
-    staged = box.journal.staged()
+    staged = box.journal.files.new()
     (staged / "file.txt").write_text("content")
     box.journal.add(run, "artifact", {"uri": "", "path": "sub", "staged": str(staged), "folder": False})
     end(box, run)
@@ -284,15 +287,15 @@ def test_sending_everything_again_doubles_nothing(box):
     send(second)
     (found,) = runs_of(box.store)
     assert len(history(box.store, found.info.run_id, "m")) == 3
-    assert not any(second.refused.values())
+    assert not any(second.refusals.by_run.values())
 
 
 def test_a_file_whose_sending_was_cut_short_while_tidying_up_is_no_trouble(box):
     run = existing_run(box.store)
-    staged = box.journal.staged()  # its file is gone already
+    staged = box.journal.files.new()  # its file is gone already
     box.journal.add(run, "artifact", {"uri": "", "path": None, "staged": str(staged), "folder": False})
     send(box.delivery)
-    assert not any(box.delivery.refused.values())
+    assert not any(box.delivery.refusals.by_run.values())
     assert not staged.exists()
 
 
@@ -315,7 +318,7 @@ def test_one_poisoned_write_of_each_kind_is_set_aside_and_its_neighbours_pass(bo
     assert len([tag for tag in found.data.tags if tag.startswith("t")]) == 999
     assert len(history(box.store, run, "good")) == 1000
     assert found.info.status == "FINISHED"
-    what = [what for what, _ in box.delivery.refused[run]]
+    what = [what for what, _ in box.delivery.refusals.by_run[run]]
     assert sorted(what) == sorted(["param p500", "metric " + "m" * 300, "tag " + "t" * 300])
     assert all(name in found.data.tags[REJECTED_TAG] for name in ("param p500", "Changing param values"))
     assert [each for each, _ in box.journal.rejected(run)] == what
@@ -330,7 +333,7 @@ def test_a_run_whose_experiment_is_gone_is_in_the_default_one(box):
     (found,) = runs_of(box.store)
     assert (found.info.run_name, found.info.status, found.data.params) == ("moved", "FINISHED", {"a": "1"})
     assert len(history(box.store, found.info.run_id, "m")) == 3
-    assert [what for what, _ in box.delivery.refused[run]] == ["its experiment"]
+    assert [what for what, _ in box.delivery.refusals.by_run[run]] == ["its experiment"]
     assert "The run is in 'Default'" in found.data.tags[REJECTED_TAG]
 
 
@@ -343,7 +346,7 @@ def test_a_refused_run_does_not_hold_up_the_others(box):
     values(box, good, {"a": "1"})
     send(box.delivery)
     assert [run.info.run_name for run in runs_of(box.store, home)] == ["good"]
-    assert [what for what, _ in box.delivery.refused[bad]] == ["the run"]
+    assert [what for what, _ in box.delivery.refusals.by_run[bad]] == ["the run"]
 
 
 def test_a_param_changed_in_one_batch_keeps_its_first_value(box):
@@ -353,7 +356,7 @@ def test_a_param_changed_in_one_batch_keeps_its_first_value(box):
     values(box, run, {"lr": "1"})
     send(box.delivery)
     assert box.store._store.get_run(run).data.params == {"lr": "1", "x": "1", "y": "1"}
-    assert [what for what, _ in box.delivery.refused[run]] == ["param lr"]
+    assert [what for what, _ in box.delivery.refusals.by_run[run]] == ["param lr"]
 
 
 def test_a_deleted_run_costs_a_few_requests_not_one_a_point(box):
@@ -363,7 +366,7 @@ def test_a_deleted_run_costs_a_few_requests_not_one_a_point(box):
     values(box, other, {"a": "1"})
     send(box.delivery)
     assert len(box.store.calls) < 15
-    assert box.delivery.refused[run]
+    assert box.delivery.refusals.by_run[run]
     assert box.store._store.get_run(other).data.params == {"a": "1"}
 
 
@@ -377,7 +380,7 @@ def test_what_was_refused_is_told_once(box):
     send(box.delivery)
     series(box, run, "m", range(5, 10))
     send(box.delivery)
-    whys = [why for what, why in box.delivery.refused[run] if what == "param a"]
+    whys = [why for what, why in box.delivery.refusals.by_run[run] if what == "param a"]
     assert len(whys) == len(set(whys))
     assert len(box.store.named("set_tag")) <= 2
 
@@ -438,7 +441,7 @@ def test_a_value_that_a_living_store_can_never_take_is_set_aside_after_some_trie
         with contextlib.suppress(UnavailableError):
             send(box.delivery)
     assert 3 <= tries <= 12
-    assert [what for what, _ in box.delivery.refused[run]] == ["param bad"]
+    assert [what for what, _ in box.delivery.refusals.by_run[run]] == ["param bad"]
     found = box.store._store.get_run(run)
     assert (found.data.params, found.info.status) == ({"fine": "1"}, "FINISHED")
     assert len(history(box.store, run, "good")) == 100
@@ -458,7 +461,7 @@ def test_a_long_outage_is_no_reason_to_give_a_value_up(box):
             box.delivery.round()
     box.store.fail = lambda name, args: None
     send(box.delivery)
-    assert not any(box.delivery.refused.values())
+    assert not any(box.delivery.refusals.by_run.values())
     assert box.store._store.get_run(run).data.params == {"a": "1"}
 
 
@@ -473,7 +476,7 @@ def test_credentials_and_rate_limits_never_cost_a_value(box, code):
     box.store.fail = lambda name, args: None
     send(box.delivery)
     assert box.store._store.get_run(run).data.params == {"a": "1"}
-    assert not any(box.delivery.refused.values())
+    assert not any(box.delivery.refusals.by_run.values())
 
 
 def test_a_slow_store_gets_less_at_a_time_and_more_again_later(box):
@@ -498,7 +501,7 @@ def test_a_slow_store_gets_less_at_a_time_and_more_again_later(box):
 
 def test_files_that_their_store_does_not_take_hold_up_no_value(box, monkeypatch):
     run = existing_run(box.store)
-    staged = box.journal.staged()
+    staged = box.journal.files.new()
     (staged / "f.txt").write_text("x")
     box.journal.add(run, "artifact", {"uri": "", "path": None, "staged": str(staged), "folder": False})
     values(box, run, {"a": "1"})
@@ -518,19 +521,19 @@ def test_files_that_their_store_does_not_take_hold_up_no_value(box, monkeypatch)
     found = box.store._store.get_run(run)
     assert (found.data.params, found.info.status) == ({"a": "1"}, "FINISHED")
     assert [row.op for row in box.journal.rows()] == ["artifact"]
-    assert "the bucket is gone" in box.delivery.files_trouble
+    assert "the bucket is gone" in box.delivery.files.trouble
     taking.append("yes")
-    box.delivery._files_again = 0.0
+    box.delivery.files._until = 0.0
     send(box.delivery)
     assert box.journal.rows() == []
-    assert box.delivery.files_trouble == ""
+    assert box.delivery.files.trouble == ""
     assert len(taking) == 2
 
 
 @pytest.mark.parametrize(("folder", "called"), [(None, "artifact f.txt"), ("a/b", "artifact a/b/f.txt")])
 def test_a_file_that_is_refused_is_called_by_its_name(box, monkeypatch, folder, called):
     run = existing_run(box.store)
-    staged = box.journal.staged()
+    staged = box.journal.files.new()
     (staged / "f.txt").write_text("x")
     box.journal.add(run, "artifact", {"uri": "", "path": folder, "staged": str(staged), "folder": False})
 
@@ -539,7 +542,7 @@ def test_a_file_that_is_refused_is_called_by_its_name(box, monkeypatch, folder, 
 
     monkeypatch.setattr(delivery.replay, "repository_at", lambda *_: SimpleNamespace(log_artifact=log_artifact))
     send(box.delivery)
-    assert box.delivery.refused[run] == [(called, "no such thing")]
+    assert box.delivery.refusals.by_run[run] == [(called, "no such thing")]
 
 
 def test_points_of_a_series_that_was_never_written_down_stop_nobody(box):
@@ -778,7 +781,7 @@ def test_whatever_a_proxy_answers_by_itself_no_value_is_dropped(http, status):
     send(http.delivery)
     found = http.direct.get_run(http.run)
     assert (found.data.params, found.info.status) == ({"a": "1"}, "FINISHED")
-    assert not any(http.delivery.refused.values())
+    assert not any(http.delivery.refusals.by_run.values())
 
 
 def test_new_credentials_are_taken_without_a_restart(http, quick):
@@ -801,7 +804,7 @@ def test_a_run_needs_few_requests(http):
     http.proxy.passed.clear()
     send(http.delivery)
     assert len(http.proxy.passed) == 2 + 3  # create, end; 21 + 2500 entries in three
-    found = http.direct.get_run(http.delivery.remotes[run])
+    found = http.direct.get_run(http.delivery.identities.remotes[run])
     assert found.info.status == RunStatus.to_string(RunStatus.FINISHED)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from mlflow_magics.tracking.lookback import named
 from mlflow_magics.tracking.patches import store as outbox
-from mlflow_magics.tracking.runs import runs
+from mlflow_magics.tracking.runs import earlier, runs
 from mlflow_magics.vocabulary.records import Metric
 
 # Each beside its nearest neighbours.
@@ -44,7 +44,7 @@ def written(_store, tmp_path_factory):
 @pytest.mark.parametrize("text", TEXTS)
 def test_the_previous_run_is_of_the_very_text(written, text):
     _, _, made = written
-    _, metrics = runs.previous("0", "cell", text, made[text][1])
+    _, metrics = earlier.previous("0", "cell", text, made[text][1])
     assert metrics == {"m": float(TEXTS.index(text))}
 
 
@@ -56,5 +56,5 @@ def test_a_run_is_found_by_its_very_name(written, text):
 
 
 def test_a_text_that_nobody_has_finds_nothing(written):
-    assert runs.previous("0", "cell", "it's _a_", "") is None
-    assert runs.previous("0", "cell", 'nobody\'s "text"', "") is None
+    assert earlier.previous("0", "cell", "it's _a_", "") is None
+    assert earlier.previous("0", "cell", 'nobody\'s "text"', "") is None

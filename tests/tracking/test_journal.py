@@ -18,8 +18,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
-from mlflow_magics.tracking.outbox.disk import journal, setaside
-from mlflow_magics.tracking.outbox.disk.journal import Journal, JournalError, Key, RunEntry
+from mlflow_magics.tracking.outbox.disk import journals, setaside
+from mlflow_magics.tracking.outbox.disk.database import JournalError
+from mlflow_magics.tracking.outbox.disk.entries import Key, RunEntry
+from mlflow_magics.tracking.outbox.disk.journal import Journal
 
 URI = "http://tracking.example:5000"
 NAMES = st.sampled_from(["run-a", "run-b", ""])
@@ -172,27 +174,27 @@ def test_threads_share_it(tmp_path):
 def test_it_is_private_whatever_the_umask(state, mask):
     before = os.umask(mask)
     try:
-        made = journal.create(URI)
-        (made.staged() / "file").write_text("x")
+        made = journals.create(URI)
+        (made.files.new() / "file").write_text("x")
     finally:
         os.umask(before)
-    for place in (made.folder, journal.root(), journal.root().parent):
+    for place in (made.folder, journals.root(), journals.root().parent):
         assert stat.S_IMODE(place.stat().st_mode) == 0o700, place
     made.close(remove=True)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")
 def test_a_root_that_others_could_read_is_closed_to_them(state):
-    journal.root().mkdir(parents=True)
-    journal.root().chmod(0o755)
-    made = journal.create(URI)
-    assert stat.S_IMODE(journal.root().stat().st_mode) == 0o700
+    journals.root().mkdir(parents=True)
+    journals.root().chmod(0o755)
+    made = journals.create(URI)
+    assert stat.S_IMODE(journals.root().stat().st_mode) == 0o700
     made.close(remove=True)
 
 
 def in_another_process(code, *arguments):
     program = (
-        "import sys, time\nfrom pathlib import Path\nfrom mlflow_magics.tracking.outbox.disk import journal\n" + code
+        "import sys, time\nfrom pathlib import Path\nfrom mlflow_magics.tracking.outbox.disk import journals\n" + code
     )
     return subprocess.Popen(
         [sys.executable, "-c", program, *map(str, arguments)],
@@ -203,30 +205,32 @@ def in_another_process(code, *arguments):
 
 
 def test_a_living_owners_journal_is_nobody_elses(state):
-    made = journal.create(URI)
-    assert journal.left_behind() == []
-    assert journal.take_over(made.folder) is None
-    with in_another_process("print(journal.left_behind(), journal.take_over(Path(sys.argv[1])))", made.folder) as other:
+    made = journals.create(URI)
+    assert journals.left_behind() == []
+    assert journals.take_over(made.folder) is None
+    with in_another_process(
+        "print(journals.left_behind(), journals.take_over(Path(sys.argv[1])))", made.folder
+    ) as other:
         assert other.communicate()[0].strip() == "[] None"
     made.close(remove=False)
-    (folder,) = journal.left_behind()
-    heir = journal.take_over(folder)
+    (folder,) = journals.left_behind()
+    heir = journals.take_over(folder)
     assert heir is not None
     assert heir.fact("uri") == URI
-    assert journal.left_behind() == []
+    assert journals.left_behind() == []
     heir.close(remove=True)
     assert not made.folder.exists()
 
 
 def test_a_dead_owners_journal_can_be_taken_over(state):
-    code = f"made = journal.create({URI!r}); made.add('r', 'values', {{'a': 1}}); print(made.folder, flush=True)\n"
+    code = f"made = journals.create({URI!r}); made.add('r', 'values', {{'a': 1}}); print(made.folder, flush=True)\n"
     with in_another_process(code + "time.sleep(60)") as owner:
         assert owner.stdout is not None
         folder = Path(owner.stdout.readline().strip())
-        assert journal.take_over(folder) is None
+        assert journals.take_over(folder) is None
         owner.kill()
         owner.wait()
-    heir = journal.take_over(folder)
+    heir = journals.take_over(folder)
     assert heir is not None
     assert [(row.run, row.op, row.data) for row in heir.rows()] == [("r", "values", {"a": 1})]
     heir.close(remove=True)
@@ -237,7 +241,7 @@ def test_a_forked_child_that_outlives_its_parent_keeps_no_lock(state):
     """A worker of joblib or multiprocessing inherits the lock's handle, and would hold the journal for ever."""
     code = """
 import os
-made = journal.create("http://x")
+made = journals.create("http://x")
 if os.fork() == 0:
     made.forget_lock()
     print(made.folder, os.getpid(), flush=True)
@@ -247,10 +251,10 @@ time.sleep(60)
     with in_another_process(code) as owner:
         assert owner.stdout is not None
         folder, child = owner.stdout.readline().split()
-        assert journal.take_over(Path(folder)) is None  # closing the child's handle has not unlocked it
+        assert journals.take_over(Path(folder)) is None  # closing the child's handle has not unlocked it
         owner.kill()
         owner.wait()
-        heir = journal.take_over(Path(folder))
+        heir = journals.take_over(Path(folder))
         os.kill(int(child), 9)
     assert heir is not None
     heir.close(remove=True)
@@ -261,8 +265,8 @@ Path(sys.argv[2]).touch()
 while not Path(sys.argv[1]).exists():
     pass
 won = 0
-for folder in journal.left_behind():
-    found = journal.take_over(folder)
+for folder in journals.left_behind():
+    found = journals.take_over(folder)
     if found is not None:
         won += len(found.rows())
         time.sleep(0.05)
@@ -273,7 +277,7 @@ print(won)
 
 def test_of_two_heirs_each_journal_has_one(state, tmp_path):
     for _ in range(10):
-        left = journal.create(URI)
+        left = journals.create(URI)
         left.add("r", "values", {})
         left.close(remove=False)
     go = tmp_path / "go"
@@ -284,7 +288,7 @@ def test_of_two_heirs_each_journal_has_one(state, tmp_path):
     go.touch()
     won = [int(heir.communicate()[0]) for heir in heirs]
     assert sum(won) == 10
-    assert journal.left_behind() == []
+    assert journals.left_behind() == []
 
 
 # -- journals that cannot be read -----------------------------------------------------------------------------------
@@ -292,7 +296,7 @@ def test_of_two_heirs_each_journal_has_one(state, tmp_path):
 
 def left(**files):
     """A journal that was left behind, with some of its files replaced."""
-    made = journal.create(URI)
+    made = journals.create(URI)
     made.add("r", "values", {"params": {"a": "1"}, "tags": {}})
     made.close(remove=False)
     for name, content in files.items():
@@ -304,14 +308,14 @@ def test_one_of_a_newer_format_is_left_alone(state):
     folder = left(format=b"3")
     before = (folder / "journal.db").read_bytes()
     with pytest.raises(JournalError, match=r"newer mlflow_magics; pip install --upgrade mlflow_magics"):
-        journal.take_over(folder)
+        journals.take_over(folder)
     assert (folder / "journal.db").read_bytes() == before
-    assert journal.left_behind() == [folder]  # and it is not locked
+    assert journals.left_behind() == [folder]  # and it is not locked
 
 
 @pytest.mark.parametrize("content", [b"one", b"\xff\xfe", b"-"])
 def test_a_format_that_is_no_number_hides_nothing(state, content):
-    found = journal.take_over(left(format=content))
+    found = journals.take_over(left(format=content))
     assert [row.data["params"] for row in found.rows()] == [{"a": "1"}]
     assert not setaside.is_any(found.folder)
     found.close(remove=False)
@@ -320,7 +324,7 @@ def test_a_format_that_is_no_number_hides_nothing(state, content):
 @pytest.mark.parametrize("content", [b"no database at all" * 100, b"SQLite format 3\0" + b"\xaa" * 5000])
 def test_a_database_that_is_none_is_set_aside_and_its_notes_are_read(state, content):
     folder = left(journal_db=content)
-    found = journal.take_over(folder)
+    found = journals.take_over(folder)
     assert found.fact("uri") == URI
     assert found.rows() == []
     found.close(remove=True)
@@ -337,7 +341,7 @@ def test_a_write_whose_checksum_is_wrong_is_set_aside(state):
     folder = left()
     with contextlib.closing(sqlite3.connect(folder / "journal.db")) as db, db:
         db.execute("""UPDATE rows SET data = replace(data, '"1"', '"7"')""")
-    found = journal.take_over(folder)
+    found = journals.take_over(folder)
     assert found.rows() == []
     assert found.waiting() == {}
     found.close(remove=True)
@@ -347,7 +351,7 @@ def test_a_write_whose_checksum_is_wrong_is_set_aside(state):
 
 @pytest.mark.parametrize("table", ["facts", "runs", "keys"])
 def test_what_is_wrong_in_the_database_is_read_in_the_notes(state, table):
-    made = journal.create(URI)
+    made = journals.create(URI)
     made.add_run(entry("r", creation={"name": "mine"}))
     made.set_remote("r", "remote")
     number = made.add_key(Key("r", "m", {}))
@@ -355,7 +359,7 @@ def test_what_is_wrong_in_the_database_is_read_in_the_notes(state, table):
     with contextlib.closing(sqlite3.connect(made.folder / "journal.db")) as db, db:
         columns = {"facts": "value", "runs": "creation", "keys": "name"}
         db.execute(f"UPDATE {table} SET {columns[table]} = 'x' || substr({columns[table]}, 2)")
-    found = journal.take_over(made.folder)
+    found = journals.take_over(made.folder)
     assert found.fact("uri") == URI
     assert found.keys() == {number: Key("r", "m", {})}
     assert found.runs() == [entry("r", remote="remote", creation={"name": "mine"})]
@@ -370,7 +374,7 @@ def test_a_journal_of_the_first_format_is_read(state):
     with contextlib.closing(sqlite3.connect(folder / "journal.db")) as db, db:
         db.execute("UPDATE rows SET data = substr(data, 9)")
         db.execute("UPDATE facts SET value = substr(value, 9)")
-    found = journal.take_over(folder)
+    found = journals.take_over(folder)
     assert [row.data["params"] for row in found.rows()] == [{"a": "1"}]
     assert found.fact("uri") == URI
     found.close(remove=True)
@@ -379,14 +383,14 @@ def test_a_journal_of_the_first_format_is_read(state):
 
 
 def test_a_folder_half_made_is_deleted_when_it_is_old(state):
-    made = journal.create(URI)
+    made = journals.create(URI)
     made.close(remove=False)
     folder = made.folder
     (folder / "format").unlink()
-    assert journal.take_over(folder) is None
+    assert journals.take_over(folder) is None
     assert folder.exists()  # its maker may be at work
     os.utime(folder, (0, 0))
-    assert journal.take_over(folder) is None
+    assert journals.take_over(folder) is None
     assert not folder.exists()
 
 
@@ -394,7 +398,7 @@ def test_a_folder_that_lost_its_format_is_read(state):
     folder = left()
     (folder / "format").unlink()
     os.utime(folder, (0, 0))
-    found = journal.take_over(folder)
+    found = journals.take_over(folder)
     assert len(found.rows()) == 1
     found.close(remove=False)
 
@@ -407,52 +411,52 @@ def test_a_link_or_a_pipe_is_left_alone(state, tmp_path, name):
     if name == ".":
         folder.rename(tmp_path / "elsewhere")
         folder.symlink_to(tmp_path / "elsewhere")
-        os.mkfifo(journal.root() / "pipe")
+        os.mkfifo(journals.root() / "pipe")
     else:
         (folder / name).unlink()
         os.mkfifo(folder / name)
-    assert journal.left_behind() == []
+    assert journals.left_behind() == []
     assert os.path.lexists(folder)
 
 
 def test_a_moved_journal_keeps_its_files(state):
     folder = left()
-    found = journal.take_over(folder)
-    place = found.staged()
+    found = journals.take_over(folder)
+    place = found.files.new()
     (place / "a.txt").write_text("a")
     found.add("r", "artifact", {"uri": "", "path": None, "staged": str(place), "folder": False})
     found.close(remove=False)
     moved = folder.rename(folder.with_name("moved"))
-    found = journal.take_over(moved)
+    found = journals.take_over(moved)
     assert (Path(found.rows()[-1].data["staged"]) / "a.txt").read_text() == "a"
     found.close(remove=False)
 
 
 def test_without_a_root_nothing_is_left(state):
-    assert journal.left_behind() == []
-    journal.root().parent.mkdir(parents=True)
-    journal.root().write_text("a file")
-    assert journal.left_behind() == []
+    assert journals.left_behind() == []
+    journals.root().parent.mkdir(parents=True)
+    journals.root().write_text("a file")
+    assert journals.left_behind() == []
 
 
 # -- disks that do not take it --------------------------------------------------------------------------------------
 
 
 def test_where_no_folder_can_be_made_it_is_kept_in_memory(state):
-    journal.root().parent.mkdir(parents=True)
-    journal.root().write_text("a file where the folder should be")
-    made = journal.create(URI)
-    assert str(journal.root()) in made.trouble
+    journals.root().parent.mkdir(parents=True)
+    journals.root().write_text("a file where the folder should be")
+    made = journals.create(URI)
+    assert str(journals.root()) in made.trouble
     number = made.add("r", "values", {})
     made.add_run(entry())
     assert [row.id for row in made.rows()] == [number]
     made.close(remove=True)
-    assert journal.root().read_text() == "a file where the folder should be"
+    assert journals.root().read_text() == "a file where the folder should be"
 
 
 FULL = """
 import resource
-made = journal.create("http://x")
+made = journals.create("http://x")
 kept = [made.add("r", "values", {"n": n}) for n in range(10)]
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
 for n in range(10, 2000):
@@ -478,7 +482,7 @@ def test_when_the_disk_is_full_it_goes_on_in_memory(state):
 
 FULL_WHEN_DONE = """
 import resource
-made = journal.create("http://x")
+made = journals.create("http://x")
 kept = [made.add("r", "values", {"n": n, "much": "x" * 100}) for n in range(1000)]
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
 made.done(kept[:500], 77, {"r": 5})
@@ -496,7 +500,7 @@ def test_a_disk_that_fills_up_while_writes_are_forgotten_loses_none(state):
 
 
 def test_a_folder_deleted_under_it_costs_no_write(state):
-    made = journal.create(URI)
+    made = journals.create(URI)
     made.add("r", "values", {"n": 1})
     for path in made.folder.iterdir():
         path.unlink()

@@ -57,7 +57,7 @@ def log(name="forest", **options):
 def sync():
     """Send all; a try that was under way when the server came back may still fail."""
     deadline = time.monotonic() + 30
-    while (done := store.current().sync(lambda sent, left: None)).waiting.total and time.monotonic() < deadline:
+    while (done := store.current().syncing.sync(lambda sent, left: None)).waiting.total and time.monotonic() < deadline:
         time.sleep(0.2)
     return done
 
@@ -107,7 +107,7 @@ def test_a_model_waits_and_arrives(connected, when):
         connected.refuse()
         info = log()
         mlflow.log_metric("late", 1.0)
-    assert store.current().waiting().total > 0
+    assert store.current().telling.waiting().total > 0
     connected.accept()
     assert sync().waiting.total == 0
     run_id = remote_id(run.info.run_id)
@@ -249,7 +249,7 @@ def test_it_is_not_ready_before_its_files(connected):
         store.current().flush()
         time.sleep(0.5)
         assert plain_status(info.model_id) == "PENDING"
-        assert store.current().waiting().runs[0][0] == run.info.run_name
+        assert store.current().telling.waiting().runs[0][0] == run.info.run_name
     sync()
     assert plain_status(info.model_id) == "READY"
     assert predicts(info.model_uri)
@@ -322,7 +322,7 @@ def test_a_mistake_is_told_at_once(offline):
 
 @three
 def test_no_room_is_said(offline, monkeypatch):
-    monkeypatch.setattr("mlflow_magics.tracking.outbox.outbox.STRAIGHT_BYTES", 10)
+    monkeypatch.setattr("mlflow_magics.tracking.outbox.staging.STRAIGHT_BYTES", 10)
     with mlflow.start_run() as run, pytest.raises(MlflowException, match="no room"):
         log()
     sync()

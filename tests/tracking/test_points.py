@@ -19,8 +19,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mlflow_magics.tracking.outbox.disk import points
-from mlflow_magics.tracking.outbox.disk.points import RECORD, SIZE, Point, PointLog
+from mlflow_magics.tracking.outbox.disk import held, points, records, segments
+from mlflow_magics.tracking.outbox.disk.points import PointLog
+from mlflow_magics.tracking.outbox.disk.records import RECORD, SIZE, Point
 
 MANY = 1000
 
@@ -28,7 +29,7 @@ MANY = 1000
 @pytest.fixture(autouse=True)
 def small_segments(monkeypatch):
     """Segments of 64 records: the tests turn many pages."""
-    monkeypatch.setattr(points, "SEGMENT", 64)
+    monkeypatch.setattr(segments, "SEGMENT", 64)
 
 
 @contextlib.contextmanager
@@ -98,7 +99,7 @@ def test_any_order_of_doing_things_keeps_each_point_once(steps):
             elif what == "hold":
                 key, place = how
                 if key not in holders:
-                    holders[key] = log.holder(key)
+                    holders[key] = log.held.holder(key)
                 held[key, place] = Point(count, 2.0, 3.0, key)
                 holders[key][0](place, *held[key, place][:3])
                 count += 1
@@ -109,7 +110,7 @@ def test_any_order_of_doing_things_keeps_each_point_once(steps):
                 # What another process sees, that takes the files up now.
                 heir = new_log(folder, limit=0)
                 assert everything(heir, position, settled=True)[0] == made[len(read) :]
-                assert sorted(heir.held()) == sorted(held.values())
+                assert sorted(heir.held.points()) == sorted(held.values())
             assert log.count(position) == len(made) - len(read)
             assert log.tally(position) == Counter(point.key for point in made[len(read) :])
             assert log.end() >= position
@@ -191,7 +192,7 @@ from pathlib import Path
 from mlflow_magics.tracking.outbox.disk import points
 log = points.PointLog(Path(sys.argv[1]), 10, lambda *_: None)
 append = log.appender(1)
-hold, release = log.holder(1)
+hold, release = log.held.holder(1)
 step = 0
 while True:
     append(step, 0.0, step / 2)
@@ -209,12 +210,12 @@ def test_kill_9_loses_no_point_that_append_returned_from(tmp_path):
         child.send_signal(signal.SIGKILL)
     points_module_segment = 1 << 17  # the child's own
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(points, "SEGMENT", points_module_segment)
+        patch.setattr(segments, "SEGMENT", points_module_segment)
         heir = new_log(tmp_path, limit=0)
         found = list(heir)
         assert len(found) >= 5000
         assert [(point.step, point.value) for point in found] == [(step, step / 2) for step in range(len(found))]
-        (held,) = heir.held()
+        (held,) = heir.held.points()
         assert len(found) - 2 <= held.step <= len(found) - 1
 
 
@@ -273,7 +274,7 @@ def test_a_record_that_is_finished_in_time_is_read_in_its_place(tmp_path):
 
 
 def test_eight_threads_lose_and_double_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(points, "SEGMENT", 4096)
+    monkeypatch.setattr(segments, "SEGMENT", 4096)
     log = new_log(tmp_path)
     count = 20_000
     read, position, over = [], 0, threading.Event()
@@ -325,15 +326,15 @@ def test_beyond_the_limit_each_point_goes_to_overflow(tmp_path):
 FULL = """
 import resource, sys
 from pathlib import Path
-from mlflow_magics.tracking.outbox.disk import points
-points.SEGMENT = 64
+from mlflow_magics.tracking.outbox.disk import points, segments
+segments.SEGMENT = 64
 resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))
 spilled = []
 log = points.PointLog(Path(sys.argv[1]), 10, lambda *point: spilled.append(point))
 append = log.appender(7)
 append(1, 2.0, 3.0)
 append(2, 3.0, 4.0)
-hold, release = log.holder(7)
+hold, release = log.held.holder(7)
 hold(0, 1, 2.0, 3.0)
 release()
 print(spilled, sorted(path.name for path in Path(sys.argv[1]).iterdir() if path.stat().st_size))
@@ -376,7 +377,7 @@ def test_after_close_points_go_to_overflow(tmp_path):
 def test_a_held_place_survives_a_kill_in_the_middle_of_its_next_value(written, torn):
     with new_folder() as folder:
         log = new_log(folder)
-        hold, _ = log.holder(3)
+        hold, _ = log.held.holder(3)
         newest = {}
         for step, (place, value) in enumerate(written):
             newest[place] = Point(step, 1.0, value, 3)
@@ -388,46 +389,46 @@ def test_a_held_place_survives_a_kill_in_the_middle_of_its_next_value(written, t
         at = next(i for i in range(0, len(content), SIZE) if RECORD.unpack_from(content, i)[0:1] == (len(written) - 1,)
                   and RECORD.unpack_from(content, i)[4])  # fmt: skip
         other = at + SIZE if (at // SIZE) % 2 == 0 else at - SIZE
-        body = points.BODY.pack(len(written), 1.0, 0.0, 3)
-        record = body + points.mark_of(body).to_bytes(4, sys.byteorder)
+        body = records.BODY.pack(len(written), 1.0, 0.0, 3)
+        record = body + records.mark_of(body).to_bytes(4, sys.byteorder)
         content[other : other + SIZE] = record[:torn] + bytes(SIZE - torn)
         (folder / "held.bin").write_bytes(content)
-        found = new_log(folder, limit=0).held()
+        found = new_log(folder, limit=0).held.points()
         assert sorted(found) == sorted(before)
         assert newest[place] in found
 
 
 def test_released_places_are_empty_and_used_again(tmp_path):
     log = new_log(tmp_path)
-    for key in range(1, 2 * points._SLOTS, 5):
-        hold, release = log.holder(key)
+    for key in range(1, 2 * held.SLOTS, 5):
+        hold, release = log.held.holder(key)
         hold(0, key, 0.0, 1.0)
-        assert [point.key for point in log.held()] == [key]
+        assert [point.key for point in log.held.points()] == [key]
         release()
-        assert log.held() == []
+        assert log.held.points() == []
 
 
 def test_who_released_its_places_writes_into_nobodys(tmp_path):
     log = new_log(tmp_path)
-    old, release = log.holder(1)
+    old, release = log.held.holder(1)
     release()
     release()
-    new, _ = log.holder(2)
-    third, _ = log.holder(3)
+    new, _ = log.held.holder(2)
+    third, _ = log.held.holder(3)
     new(0, 5, 0.0, 1.0)
     third(0, 6, 0.0, 1.0)
     old(0, 9, 0.0, 1.0)  # a watched function that a thread still runs
-    assert sorted((point.key, point.step) for point in log.held()) == [(2, 5), (3, 6)]
+    assert sorted((point.key, point.step) for point in log.held.points()) == [(2, 5), (3, 6)]
 
 
 def test_with_all_places_taken_holding_does_nothing(tmp_path):
     log = new_log(tmp_path)
-    for key in range(1, points._SLOTS + 1):
-        log.holder(key)[0](0, key, 0.0, 1.0)
-    hold, release = log.holder(9999)
+    for key in range(1, held.SLOTS + 1):
+        log.held.holder(key)[0](0, key, 0.0, 1.0)
+    hold, release = log.held.holder(9999)
     hold(0, 1, 0.0, 1.0)
     release()
-    assert sorted(point.key for point in log.held()) == list(range(1, points._SLOTS + 1))
+    assert sorted(point.key for point in log.held.points()) == list(range(1, held.SLOTS + 1))
 
 
 # -- forks ----------------------------------------------------------------------------------------------------------
@@ -438,7 +439,7 @@ def test_a_forked_child_never_writes_into_its_parents_files(tmp_path):
     spilled = []
     log = new_log(tmp_path, over_limit=lambda *point: spilled.append(point))
     append = log.appender(1)
-    hold, _ = log.holder(1)
+    hold, _ = log.held.holder(1)
     made = fill(log, 10)
     hold(0, 1, 0.0, 1.0)
     held, over = threading.Event(), threading.Event()
@@ -464,7 +465,7 @@ def test_a_forked_child_never_writes_into_its_parents_files(tmp_path):
     thread.join()
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 2
     assert list(log) == made
-    assert [point.step for point in log.held()] == [1]
+    assert [point.step for point in log.held.points()] == [1]
     assert not spilled
 
 

@@ -16,10 +16,11 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from mlflow_magics.tracking.calls import timeouts
 from mlflow_magics.tracking.connecting import recovery
-from mlflow_magics.tracking.outbox.disk import journal, setaside
-from mlflow_magics.tracking.outbox.disk.journal import Key, RunEntry
+from mlflow_magics.tracking.outbox.disk import journals, setaside
+from mlflow_magics.tracking.outbox.disk.entries import Key, RunEntry
 from mlflow_magics.tracking.outbox.disk.points import PointLog
-from mlflow_magics.tracking.outbox.sending.delivery import ORIGIN_TAG, REJECTED_TAG
+from mlflow_magics.tracking.outbox.sending.creating import ORIGIN_TAG
+from mlflow_magics.tracking.outbox.sending.refusals import REJECTED_TAG
 from tests.rig.children import prepare, spawn
 from tests.rig.faulty import Fault, FaultyProxy
 from tests.rig.servers import refused_port
@@ -51,7 +52,7 @@ def store(uri, folder):
 
 def leave(uri, *, rows=(), runs=(), series=None, hold=None):
     """Leave a journal behind, as a kernel that died; return its folder."""
-    made = journal.create(uri)
+    made = journals.create(uri)
     for run in runs:
         made.add_run(run)
     for row in rows:
@@ -62,7 +63,7 @@ def leave(uri, *, rows=(), runs=(), series=None, hold=None):
         for step, value in enumerate(numbers):
             append(step, 10_000.0 + step, value)
     for (run, name), point in (hold or {}).items():
-        log.holder(made.add_key(Key(run, name, {})))[0](0, *point)
+        log.held.holder(made.add_key(Key(run, name, {})))[0](0, *point)
     made.close(remove=False)
     return made.folder
 
@@ -104,7 +105,7 @@ def test_all_that_a_killed_kernel_left_is_sent(state, folder, uri, store):
     child.kill()
     said = recovery.recover()
     assert recovery.recover() == []
-    assert journal.left_behind() == []
+    assert journals.left_behind() == []
     home = store.get_experiment_by_name("home").experiment_id
     fresh = store.get_experiment_by_name("fresh").experiment_id
     closed, opened = runs_of(store, fresh)["closed"], runs_of(store, home)["open"]
@@ -152,7 +153,7 @@ def test_only_what_was_open_and_still_runs_is_closed(store, uri):
     assert (found["mine"].info.status, found["mine"].info.end_time) == ("KILLED", 3 * HOUR)
     assert found["closed"].info.status == "RUNNING"
     assert said == ["run mine was open when its kernel died: closed as KILLED"]
-    assert journal.left_behind() == []
+    assert journals.left_behind() == []
 
 
 def test_a_kernel_that_died_while_it_created_a_run(store, uri):
@@ -188,7 +189,7 @@ def test_a_store_that_is_gone_leaves_everything_for_later(state):
     (line,) = recovery.recover()
     assert time.monotonic() - begun < 20
     assert line.startswith(f"an earlier kernel left 6 writes for {uri}, which cannot be sent now: ")
-    assert journal.left_behind() == [left]
+    assert journals.left_behind() == [left]
 
 
 def test_broken_journals_are_set_aside_and_take_no_other_with_them(store, uri):
@@ -226,7 +227,7 @@ def test_points_without_names_are_not_the_end_of_the_rest(store, uri):
     PointLog(left, 10, lambda *_: None).appender(99)(0, 1.0, 1.0)
     said = recovery.recover()
     assert runs_of(store)["r"].data.params == {"a": "1"}
-    assert journal.left_behind() == []
+    assert journals.left_behind() == []
     assert any(f"1 point that cannot be read or sent: kept in {setaside.place() / left.name}" in line for line in said)
 
 
@@ -242,9 +243,9 @@ def test_what_the_store_refuses_is_told_and_kept_in_the_run(store, uri):
 
 def test_files_that_are_not_taken_stay(mlflow_server, folder, state):
     with FaultyProxy(mlflow_server.url) as proxy:
-        made = journal.create(proxy.url)
+        made = journals.create(proxy.url)
         made.add_run(offline("files"))
-        staged = made.staged()
+        staged = made.files.new()
         (staged / "only-here.txt").write_text("only here")
         made.add("offline-files", "artifact", {"uri": "", "path": None, "staged": str(staged), "folder": False})
         made.close(remove=False)
@@ -256,7 +257,7 @@ def test_files_that_are_not_taken_stay(mlflow_server, folder, state):
     assert any(line.startswith("sent ") for line in said)
     found = [path for path in mlflow_server.folder.rglob("only-here.txt") if path.is_file()]
     assert [path.read_text() for path in found] == ["only here"]
-    assert journal.left_behind() == []
+    assert journals.left_behind() == []
 
 
 # -- credentials ----------------------------------------------------------------------------------------------------
@@ -287,7 +288,7 @@ def test_credentials_are_in_no_file_and_are_waited_for(mlflow_server, state, fol
         said = recovery.recover(secret, address)
         assert any(line.startswith("sent ") for line in said)
         assert PASSWORD not in " ".join(said)
-    assert journal.left_behind() == []
+    assert journals.left_behind() == []
 
 
 # -- its own process ------------------------------------------------------------------------------------------------
@@ -316,7 +317,7 @@ def test_of_two_recoveries_at_a_time_one_sends(store, uri, state):
     ]
     found = store.search_runs(["0"], "", 1, 1000, None, None)
     assert sorted(run.info.run_name for run in found) == [f"r{number}" for number in range(4)]
-    assert journal.left_behind() == []
+    assert journals.left_behind() == []
 
 
 def test_mlflow_is_as_it_was(store, uri):

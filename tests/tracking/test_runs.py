@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Param as MlflowParam
 
 from mlflow_magics.tracking.patches import store as outbox
-from mlflow_magics.tracking.runs import runs
+from mlflow_magics.tracking.runs import runs, settling
 from mlflow_magics.vocabulary.errors import MlflowMagicsError
 from mlflow_magics.vocabulary.records import Metric, Param
 
@@ -48,7 +48,7 @@ def test_many_values_go_in_few_batches(run, monkeypatch):
     assert all(m + p + t <= 1000 and p <= 100 and t <= 100 for m, p, t in sizes)
     assert len(sizes) <= 5
     sizes.clear()
-    runs.settle(run)
+    settling.settle(run)
     runs.write(run, [Param("one", "1", "")], [Metric("two", 2.0, "")])
     assert data(run).params["one"] == "1"
     assert sizes == [(1, 1, 0)]
@@ -58,7 +58,7 @@ def test_a_refused_value_stands_alone(run):
     # Written by another process: this one learns of it from the store's refusal.
     outbox.current().store.log_param(run.info.run_id, MlflowParam("p3", "first"))
     assert runs.write_one(run, params=[Param(f"p{i}", str(i), "") for i in range(8)]) == []
-    settled = runs.settle(run)
+    settled = settling.settle(run)
     (note,) = settled.notes
     assert note.startswith("param p3 was refused")
     assert settled.refused == {"param p3"}

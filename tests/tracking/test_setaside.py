@@ -19,10 +19,12 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow_magics.tracking.calls import forks
 from mlflow_magics.tracking.failures.kinds import UnavailableError
 from mlflow_magics.tracking.outbox import flusher
-from mlflow_magics.tracking.outbox.disk import journal
-from mlflow_magics.tracking.outbox.disk.journal import Key
+from mlflow_magics.tracking.outbox.disk import journals
+from mlflow_magics.tracking.outbox.disk.database import ClosedError
+from mlflow_magics.tracking.outbox.disk.entries import Key
 from mlflow_magics.tracking.outbox.disk.points import PointLog
 from mlflow_magics.tracking.patches import store
+from mlflow_magics.tracking.patches.outbox_store import OutboxStore
 
 
 @pytest.fixture
@@ -42,8 +44,8 @@ def tracked_folder(_store, folder, state):
 
 def left():
     """What the next kernel finds."""
-    (folder,) = journal.left_behind()
-    found = journal.take_over(folder)
+    (folder,) = journals.left_behind()
+    found = journals.take_over(folder)
     rows, keys = found.rows(), found.keys()
     found.close(remove=False)
     return folder, rows, keys
@@ -51,16 +53,16 @@ def left():
 
 def test_a_value_on_a_device_is_kept_at_a_clean_exit_while_offline(box):
     append = box.appender("offline-x", "loss")
-    box.read_later(append, 3, 1.5, lambda: 0.25)
+    box.unwritten.read_later(append, 3, 1.5, lambda: 0.25)
 
     def broken():
         raise RuntimeError("the device is gone")
 
-    box.read_later(append, 4, 1.5, broken)
+    box.unwritten.read_later(append, 4, 1.5, broken)
     box.close(0.1)
     folder, _, _ = left()
     assert [(p.step, p.value) for p in PointLog(folder, 0, lambda *_: None)] == [(3, 0.25)]
-    assert box.unread == 1
+    assert box.unwritten.unread == 1
 
 
 def test_a_write_between_the_last_flush_and_the_closing_is_not_deleted(box, monkeypatch):
@@ -82,7 +84,7 @@ def test_a_write_between_the_last_flush_and_the_closing_is_not_deleted(box, monk
 
 def test_who_writes_when_it_is_closed_is_told_by_an_error_of_ours(box):
     box.close(0.1)
-    with pytest.raises(journal.ClosedError):
+    with pytest.raises(ClosedError):
         box.journal.add("r", "values", {})
 
 
@@ -95,7 +97,7 @@ def test_all_is_brought_to_the_disk_itself(box, monkeypatch):
         monkeypatch.setattr(
             os, name, lambda handle, real=real: (seen.append(os.readlink(f"/proc/self/fd/{handle}")), real(handle))
         )
-    staged = box.journal.staged()
+    staged = box.journal.files.new()
     (staged / "a.txt").write_text("a")
     box.journal.add("r", "artifact", {"uri": "", "path": None, "staged": str(staged), "folder": False})
     box.appender("r", "loss")(1, 1.0, 2.0)
@@ -115,10 +117,10 @@ def test_the_disk_is_brought_up_to_date_each_second_and_not_by_the_loop(box, mon
     monkeypatch.setattr(box.journal, "sync", lambda: (threads.add(threading.current_thread().name), real()))
     box.journal.add("r", "values", {"params": {"a": "1"}, "tags": {}})
     deadline = time.monotonic() + 20
-    while box.journal._synced != box.journal._written and time.monotonic() < deadline:
+    while box.journal._synced != box.journal._db.written and time.monotonic() < deadline:
         time.sleep(0.05)
     assert threads == {"mlflow_magics disk"}
-    assert box.journal._synced == box.journal._written
+    assert box.journal._synced == box.journal._db.written
 
 
 def test_a_folder_that_is_deleted_under_its_kernel_is_told_and_nothing_is_lost(box):
@@ -129,11 +131,11 @@ def test_a_folder_that_is_deleted_under_its_kernel_is_told_and_nothing_is_lost(b
     box._flusher.flush()
     append(1, 1.0, 1.5)
     box.journal.add("r", "values", {"params": {"b": "1"}, "tags": {}})
-    (said,) = box.warnings()
+    (said,) = box.telling.warnings()
     assert said.endswith(f"{box.journal.folder} was deleted")
-    assert box.warnings() == []
+    assert box.telling.warnings() == []
     assert [p.step for p in box.points.read(0, 10)[0]] == [0]
-    assert [p.step for p in box._spilled] == [1]
+    assert [p.step for p in box.unwritten.spilled] == [1]
     assert [row.data["params"] for row in box.journal.rows()] == [{"a": "1"}, {"b": "1"}]
 
 
@@ -225,20 +227,20 @@ def test_a_point_that_no_store_can_keep_is_refused_in_the_cell(box, name):
 )
 def test_a_param_that_no_store_can_keep_is_refused_in_the_cell(box, given, error):
     with pytest.raises(error):
-        store.OutboxStore(box.store, box).log_param("r", given)
+        OutboxStore(box.store, box).log_param("r", given)
     assert box.journal.rows() == []
 
 
 def test_poison_in_the_journal_of_another_version_stops_nothing(box):
     """A time that is no number, a write without its fields, a run that nothing can be said of."""
     run = box.store.create_run("0", "me", 1, [], "mine").info.run_id
-    box.points.appender(box._new_key(Key(run, "bad", {})))(0, float("nan"), 1.0)
-    box.points.appender(box._new_key(Key("offline-nobody", "m", {})))(0, 1.0, 1.0)
+    box.points.appender(box.series.new_key(Key(run, "bad", {})))(0, float("nan"), 1.0)
+    box.points.appender(box.series.new_key(Key("offline-nobody", "m", {})))(0, 1.0, 1.0)
     box.journal.add(run, "values", {})
     box.journal.add(run, "no such thing", {})
     box.journal.add(run, "artifact", {})
     box.values(run, {"after": "1"}, {})
-    box.points.appender(box._new_key(Key(run, "good", {})))(0, 1.0, 1.0)
+    box.points.appender(box.series.new_key(Key(run, "good", {})))(0, 1.0, 1.0)
     while box.delivery.round():
         pass
     data = box.store.get_run(run).data
@@ -304,7 +306,7 @@ CALLS = st.one_of(
 def test_any_call_has_the_outcome_that_plain_mlflow_has_and_stops_none_after_it(box, call):
     """Left out: a step of numpy's type, which SQLite stores as bytes; a long tag, which is cut in our way and told."""
     plain, ours = (box.store.create_run("0", "me", 1, [], "r").info.run_id for _ in range(2))
-    front = store.OutboxStore(box.store, box)
+    front = OutboxStore(box.store, box)
     assert outcome(front, ours, call) == outcome(box.store, plain, call)
     drain(box)
     assert stored(box.store, ours) == stored(box.store, plain)

@@ -80,7 +80,7 @@ def other(_store, tmp_path):
 
 
 def sync():
-    done = store.current().sync(lambda sent, left: None)
+    done = store.current().syncing.sync(lambda sent, left: None)
     assert done.waiting.total == 0, done.waiting
     return done
 
@@ -232,7 +232,7 @@ def test_every_write_arrives_as_plain_mlflow_writes_it(mode, expected, mlflow_as
     found = {name: held(plain, backend, ids.get(run_id, run_id), name) for name, run_id in done.items()}
     for name, holds in expected.items():
         assert found[name] == holds, name
-    assert not any(store.current().delivery.refused.values())
+    assert not any(store.current().delivery.refusals.by_run.values())
 
 
 @pytest.mark.parametrize("mode", ["online", "offline"])

@@ -20,12 +20,13 @@ from mlflow_magics.tracking.connecting import recovery
 from mlflow_magics.tracking.failures.kinds import UnavailableError
 from mlflow_magics.tracking.location import store_limits
 from mlflow_magics.tracking.location.store_limits import StoreLimits, check_experiment
-from mlflow_magics.tracking.outbox.disk.journal import Journal, Key, RunEntry
+from mlflow_magics.tracking.outbox.disk.entries import Key, RunEntry
+from mlflow_magics.tracking.outbox.disk.journal import Journal
 from mlflow_magics.tracking.outbox.disk.points import PointLog
 from mlflow_magics.tracking.outbox.sending.batches import batches
 from mlflow_magics.tracking.outbox.sending.delivery import Delivery
 from mlflow_magics.tracking.patches import store
-from mlflow_magics.tracking.runs import runs
+from mlflow_magics.tracking.runs import runs, settling
 from mlflow_magics.vocabulary import records
 from mlflow_magics.vocabulary.errors import MlflowMagicsError
 
@@ -214,7 +215,7 @@ def test_a_long_series_is_taken_without_a_refusal(box):
     send(box.delivery)
     assert len(box.store.batches) == 10
     assert len(box.store.get_metric_history(run, "loss")) == 2500
-    assert not any(box.delivery.refused.values())
+    assert not any(box.delivery.refusals.by_run.values())
 
 
 # -- params ---------------------------------------------------------------------------------------------------------
@@ -237,7 +238,7 @@ def test_params_over_the_limit_become_one_file(box):
     assert box.store.get_run(other).data.params == params(200)
     assert files(box, other) == {}
     assert box.journal.rows() == box.journal.runs_over_limit() == []
-    assert not any(box.delivery.refused.values())
+    assert not any(box.delivery.refusals.by_run.values())
 
 
 def test_counting_costs_no_request(box):
@@ -258,7 +259,7 @@ def test_a_param_logged_again_takes_no_room_and_one_changed_is_refused(box):
     end(box, run)
     send(box.delivery)
     assert files(box, run) == {FILE: {"p200": "200"}}
-    assert [what for what, _ in box.delivery.refused[run]] == ["param p200"]
+    assert [what for what, _ in box.delivery.refusals.by_run[run]] == ["param p200"]
 
 
 @pytest.mark.parametrize("there", [150, 200])
@@ -279,7 +280,7 @@ def test_what_others_have_logged_counts_too(box, there):
     assert found.params | over == params(there, 1000) | params(120) | params(10, 500)
     assert len(over) == there + 130 - 200
     assert box.store.reads == 3  # one for each request that was refused, one for where files go
-    assert not any(box.delivery.refused.values())
+    assert not any(box.delivery.refusals.by_run.values())
 
 
 def test_a_second_file_never_takes_the_place_of_the_first(box):
@@ -311,7 +312,7 @@ def test_an_outage_while_the_file_is_sent_makes_no_second_one(box, monkeypatch):
     send(box.delivery)
     assert files(box, run) == {FILE: params(10, 200)}
     assert box.store.get_run(run).info.status == "FINISHED"
-    assert box.delivery.over_limit.aside[run, "params"] == 10
+    assert box.delivery.splitter.over_limit.aside[run, "params"] == 10
 
 
 def test_files_that_are_not_taken_do_not_hold_up_the_end(box, monkeypatch):
@@ -328,7 +329,7 @@ def test_files_that_are_not_taken_do_not_hold_up_the_end(box, monkeypatch):
     assert box.store.get_run(run).info.status == "FINISHED"
     assert files(box, run) == {}
     monkeypatch.undo()
-    box.delivery.retry_files()
+    box.delivery.files.retry()
     send(box.delivery)
     assert files(box, run) == {FILE: params(10, 200)}
 
@@ -363,7 +364,7 @@ def test_tags_over_the_limit_become_a_file(box):
     assert len(tags) == 50
     assert len(over) == 10 + held
     assert (tags["t0"], over["t59"]) == ("new", "new")
-    assert not any(box.delivery.refused.values())
+    assert not any(box.delivery.refusals.by_run.values())
 
 
 def test_a_tag_that_goes_makes_room(box):
@@ -404,13 +405,13 @@ def test_a_cell_says_in_one_line_what_was_set_aside(connected):
     for start in (100, 200):
         runs.write(run, [records.Param(k, v, "") for k, v in params(100, start).items()], [])
     runs.close_run(run, "FINISHED")
-    settled = runs.settle(run)
+    settled = settling.settle(run)
     (cut,) = (note for note in settled.notes if "tag long" in note)
     (aside,) = (note for note in settled.notes if FILE in note)
     assert "cut from 1500 to 1000" in cut
     assert aside == f"100 params more than Azure ML takes for a run: in the artifact {FILE}"
     assert settled.waiting.total == 0
-    assert runs.settle(run).notes == ()
+    assert settling.settle(run).notes == ()
     assert files(connected, run.info.run_id) == {FILE: params(100, 200)}
     assert len(MlflowClient().get_run(run.info.run_id).data.params) == 200
 
@@ -420,7 +421,7 @@ def test_a_run_with_too_many_tags_is_created_all_the_same(connected):
         connected.experiment, tags={f"t{n}": str(n) for n in range(60)} | {"mlflow_magics.cell_id": "c"}
     )
     runs.close_run(run, "FINISHED")
-    (note,) = runs.settle(run).notes
+    (note,) = settling.settle(run).notes
     tags = MlflowClient().get_run(run.info.run_id).data.tags
     over = files(connected, run.info.run_id)["tags_over_the_limit.json"]
     assert "tags more than Azure ML takes" in note

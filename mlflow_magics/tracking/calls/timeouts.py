@@ -30,6 +30,7 @@ from mlflow.tracking.request_header import registry as header_registry
 from mlflow.utils import databricks_utils, request_utils, rest_utils
 
 from .interrupts import put_back
+from .patching import Patches
 
 LONGEST_SECONDS = 60.0
 """How long a store's ``Retry-After`` is waited for at the most, whatever it says."""
@@ -38,7 +39,7 @@ on_unauthorized: list[Callable[[], None]] = []
 """Called, in the asking thread, after a request was refused for its token: who keeps one must not send it again."""
 
 _local = threading.local()
-_originals: list[tuple[Any, str, Callable[..., Any]]] = []
+_patches = Patches()
 _LOOK_FOR_SPARK = "_get_active_spark_session"
 _AZURES = (
     ("azure.core.pipeline.policies._retry", "RetryPolicyBase"),
@@ -55,7 +56,7 @@ def one_try(seconds: float | None = None) -> Iterator[None]:
     seconds : float, optional
         None leaves MLflow's own limit.
     """
-    if _originals:
+    if _patches:
         _reach_azure()
     before = getattr(_local, "asked", None)
     with put_back(lambda: setattr(_local, "asked", before)):
@@ -93,7 +94,7 @@ def seconds_of(header: str | None) -> float | None:
 
 def install() -> None:
     """Put the functions in place. Installing twice is harmless."""
-    if _originals:
+    if _patches:
         return
     original = cast(Callable[..., Any], request_utils._get_http_response_with_retries)
 
@@ -133,8 +134,7 @@ def install() -> None:
         (registry_utils, _LOOK_FOR_SPARK, look_where_spark_is),
     ):
         if hasattr(owner, name):
-            _originals.append((owner, name, getattr(owner, name)))
-            setattr(owner, name, new)
+            _patches.replace(owner, name, new)
 
 
 def _reach_azure() -> None:
@@ -142,10 +142,9 @@ def _reach_azure() -> None:
     for module, name in _AZURES:
         policy = getattr(sys.modules.get(module), name, None)
         original = getattr(policy, "configure_retries", None)
-        if policy is None or original is None or any(owner is policy for owner, *_ in _originals):
+        if policy is None or original is None or _patches.owns(policy):
             continue
-        _originals.append((policy, "configure_retries", original))
-        policy.configure_retries = _once(original)
+        _patches.replace(policy, "configure_retries", _once(original))
 
 
 def _once(original: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
@@ -162,7 +161,7 @@ def _once(original: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, An
 @contextlib.contextmanager
 def installed() -> Iterator[None]:
     """Have the functions in place for as long as the block runs, also before anything is connected."""
-    before = bool(_originals)
+    before = bool(_patches)
     install()
     try:
         yield
@@ -173,6 +172,4 @@ def installed() -> Iterator[None]:
 
 def remove() -> None:
     """Put MLflow's own functions back."""
-    while _originals:
-        owner, name, original = _originals.pop()
-        setattr(owner, name, original)
+    _patches.put_back()

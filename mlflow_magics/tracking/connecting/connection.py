@@ -175,7 +175,7 @@ def connect(
 def _gone() -> str:
     """Return what happened to the file of the connected store; empty where it is there, or the store is none."""
     outbox = store.current()
-    return outbox.delivery.file.gone() if outbox is not None else ""
+    return outbox.delivery.requests.file.gone() if outbox is not None else ""
 
 
 def _anew(target: Target, existed: bool) -> str:
@@ -187,7 +187,7 @@ def _anew(target: Target, existed: bool) -> str:
 def _let_go(old: Outbox | None, earlier: _Held | None, target: Target) -> None:
     """Close what was connected before; what waits there is sent with that sign-in."""
     if old is not None:
-        if old.tracking_uri == target.uri and old.delivery.file.gone():
+        if old.tracking_uri == target.uri and old.delivery.requests.file.gone():
             old.start_over()
         store.close(old)
     if earlier is not None and earlier.target.uri != target.uri:

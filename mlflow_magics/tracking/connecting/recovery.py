@@ -22,10 +22,13 @@ from ..failures.kinds import UnavailableError, failure_kind
 from ..location import localstore, storefile
 from ..location.plugs import plug_of
 from ..outbox import keptback
-from ..outbox.disk import journal, setaside
-from ..outbox.disk.journal import ENDS, Journal, JournalError, RunEntry
+from ..outbox.disk import journals, setaside
+from ..outbox.disk.database import JournalError
+from ..outbox.disk.entries import RunEntry
+from ..outbox.disk.journal import ENDS, Journal
 from ..outbox.disk.points import PointLog
-from ..outbox.sending.delivery import ORIGIN_TAG, Delivery
+from ..outbox.sending.creating import ORIGIN_TAG
+from ..outbox.sending.delivery import Delivery
 from ..patches import older_models
 
 
@@ -51,9 +54,9 @@ class Left:
 def left() -> list[Left]:
     """Tell what lies in the journals that no living kernel owns, and send nothing of it."""
     known = []
-    for folder in journal.left_behind():
+    for folder in journals.left_behind():
         try:
-            found = journal.take_over(folder)
+            found = journals.take_over(folder)
         except JournalError:
             continue  # told when it is to be sent
         if found is None:
@@ -107,9 +110,9 @@ def recover(
     tell("listed", "", [])
     listed = {each.folder for each in lying}
     first = {each.folder for each in lying if each.address == address}
-    for folder in sorted(journal.left_behind(), key=lambda folder: folder.name not in first):
+    for folder in sorted(journals.left_behind(), key=lambda folder: folder.name not in first):
         try:
-            found = journal.take_over(folder)
+            found = journals.take_over(folder)
             if found is not None and folder.name not in listed:  # it was locked, or not there yet
                 this = _left(found)
                 tell("left", this.folder, [this.address, this.words])
@@ -166,17 +169,17 @@ def _bring(found: Journal, tracking_uri: str, address: str) -> tuple[list[str], 
         if path is not None:
             localstore.place({uri: str(path.parent / "mlartifacts")})
         delivery = Delivery(found, points, older_models.over(_get_store(uri), uri), uri)
-        delivery.spilled += [*points.held(), *keptback.left(found.folder)]
+        delivery.spilled += [*points.held.points(), *keptback.left(found.folder)]
         while delivery.round(settled=True):
             pass
-        if delivery.stage_over_limit():
+        if delivery.splitter.stage_all_over_limit():
             while delivery.round(settled=True):
                 pass
-        delivery.close_twins()
+        delivery.creator.close_twins()
         ends = json.loads(found.fact(ENDS) or "{}")
         still_open = [run for run in found.runs() if run.open]
         closed = [(_close(delivery, run, end), end) for run in still_open if (end := ends.get(run.id, "KILLED"))]
-        trouble = delivery.files_trouble if found.rows() else ""
+        trouble = delivery.files.trouble if found.rows() else ""
     except Exception as error:  # noqa: BLE001
         # The store is unavailable, mostly. Whatever else a store raises, what is left stays for the next kernel.
         trouble = reason(error)
@@ -187,7 +190,7 @@ def _bring(found: Journal, tracking_uri: str, address: str) -> tuple[list[str], 
         return [f"{left}, which cannot be sent now: {trouble}"], False
     said = [f"sent {_writes(delivery.sent)} that an earlier kernel left"] if delivery.sent else []
     said += [f"run {name} was open when its kernel died: closed as {end}" for name, end in closed if name]
-    refused = [what for found_of_run in delivery.refused.values() for what, _ in found_of_run]
+    refused = [what for found_of_run in delivery.refusals.by_run.values() for what, _ in found_of_run]
     if refused:
         said.append(f"{mask(uri)} refused {len(refused)} of them ({', '.join(refused[:3])}); the runs' tags tell why")
     return said, not found.rows()
@@ -213,9 +216,9 @@ def _close(delivery: Delivery, entry: RunEntry, end: str) -> str:
     with timeouts.one_try():
         if entry.creation.get("asked"):
             # Its kernel died while it was created: the store knows it, or nobody does.
-            remote = delivery.find(entry.experiment, entry.creation["tags"][ORIGIN_TAG])
+            remote = delivery.creator.find(entry.experiment, entry.creation["tags"][ORIGIN_TAG])
         else:
-            remote = delivery.remote(entry.id)
+            remote = delivery.creator.remote(entry.id)
         if not remote:
             return ""
         try:

@@ -105,7 +105,7 @@ def last_source(outbox: Outbox, run_id: str) -> tuple[str, tuple[str, ...]]:
 
 def _sources(outbox: Outbox, run_id: str) -> list[str]:
     browse.expect_sent(outbox, run_id)
-    place = browse.answered(outbox, partial(outbox.delivery.place, run_id), time.monotonic() + browse.SECONDS)
+    place = browse.answered(outbox, partial(outbox.delivery.creator.place, run_id), time.monotonic() + browse.SECONDS)
     repository = repository_at(place, outbox.tracking_uri)
 
     def number(path: str) -> int:

@@ -19,6 +19,7 @@ from mlflow.utils.autologging_utils import disable_autologging
 
 from ...vocabulary.errors import NotLoggableError, TrackingError
 from ..calls.guards import reason_and_class
+from ..calls.patching import Patches
 from ..calls.quiet import quiet
 from ..patches.older_models import run_and_name
 from .flavors import flavor_of
@@ -29,6 +30,8 @@ _SIGNATURE_ROWS = 10
 # The defaults of MLflow 3 refuse most models: skops raises "untrusted types" for forests, trees and KNN,
 # pt2 asks for an input example. MLflow's own autolog saves the same way as here.
 _FORMATS = {"sklearn": "cloudpickle", "lightgbm": "cloudpickle", "pytorch": "pickle"}
+
+_patches = Patches()
 
 _REFUSED_IN_NAMES = re.compile(r"""[/:.%"']""")
 
@@ -119,13 +122,12 @@ def install_alias() -> None:
     Harmless when called twice; leaves a ``log_model`` of MLflow's own alone.
     """
     if not hasattr(mlflow, "log_model"):
-        setattr(mlflow, "log_model", _log_model_alias)  # noqa: B010  # mypy knows the module has no such name
+        _patches.replace(mlflow, "log_model", _log_model_alias)
 
 
 def remove_alias() -> None:
     """Take ``mlflow.log_model`` away again, if it is ours."""
-    if getattr(mlflow, "log_model", None) is _log_model_alias:
-        delattr(mlflow, "log_model")
+    _patches.put_back()
 
 
 def _log_model_alias(model: object, name: str | None = None, artifact_path: str | None = None, **kwargs: Any) -> Any:

@@ -22,7 +22,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .disk.points import Append, Point, PointLog
+from .disk.points import PointLog
+from .disk.records import Append, Point
 
 FOLDER = "kept-back"
 """Of the log, in the outbox's own folder."""

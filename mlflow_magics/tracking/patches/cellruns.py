@@ -20,7 +20,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run, RunTag
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
-from ..outbox.outbox import Outbox, made_up_name
+from ..outbox.opening import made_up_name
+from ..outbox.outbox import Outbox
 from . import children
 
 Make = Callable[[Sequence[RunTag]], Run]
@@ -210,7 +211,7 @@ class CellRun:
             return self.whose == "free"
         account = self.outbox.account(self.id)
         written = account.params or account.metrics or account.artifacts or account.tags != self._tags_at_first
-        return not (written or self.outbox.has_sent_series(self.series_id))
+        return not (written or self.outbox.series.has_sent(self.series_id))
 
     def forget(self) -> None:
         """Take the run off every thread's stack of active runs where we put it."""
@@ -242,7 +243,7 @@ class CellRun:
         """Let the author have the cell's run, as his first."""
         self.whose = "author"
         self._author_named = bool(name)
-        self.outbox.kept_back.wait_for_end(self.series_id)
+        self.outbox.series.kept_back.wait_for_end(self.series_id)
         account = self.outbox.account(self.id)
         account.name = name or account.name
         self.outbox.values(self.id, {}, {**tags, **({MLFLOW_RUN_NAME: name} if name else {})})
@@ -302,8 +303,8 @@ class CellRun:
         self.run = run
         self.take(run)
         os.environ[children.RUN] = self.id
-        if self.outbox.is_reserved(self.series_id):
-            self.outbox.note_reserved(self.series_id, self.id)
+        if self.outbox.opener.is_reserved(self.series_id):
+            self.outbox.opener.note_reserved(self.series_id, self.id)
 
     def _rename(self, name: str) -> None:
         self.outbox.account(self.id).name = name

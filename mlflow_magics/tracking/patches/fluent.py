@@ -28,6 +28,7 @@ from mlflow.tracking._tracking_service.client import TrackingServiceClient
 from mlflow.utils.rest_utils import http_request
 
 from ..calls.limits import LIMITS
+from ..calls.patching import Patches
 from . import children, workers
 from .cellruns import CellRun
 
@@ -66,13 +67,13 @@ class FluentRuns:
         self._open: list[CellRun] = []
         self._pid = os.getpid()
         self._own = threading.local()
-        self._originals: list[tuple[Any, str, Any]] = []
+        self._patches = Patches()
         self._named = named
         self._job = ""
 
     def install(self) -> None:
         """Replace ``start_run`` and ``end_run``. Installing twice is harmless."""
-        if self._originals:
+        if self._patches:
             return
         start_run, end_run = fluent.start_run, fluent.end_run
         self._start_original, self._end_original = start_run, end_run
@@ -104,24 +105,18 @@ class FluentRuns:
             (mlflow, "end_run", end_explicit),
             (fluent, "end_run", end_implicit),
         ):
-            self._replace(owner, name, new)
+            self._patches.replace(owner, name, new)
         if not hasattr(environment_variables, "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"):
             # MLflow 2.22 cannot be asked to be silent: each end_run makes a request to print a URL, password and all.
-            self._replace(TrackingServiceClient, "_log_url", lambda client, run_id: None)
+            self._patches.replace(TrackingServiceClient, "_log_url", lambda client, run_id: None)
         if os.environ.get(_TIMEOUT) == LIMITS[_TIMEOUT]:
             # Our limit is for small requests. A server that hands a large file on may take long to answer.
             patient = partial(http_request, timeout=_ARTIFACT_SECONDS)
-            self._replace(http_artifact_repo, "http_request", patient)
-
-    def _replace(self, owner: Any, name: str, new: Callable[..., Any]) -> None:
-        self._originals.append((owner, name, getattr(owner, name)))
-        setattr(owner, name, new)
+            self._patches.replace(http_artifact_repo, "http_request", patient)
 
     def remove(self) -> None:
         """Put MLflow's own functions back."""
-        while self._originals:
-            owner, name, original = self._originals.pop()
-            setattr(owner, name, original)
+        self._patches.put_back()
 
     def enter(self, entry: CellRun, *, nested: bool = False) -> None:
         """Make a cell's run the active one, for this thread, for new threads and for child processes.

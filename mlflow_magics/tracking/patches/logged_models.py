@@ -8,37 +8,23 @@ it is sent in order; whatever names the model meanwhile is given the store's id 
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
-import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from mlflow.store.artifact.artifact_repository_registry import _artifact_repository_registry as registry
-from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from mlflow.utils import validation
 
 from ...vocabulary.records import LOCAL
 from ..outbox.disk import addresses
-from ..outbox.disk.addresses import LOCAL_ID, repository_at
-from ..outbox.sending.delivery import ORIGIN_TAG
-from .artifacts import WaitingRepository
+from ..outbox.sending.creating import ORIGIN_TAG
 
 if TYPE_CHECKING:
     from ..outbox.outbox import Outbox
 
-_BY_REFERENCE = ("runs", "models")
-
-_previous: dict[str, Callable[..., Any]] = {}
-_ours: dict[str, Callable[..., Any]] = {}
-
 
 class ModelWrites:
-    """What :class:`.store.OutboxStore` does for logged models. MLflow 2 knows none, and never asks."""
+    """What :class:`.outbox_store.OutboxStore` does for logged models. MLflow 2 knows none, and never asks."""
 
     _wrapped: Any
     _outbox: Outbox
@@ -152,66 +138,12 @@ class ModelWrites:
         outbox = self._outbox
 
         def later() -> None:
-            outbox.delivery.models.setdefault(model_id, "")  # one of an earlier session: no run of ours
+            outbox.delivery.identities.models.setdefault(model_id, "")  # one of an earlier session: no run of ours
             outbox.write(model_id, op, data)
 
         if not outbox.foreign and (outbox.is_local(model_id) or outbox.journal.waiting().get(model_id)):
             return later()
         return self._ask(lambda: now(outbox.ids.get(model_id, model_id)), later)
-
-
-class StagedRepository(WaitingRepository):
-    """The files of a run or a model that the store does not know yet, readable as far as they are staged here."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        self._outbox.flush()
-        if not self._outbox.is_local(self._run_id):
-            place = self._outbox.delivery.place(self._run_id)
-            return getattr(repository_at(place, self._outbox.tracking_uri), name)
-
-        def read(*args: Any, **kwargs: Any) -> Any:
-            with _view(self._outbox, self._run_id) as folder:
-                return getattr(LocalArtifactRepository(folder.as_uri()), name)(*args, **kwargs)
-
-        return read
-
-    def download_artifacts(self, artifact_path: str, dst_path: str | None = None) -> str:
-        """Copy files, so that nobody changes what is to be sent."""
-        return str(self.__getattr__("download_artifacts")(artifact_path, dst_path or tempfile.mkdtemp()))
-
-
-def install(outbox: Outbox) -> None:
-    """Let files be read while they wait, and local ids be used in ``runs:/`` and ``models:/`` URIs for ever.
-
-    Parameters
-    ----------
-    outbox : Outbox
-        Whose; :func:`.artifacts.install` came first.
-    """
-    registry.register(addresses.SCHEME, lambda artifact_uri, *_, **__: StagedRepository(artifact_uri, outbox))
-    for scheme in _BY_REFERENCE:
-        _previous[scheme] = registry._registry[scheme]
-        _ours[scheme] = _naming(_previous[scheme], outbox)
-        registry.register(scheme, _ours[scheme])
-
-
-def remove() -> None:
-    """Put MLflow's own repositories back."""
-    for scheme, previous in _previous.items():
-        if registry._registry.get(scheme) is _ours[scheme]:
-            registry.register(scheme, previous)
-    _previous.clear()
-    _ours.clear()
-
-
-def _naming(previous: Callable[..., Any], outbox: Outbox) -> Callable[..., Any]:
-    def build(artifact_uri: str, *args: Any, **kwargs: Any) -> Any:
-        ids = outbox.ids
-        return previous(LOCAL_ID.sub(lambda local: ids.get(local[0], local[0]), artifact_uri), *args, **kwargs)
-
-    return build
 
 
 def _local_model(
@@ -239,23 +171,3 @@ def _local_model(
         tags=tags,
         params=params,
     )
-
-
-@contextlib.contextmanager
-def _view(outbox: Outbox, run_id: str) -> Iterator[Path]:
-    """Lay out what is staged for a run or a model as its store will have it."""
-    with tempfile.TemporaryDirectory() as name:
-        for row in outbox.journal.rows():
-            if row.run == run_id and row.op == "artifact":
-                place = Path(name, row.data["path"] or "")
-                shutil.copytree(row.data["staged"], place, dirs_exist_ok=True, copy_function=_link)
-        yield Path(name)
-
-
-def _link(source: str, destination: str) -> None:
-    # Models are large: where the file system allows it, nothing is copied.
-    Path(destination).unlink(missing_ok=True)
-    try:
-        os.link(source, destination)
-    except OSError:
-        shutil.copy2(source, destination)

@@ -20,6 +20,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.entities import PagedList
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 
+from ..calls.patching import StandIn
 from ..outbox.disk.addresses import repository_at
 
 # Neither character may stand in a model's name, and a run's id has none of them.
@@ -27,7 +28,7 @@ _ID = re.compile(r"^m-(?P<run>[^.]+)\.(?P<name>.+)$")
 _MISSING_ROUTE = re.compile(r"error code 404|'detail': 'Not Found'")
 
 
-class OlderModels:
+class OlderModels(StandIn):
     """A store for everything but logged models, which become files of their run where the store has none.
 
     Parameters
@@ -39,22 +40,10 @@ class OlderModels:
     """
 
     def __init__(self, store: Any, tracking_uri: str) -> None:
-        self._wrapped = store
+        super().__init__(store)
         self._uri = tracking_uri
         self._missing: bool | None = None
         self._made: set[str] = set()
-
-    # MLflow asks in a few places whether a store is a RestStore.
-    @property
-    def __class__(self) -> type:
-        return type(self._wrapped)
-
-    @__class__.setter
-    def __class__(self, value: type) -> None:
-        raise TypeError("a store's class cannot be changed")
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._wrapped, name)
 
     def keeps_models(self, experiment_id: str) -> bool:
         """Tell whether the store keeps models beside its runs; asked once."""

@@ -8,7 +8,6 @@ registered model stays. Its one function for this stands behind ``mlflow.registe
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from mlflow import MlflowClient
@@ -16,14 +15,14 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking._model_registry import DEFAULT_AWAIT_MAX_SLEEP_SECONDS, fluent
 
 from ..calls import filters
+from ..calls.patching import Patches
 from . import older_models
 
 if TYPE_CHECKING:
     from ..outbox.outbox import Outbox
 
 _SECONDS = 60.0
-_previous: Callable[..., Any] | None = None
-_ours: Callable[..., Any] | None = None
+_patches = Patches()
 
 
 def install(outbox: Outbox) -> None:
@@ -34,7 +33,6 @@ def install(outbox: Outbox) -> None:
     outbox : Outbox
         Where a model's files may still wait.
     """
-    global _previous, _ours
     remove()
     original = fluent._register_model
 
@@ -48,16 +46,12 @@ def install(outbox: Outbox) -> None:
             _take_back(name, started)
             raise
 
-    _previous, _ours = original, register
-    fluent._register_model = register
+    _patches.replace(fluent, "_register_model", register)
 
 
 def remove() -> None:
     """Put MLflow's own function back. Harmless without ours."""
-    global _previous, _ours
-    if _previous is not None and fluent._register_model is _ours:
-        fluent._register_model = _previous
-    _previous = _ours = None
+    _patches.put_back()
 
 
 def _older_place(outbox: Outbox, model_uri: str) -> tuple[str, str] | None:
@@ -82,7 +76,7 @@ def _register(
     **_: Any,
 ) -> Any:
     run_id, path = place
-    if not outbox.flush(_SECONDS) and outbox.waiting().total:
+    if not outbox.flush(_SECONDS) and outbox.telling.waiting().total:
         raise MlflowException(
             f"the model {path!r} waits for its store: register it once %mlflow_status shows that all is sent"
         )

@@ -12,7 +12,8 @@ import numpy as np
 
 from ....vocabulary.panel import Curve
 from ...calls import forks
-from ...outbox.disk.points import SIZE, Piece, Reader
+from ...outbox.disk.reading_along import Piece, Reader
+from ...outbox.disk.records import SIZE
 from ...outbox.outbox import Outbox
 
 BUCKETS = 1000
@@ -115,9 +116,9 @@ class LiveCurves:
 
     def _waiting_reader(self) -> Reader | None:
         """Return who reads the points that are kept back; forget those that are not any more."""
-        for index in [each for each in self._courses if each[2] and not self._outbox.kept_back.waits(each[2])]:
+        for index in [each for each in self._courses if each[2] and not self._outbox.series.kept_back.waits(each[2])]:
             del self._courses[index]
-        log = self._outbox.kept_back.log
+        log = self._outbox.series.kept_back.log
         if log is None:
             self._waiting = None
         elif self._waiting is None or not self._waiting.is_of(log):
@@ -145,10 +146,10 @@ class LiveCurves:
 
     def _take_in(self, records: Array, *, kept_back: bool) -> None:
         for number, own in _by_key(records):
-            key = self._outbox.key(number)
+            key = self._outbox.series.key(number)
             if key is None:
                 continue  # of another journal: no outbox's points bear it; or the author logs the same
-            if kept_back and not self._outbox.kept_back.waits(number):
+            if kept_back and not self._outbox.series.kept_back.waits(number):
                 continue  # released meanwhile: they are in the outbox's own log as well
             index = (key.run, key.name, number if kept_back else 0)
             course = self._courses.pop(index, None) or _Course(key.name)

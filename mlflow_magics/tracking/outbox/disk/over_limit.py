@@ -79,7 +79,7 @@ class OverLimit:
             values = self._journal.aside(run, kind)
             if not values:
                 continue
-            staged = self._journal.staged()
+            staged = self._journal.files.new()
             (staged / name).write_text(json.dumps(values, indent=1, ensure_ascii=False), encoding="utf-8")
             data = {"uri": "", "path": None, "staged": str(staged), "folder": False, "fresh": True}
             self._journal.stage_over_limit(run, kind, values, data)

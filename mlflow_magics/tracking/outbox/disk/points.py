@@ -10,209 +10,26 @@ from __future__ import annotations
 
 import contextlib
 import mmap
-import os
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
-from struct import Struct
-from sys import byteorder
-from typing import NamedTuple
 from zlib import crc32
 
 from ...calls import forks
-from . import setaside
+from . import segments, setaside
+from .held import HeldPlaces
 from .notes import sync_path
+from .reading_along import Piece, Reader, Unread
+from .records import BODY, FIRST_MARK, KEY_AT, MARK_AT, RECORD, SIZE, Append, Point, mark_of
+from .segments import Segment, WritingSegment, count_broken
 
-RECORD = Struct("@qddII")
-"""step, seconds since 1970, value, key, mark. The mark is written last: a record without it was never finished."""
-
-BODY = Struct("@qddI")
-"""What the mark is a checksum of."""
-
-SIZE = RECORD.size
-FIRST_MARK = 0x4D4C464D
-"""The mark of every record in a journal of the first format, which had no checksums."""
-
-_UNMARKED = bytes(4)
-_MARK_AT = SIZE - 4
-_KEY_AT = SIZE - 8
-SEGMENT = 1 << 17
-"""Records in a segment (4 MiB)."""
-
-_PLACES = 3
-_SLOT = _PLACES * 2 * SIZE
-_SLOTS = 512
 _HOLE_SECONDS = 1.0
 _FINISH_SECONDS = 0.05
 
-_READER_SECONDS = 10.0
-"""For how long what is sent is kept for a reader of whom nothing is heard: a mapped file holds its room on disk."""
-
-_THREADS = 16
-"""How many of a killed kernel's last records may be unfinished."""
-
 _RETRY_SECONDS = 2.0
 """How long to wait before asking a full disk for room again: a refusal takes as long as a thousand points."""
-
-Append = Callable[[int, float, float], None]
-"""step, seconds since 1970, value."""
-
-
-def mark_of(body: bytes | memoryview) -> int:
-    """Return the mark of a record: the checksum of what stands before it, and never 0."""
-    return crc32(body) or 1
-
-
-class Point(NamedTuple):
-    """A point as the journal has it."""
-
-    step: int
-    when: float
-    value: float
-    key: int
-
-
-class _Writing:
-    """The segment that points are appended to. Who appends holds on to it; nobody else does, once it is full.
-
-    Pages of a mapped file count as the kernel's memory, so no more segments are mapped than are in use.
-    """
-
-    def __init__(self, path: Path, number: int) -> None:
-        self.number = number
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            _allocate(handle, SEGMENT * SIZE)
-            self.map = mmap.mmap(handle, SEGMENT * SIZE)
-        except BaseException:
-            path.unlink()
-            raise
-        finally:
-            os.close(handle)
-        # Taking a number from it is atomic, so that threads need no lock to share a segment.
-        self.offsets = count(0, SIZE)
-
-
-class _Segment:
-    """A file of :data:`SEGMENT` records, mapped while it is read."""
-
-    def __init__(self, path: Path, number: int, first_format: bool = False) -> None:
-        self.path = path
-        self.number = number
-        self.first_format = first_format
-        self.length = path.stat().st_size // SIZE
-        self._map: mmap.mmap | None = None
-
-    @property
-    def map(self) -> mmap.mmap:
-        if self._map is None:
-            with self.path.open("r+b") as file:
-                self._map = mmap.mmap(file.fileno(), self.length * SIZE)
-        return self._map
-
-    def share(self, map: mmap.mmap) -> None:
-        """Read what its writer has mapped: also when the file was deleted."""
-        self._map = map
-
-    def unmap(self) -> None:
-        self._map = None
-
-    def mapped(self) -> mmap.mmap:
-        """Return a map of one's own, unless there is one at hand: it is gone as soon as nobody holds it."""
-        if self._map is not None:
-            return self._map
-        with self.path.open("r+b") as file:
-            return mmap.mmap(file.fileno(), self.length * SIZE)
-
-    def marked(self, index: int) -> bool:
-        at = index * SIZE + _MARK_AT
-        return self.map[at : at + 4] != _UNMARKED
-
-    def sound(self, index: int) -> bool:
-        """Tell whether a record holds what was written."""
-        at = index * SIZE
-        mark = int.from_bytes(self.map[at + _MARK_AT : at + SIZE], byteorder)
-        return mark == (FIRST_MARK if self.first_format else mark_of(self.map[at : at + _MARK_AT]))
-
-    def point(self, index: int) -> Point:
-        return Point(*RECORD.unpack_from(self.map, index * SIZE)[:4])
-
-    def end(self, start: int = 0) -> int:
-        """Return the index behind the last record that was begun, searched from `start`."""
-        length = self.length
-        # Records fill up in order, but for the few that threads are writing at this moment.
-        low, high = start, length
-        while low < high:
-            middle = (low + high) // 2
-            if any(self.marked(i) for i in range(middle, min(middle + 64, length))):
-                low = middle + 1
-            else:
-                high = middle
-        return low
-
-
-@dataclass(frozen=True)
-class Piece:
-    """What a :class:`Reader` finds in one segment.
-
-    Attributes
-    ----------
-    number : int
-        Of the segment.
-    map : mmap.mmap
-        Its records. Those that are not marked were not finished, or not begun yet.
-    start : int
-        The first record that the reader has not read.
-    full : bool
-        Whether all records were begun, so that one that is not marked is an unfinished one.
-    """
-
-    number: int
-    map: mmap.mmap
-    start: int
-    full: bool
-
-
-class Reader:
-    """Somebody who reads along with the sender: segments that are sent stay mapped until they are read here, too.
-
-    A reader that does not ask for 10 s is forgotten until it asks again. One thread at a time.
-
-    Parameters
-    ----------
-    log : PointLog
-        What is read.
-
-    Attributes
-    ----------
-    missed : int
-        How many records were sent and deleted unread.
-    """
-
-    def __init__(self, log: PointLog) -> None:
-        self._log = log
-        self.position = 0
-        self.seen = time.monotonic()
-        self.missed = 0
-
-    def is_of(self, log: PointLog) -> bool:
-        """Tell whether this is what it reads."""
-        return self._log is log
-
-    def pieces(self) -> list[Piece]:
-        """Return what may hold something new, in order."""
-        return self._log._pieces(self)
-
-    def advance(self, piece: Piece, index: int) -> None:
-        """Note that a piece has been read up to a record."""
-        at_end = piece.full and index * SIZE >= len(piece.map)
-        self.position = (piece.number + 1) * SEGMENT if at_end else piece.number * SEGMENT + index
-        if at_end:
-            self._log._have_read()
 
 
 class PointLog:
@@ -231,6 +48,8 @@ class PointLog:
     ----------
     trouble : str
         Why points overflowed; empty if none ever did.
+    held : HeldPlaces
+        The newest values of series, which may become points.
     begun : callable
         Called with the first position behind which a new segment's points lie.
     """
@@ -241,23 +60,21 @@ class PointLog:
         self.over_limit = over_limit
         # Reentrant: a finalizer that runs while it is held may append, too.
         self._lock = threading.RLock()
-        self._segments: dict[int, _Segment] = {}
-        self._first_format = setaside.is_first_format(folder)
+        self._segments: dict[int, Segment] = {}
+        self.held = HeldPlaces(folder)
+        first_format = setaside.is_first_format(folder)
         for path in sorted(folder.glob("points-*.bin")):
             name = path.stem.partition("-")[2]
             # A smaller one was cut off before its first record.
             if name.isdecimal() and setaside.is_ours(path) and path.stat().st_size >= SIZE:
-                self._segments[int(name)] = _Segment(path, int(name), self._first_format)
+                self._segments[int(name)] = Segment(path, int(name), first_format)
         self._damaged: set[int] = set()
         self.begun: Callable[[int], None] = lambda position: None
         self._synced = 0
         forks.renew(self, _lock=threading.RLock)
-        self._current: _Writing | None = None
-        self._readers: list[Reader] = []
-        self._unread: dict[int, mmap.mmap] = {}
+        self._current: WritingSegment | None = None
+        self._unread = Unread()
         self._holes: dict[tuple[int, int], float] = {}
-        self._holds: mmap.mmap | None = None
-        self._free = list(range(_SLOTS))[::-1]
         self._closed = False
         self.trouble = ""
         self._full_until = 0.0
@@ -266,7 +83,7 @@ class PointLog:
 
     def appender(self, key: int) -> Append:
         """Return the function that appends a point of one series. It does not raise, and threads may share it."""
-        pack, checksum, pack_into, size = BODY.pack, crc32, RECORD.pack_into, SEGMENT * SIZE
+        pack, checksum, pack_into, size = BODY.pack, crc32, RECORD.pack_into, segments.SEGMENT * SIZE
 
         def append(step: int, when: float, value: float) -> None:
             mark = checksum(pack(step, when, value, key)) or 1
@@ -278,7 +95,7 @@ class PointLog:
 
         return append
 
-    def _append_to_next(self, full: _Writing | None, key: int, step: int, when: float, value: float) -> None:
+    def _append_to_next(self, full: WritingSegment | None, key: int, step: int, when: float, value: float) -> None:
         try:
             with self._lock:
                 if self._current is full:
@@ -290,7 +107,7 @@ class PointLog:
             return
         self.appender(key)(step, when, value)
 
-    def _new_segment(self) -> _Writing:
+    def _new_segment(self) -> WritingSegment:
         if self._closed or len(self._segments) >= self.limit:
             raise OSError("the journal is full")
         if time.monotonic() < self._full_until:
@@ -300,56 +117,16 @@ class PointLog:
             number = max(number, self._current.number + 1)
         path = self.folder / f"points-{number:08d}.bin"
         try:
-            writing = _Writing(path, number)
+            writing = WritingSegment(path, number)
         except OSError:
             self._full_until = time.monotonic() + _RETRY_SECONDS
             raise
-        segment = self._segments[number] = _Segment(path, number)
+        segment = self._segments[number] = Segment(path, number)
         if self._current is not None and (full := self._segments.get(self._current.number)) is not None:
             full.unmap()  # only who reads it needs it in memory
         segment.share(writing.map)
-        self.begun(number * SEGMENT + 1)
+        self.begun(number * segments.SEGMENT + 1)
         return writing
-
-    def holder(self, key: int) -> tuple[Callable[[int, int, float, float], None], Callable[[], None]]:
-        """Return two functions: one overwrites one of three durable places of a series, the other gives them up."""
-        slot = self._slot()
-        if slot is None or self._holds is None:
-            return lambda place, step, when, value: None, lambda: None
-        pack_into, held, base, turn = RECORD.pack_into, self._holds, slot * _SLOT, [0] * _PLACES
-        ours = True
-
-        def hold(place: int, step: int, when: float, value: float) -> None:
-            if self._closed or not ours:
-                return  # a forked child, or a function that is still called after its cell
-            # Two copies in turn: a kill while one is written leaves the other.
-            turn[place] ^= SIZE
-            mark = mark_of(BODY.pack(step, when, value, key))
-            pack_into(held, base + place * 2 * SIZE + turn[place], step, when, value, key, mark)
-
-        def release() -> None:
-            nonlocal ours
-            with self._lock:
-                if ours and not self._closed:
-                    ours = False
-                    held[base : base + _SLOT] = bytes(_SLOT)
-                    self._free.append(slot)
-
-        return hold, release
-
-    def _slot(self) -> int | None:
-        with self._lock:
-            try:
-                if self._holds is None:
-                    handle = os.open(self.folder / "held.bin", os.O_RDWR | os.O_CREAT, 0o600)
-                    try:
-                        _allocate(handle, _SLOTS * _SLOT)
-                        self._holds = mmap.mmap(handle, _SLOTS * _SLOT)
-                    finally:
-                        os.close(handle)
-                return self._free.pop() if self._free else None
-            except OSError:
-                return None
 
     # -- reading ----------------------------------------------------------------------------------------------
 
@@ -362,15 +139,15 @@ class PointLog:
         points: list[Point] = []
         if not self._segments:
             return points, position
-        position = max(position, min(self._segments) * SEGMENT)
+        position = max(position, min(self._segments) * segments.SEGMENT)
         while len(points) < most:
-            number, index = divmod(position, SEGMENT)
+            number, index = divmod(position, segments.SEGMENT)
             segment = self._segments.get(number)
             if segment is None:
                 later = [each for each in self._segments if each > number]
                 if not later:
                     break
-                position = min(later) * SEGMENT  # its file is gone
+                position = min(later) * segments.SEGMENT  # its file is gone
                 continue
             begun = self._end_of(segment, index)
             end = min(begun, index + most - len(points))
@@ -378,7 +155,7 @@ class PointLog:
             for at, (*fields, mark) in enumerate(RECORD.iter_unpack(content[index * SIZE : end * SIZE]), index):
                 if mark:
                     if mark == (
-                        FIRST_MARK if segment.first_format else mark_of(content[at * SIZE : at * SIZE + _MARK_AT])
+                        FIRST_MARK if segment.first_format else mark_of(content[at * SIZE : at * SIZE + MARK_AT])
                     ):
                         points.append(Point(*fields))
                     else:
@@ -386,14 +163,14 @@ class PointLog:
                     if self._holes:
                         self._holes.pop((number, at), None)
                 elif not settled and not self._given_up(number, at):
-                    return points, number * SEGMENT + at
-            position = number * SEGMENT + end
+                    return points, number * segments.SEGMENT + at
+            position = number * segments.SEGMENT + end
             if end < begun:
                 continue
             if begun < segment.length:
                 break
             segment.unmap()
-            position = (number + 1) * SEGMENT
+            position = (number + 1) * segments.SEGMENT
         return points, position
 
     def _given_up(self, number: int, index: int) -> bool:
@@ -401,7 +178,7 @@ class PointLog:
         now = time.monotonic()
         return now - self._holes.setdefault((number, index), now) > _HOLE_SECONDS
 
-    def _end_of(self, segment: _Segment, start: int) -> int:
+    def _end_of(self, segment: Segment, start: int) -> int:
         """Return the index behind a segment's last record that was begun."""
         # Where a later segment was begun, this one is full, whichever of its last records are unfinished.
         full = segment.number < max(self._segments)
@@ -413,7 +190,7 @@ class PointLog:
         with self._lock:
             for number, index in list(self._holes):
                 segment = self._segments.get(number)
-                if segment is not None and number * SEGMENT + index < position and segment.marked(index):
+                if segment is not None and number * segments.SEGMENT + index < position and segment.marked(index):
                     del self._holes[number, index]
                     if segment.sound(index):
                         found.append(segment.point(index))
@@ -423,10 +200,10 @@ class PointLog:
         """Return how many records lie behind a position."""
         total = 0
         with self._lock:
-            self._forget_read()
+            self._unread.forget()
             for number, segment in list(self._segments.items()):
-                start = max(0, position - number * SEGMENT)
-                if start < SEGMENT:
+                start = max(0, position - number * segments.SEGMENT)
+                if start < segments.SEGMENT:
                     total += self._end_of(segment, start) - start
         return total
 
@@ -436,20 +213,20 @@ class PointLog:
             newest = max(self._segments, default=None)
             if newest is None:
                 # Where all were read and dropped, the next record begins a segment behind them.
-                return 0 if self._current is None else (self._current.number + 1) * SEGMENT
-            return newest * SEGMENT + self._segments[newest].end()
+                return 0 if self._current is None else (self._current.number + 1) * segments.SEGMENT
+            return newest * segments.SEGMENT + self._segments[newest].end()
 
     def tally(self, position: int) -> Counter[int]:
         """Return how many points of each key lie behind a position."""
         counts: Counter[int] = Counter()
         with self._lock:
             for number, segment in list(self._segments.items()):
-                start = min(max(0, position - number * SEGMENT), SEGMENT)
-                end = self._end_of(segment, start) if start < SEGMENT else start
+                start = min(max(0, position - number * segments.SEGMENT), segments.SEGMENT)
+                end = self._end_of(segment, start) if start < segments.SEGMENT else start
                 if end > start:
                     words = memoryview(segment.map)[start * SIZE : end * SIZE].cast("I")
-                    counts.update(words[_KEY_AT // 4 :: SIZE // 4])
-                    if end == SEGMENT:
+                    counts.update(words[KEY_AT // 4 :: SIZE // 4])
+                    if end == segments.SEGMENT:
                         segment.unmap()
         del counts[0]  # begun, not finished
         return counts
@@ -460,84 +237,52 @@ class PointLog:
         """Return a new reader, at the first point that is there."""
         with self._lock:
             reader = Reader(self)
-            self._readers.append(reader)
+            self._unread.see(reader)
             return reader
 
-    def _pieces(self, reader: Reader) -> list[Piece]:
-        found = []
+    def pieces(self, reader: Reader) -> list[Piece]:
+        """Return what may hold something new for a reader, in order."""
+        pieces = []
         with self._lock:
-            reader.seen = time.monotonic()
-            if reader not in self._readers:
-                self._readers.append(reader)
-            self._forget_read()
-            numbers = sorted({*self._unread, *self._segments})
-            if numbers and numbers[0] * SEGMENT > reader.position:
-                reader.missed += numbers[0] * SEGMENT - reader.position
-                reader.position = numbers[0] * SEGMENT
+            self._unread.see(reader)
+            self._unread.forget()
+            numbers = sorted({*self._unread.maps, *self._segments})
+            if numbers and (first := numbers[0] * segments.SEGMENT) > reader.position:
+                reader.missed += first - reader.position
+                reader.position = first
             for number in numbers:
-                if (number + 1) * SEGMENT <= reader.position:
+                start = reader.position - number * segments.SEGMENT
+                if start >= segments.SEGMENT:
                     continue
                 try:
                     records = self._records(number)
                 except (OSError, ValueError):  # deleted with its journal, after it was closed
                     continue
-                found.append(
-                    Piece(number, records, max(0, reader.position - number * SEGMENT), full=number < numbers[-1])
-                )
-        return found
+                pieces.append(Piece(number, records, max(0, start), full=number < numbers[-1]))
+        return pieces
+
+    def forget_read(self) -> None:
+        """Let go of what all readers have read."""
+        with self._lock:
+            self._unread.forget()
 
     def _records(self, number: int) -> mmap.mmap:
-        if number in self._unread:
-            return self._unread[number]
+        if number in self._unread.maps:
+            return self._unread.maps[number]
         if self._current is not None and self._current.number == number:
             return self._current.map
         return self._segments[number].mapped()
 
-    def _keep_unread(self, number: int) -> None:
-        """Keep a segment, whose file is about to go, for the readers that have not read it."""
-        if number not in self._unread and any(each.position < (number + 1) * SEGMENT for each in self._readers):
-            with contextlib.suppress(OSError, ValueError):  # no map to be had: the readers miss it
-                self._unread[number] = self._records(number)
-
-    def _have_read(self) -> None:
-        with self._lock:
-            self._forget_read()
-
-    def _forget_read(self) -> None:
-        if self._readers:
-            now = time.monotonic()
-            self._readers = [each for each in self._readers if now - each.seen < _READER_SECONDS]
-        if self._unread:
-            read = min((each.position for each in self._readers), default=None)
-            for number in [n for n in self._unread if read is None or (n + 1) * SEGMENT <= read]:
-                del self._unread[number]
-
-    def held(self) -> list[Point]:
-        """Return the points in the durable places, each place's newest."""
-        path = self.folder / "held.bin"
-        try:
-            content = path.read_bytes() if setaside.is_ours(path) else b""
-        except OSError:
-            return []
-        found = []
-        for base in range(0, len(content) - 2 * SIZE + 1, 2 * SIZE):
-            whole = []
-            for at in (base, base + SIZE):
-                *fields, mark = RECORD.unpack_from(content, at)
-                if mark == (FIRST_MARK if self._first_format else mark_of(content[at : at + _MARK_AT])):
-                    whole.append(Point(*fields))
-            if whole:
-                found.append(max(whole))
-        return found
+    # -- its end ----------------------------------------------------------------------------------------------
 
     def drop(self, position: int) -> None:
         """Delete the segments that lie wholly before a position."""
         with self._lock:
-            self._forget_read()
-            for number in [n for n in self._segments if (n + 1) * SEGMENT <= position]:
+            self._unread.forget()
+            for number in [n for n in self._segments if (n + 1) * segments.SEGMENT <= position]:
                 if any(hole[0] == number for hole in self._holes):
                     continue  # a thread may still finish its record there
-                self._keep_unread(number)
+                self._unread.keep(number, self._records)
                 segment = self._segments.pop(number)
                 if number in self._damaged:
                     setaside.keep(self.folder, segment.path)
@@ -549,11 +294,12 @@ class PointLog:
         """Look for points that a dead kernel has written and that cannot be read."""
         lost = 0
         with self._lock:
-            last = max((*self._segments, (end - 1) // SEGMENT), default=-1)
-            for number in range(position // SEGMENT, last + 1):
-                start, least = max(0, position - number * SEGMENT), min(max(0, end - number * SEGMENT), SEGMENT)
+            last = max((*self._segments, (end - 1) // segments.SEGMENT), default=-1)
+            for number in range(position // segments.SEGMENT, last + 1):
+                before = number * segments.SEGMENT
+                start, least = max(0, position - before), min(max(0, end - before), segments.SEGMENT)
                 segment = self._segments.get(number)
-                broken = least - start if segment is None else _broken(segment, start, least, number < last)
+                broken = least - start if segment is None else count_broken(segment, start, least, number < last)
                 if broken > 0:
                     lost += broken
                     self._damaged.add(number)
@@ -568,12 +314,11 @@ class PointLog:
         """Bring the points that were written since the last call to the disk itself."""
         with self._lock:
             end, paths = self.end(), [each.path for each in self._segments.values() if each.number >= self._synced]
-            held, is_new = self._holds is not None, end > self._synced * SEGMENT
+            is_new = end > self._synced * segments.SEGMENT
         for path in paths if is_new else ():
             sync_path(path)
-        if held:
-            sync_path(self.folder / "held.bin")
-        self._synced = end // SEGMENT
+        self.held.sync()
+        self._synced = end // segments.SEGMENT
 
     def leave_disk(self, why: str) -> None:
         """Take no more points here: the folder was deleted. What is mapped is read as ever."""
@@ -587,15 +332,16 @@ class PointLog:
         """Take no more points here: writers that are still held hand theirs to `over_limit`."""
         with self._lock:
             self._closed = True
+            self.held.close()
             if self._current is not None:
                 self._wait_for(self._segments.get(self._current.number), next(self._current.offsets) // SIZE)
             self._current = None
-            self._forget_read()
+            self._unread.forget()
             for number in self._segments:
                 # Whoever closes a journal may delete it, too.
-                self._keep_unread(number)
+                self._unread.keep(number, self._records)
 
-    def _wait_for(self, segment: _Segment | None, begun: int) -> None:
+    def _wait_for(self, segment: Segment | None, begun: int) -> None:
         """Wait a moment for threads that are between a record's number and its bytes."""
         deadline = time.monotonic() + _FINISH_SECONDS
         with contextlib.suppress(OSError, ValueError):
@@ -607,46 +353,15 @@ class PointLog:
     def leave_to_parent(self) -> None:
         """Take no more points in a forked child, where another thread of the parent may have held the lock."""
         self._lock = threading.RLock()
-        self._readers.clear()
+        self._unread.leave_to_parent()
         self._current = None  # its records are the parent's
         self.close()
 
     def __iter__(self) -> Iterator[Point]:
         """Yield every point that is there."""
-        position = min(self._segments, default=0) * SEGMENT
+        position = min(self._segments, default=0) * segments.SEGMENT
         while True:
             points, position = self.read(position, 10_000, settled=True)
             if not points:
                 return
             yield from points
-
-
-def _broken(segment: _Segment, start: int, least: int, full: bool) -> int:
-    """Count the records of a dead kernel's segment that were written and cannot be read."""
-    content = bytes(segment.map)
-    begun = -(-len(content.rstrip(b"\0")) // SIZE)
-    end = SEGMENT if full else max(least, begun)
-    # A kill leaves the records unfinished that threads were writing: the last ones. Nobody was told that they are kept.
-    sure = SEGMENT if full else max(least, begun - _THREADS)
-    broken = blank = 0
-    for index in range(start, end):
-        record = content[index * SIZE : (index + 1) * SIZE]
-        if len(record) == SIZE and segment.sound(index):
-            # One blank record is what an interrupt leaves, between its number and its bytes. More are not.
-            broken, blank = broken + blank * (blank > 1), 0
-        elif len(record) == SIZE and not any(record):
-            blank += index < sure
-        else:
-            broken += index < sure or len(record) < SIZE or record[_MARK_AT:] != _UNMARKED
-    broken += blank * (blank > 1)
-    cut = not full and len(content) < SEGMENT * SIZE and begun * SIZE > len(content) - SIZE
-    return broken or int(cut)
-
-
-def _allocate(handle: int, size: int) -> None:
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(handle, 0, size)
-        return
-    # macOS and Windows: zeros are written, so that the room is really there.
-    while size > 0:
-        size -= os.write(handle, bytes(min(size, 1 << 20)))

@@ -25,7 +25,7 @@ from ...failures.kinds import failure_kind
 from ...location.plugs import plugs
 from ..disk import setaside
 from ..disk.addresses import LOCAL_ID, SCHEME, repository_at
-from ..disk.journal import Row
+from ..disk.entries import Row
 
 Data = Mapping[str, Any]
 TAKEN = "the run holds a file of this name already, and its store replaces none"

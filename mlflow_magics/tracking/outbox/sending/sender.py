@@ -10,7 +10,8 @@ from typing import Literal
 
 from ...calls import forks, interrupts
 from ...failures.kinds import UnavailableError
-from .delivery import SECONDS, Delivery
+from .delivery import Delivery
+from .store_requests import SECONDS
 
 POLL_SECONDS = 0.25
 """How often a quiet journal is looked at; the look is a few microseconds."""
@@ -63,7 +64,7 @@ class Sender:
         self._seen = 0.0
         # Its own generator: the user's seeded one must not feel us.
         self._random = random.Random()
-        delivery.heard = self._heard
+        delivery.requests.heard = self._heard
         self._thread = threading.Thread(target=self._work, name="mlflow_magics outbox", daemon=True)
         self._thread.start()
 
@@ -166,7 +167,7 @@ class Sender:
                     full = not due and self.delivery.points.count(self.delivery.position) >= FULL_BATCH
                     if not (due or full) or not self.delivery.round(full_batches_only=not due):
                         if self.trouble and not heard:
-                            self.delivery.ask()  # that nothing is waiting does not mean that the store is back
+                            self.delivery.requests.ask()  # that nothing is waiting does not mean that the store is back
                         break
                     heard = True
         except UnavailableError as error:
