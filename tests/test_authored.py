@@ -339,7 +339,7 @@ def test_what_the_user_asks_for_is_not_left_out(author):
 
 
 def test_a_series_reaches_the_store_while_a_long_cell_goes_on(author, monkeypatch):
-    from mlflow_magics.tracking.outbox import keptback
+    from mlflow_magics.tracking.outbox.numbers import keptback
 
     monkeypatch.setattr(keptback, "SECONDS", 0.5)
     author.user_ns["stored_now"] = lambda: stored.points(database(author), mlflow_run_id(author), "loss")
@@ -363,7 +363,7 @@ def mlflow_run_id(shell):
 
 
 def test_a_series_that_is_in_the_store_before_the_author_logs_it_goes_no_further_and_that_is_said(author, monkeypatch):
-    from mlflow_magics.tracking.outbox import keptback
+    from mlflow_magics.tracking.outbox.numbers import keptback
 
     monkeypatch.setattr(keptback, "SECONDS", 0.2)
     author.user_ns["late"] = partial(author.user_ns["mlflow"].log_metric)  # as a library's: not seen beforehand

@@ -13,7 +13,7 @@ from ..capture.values import secrets
 from ..tracking.calls import guards, interrupts
 from ..tracking.connecting import connection
 from ..tracking.models import models
-from ..tracking.outbox import authored
+from ..tracking.outbox.numbers import authored
 from ..tracking.runs import artifacts, datasets, earlier, files, run_series, run_tags, runs, settling
 from ..vocabulary.errors import MlflowMagicsError
 from ..vocabulary.records import Captured, OpenedRun, Skipped, Status

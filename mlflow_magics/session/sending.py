@@ -40,7 +40,8 @@ def recover(session: SessionState) -> None:
 
 
 def _recover(session: SessionState, token: object) -> None:
-    from ..tracking.outbox.disk import journals, setaside
+    from ..tracking.outbox.disk import journals
+    from ..tracking.outbox.disk.damage import setaside
 
     try:
         with _changed:  # one that looks into each journal holds it for a moment, and this one would pass it by

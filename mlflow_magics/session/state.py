@@ -181,7 +181,7 @@ class SessionState:
 
     def set_aside(self) -> list[str]:
         """Return a line that says where what could not be read or sent is; none if there is nothing."""
-        from ..tracking.outbox.disk import setaside
+        from ..tracking.outbox.disk.damage import setaside
 
         return setaside.listed()
 

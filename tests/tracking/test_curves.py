@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 from mlflow_magics.tracking.connecting import connection
 from mlflow_magics.tracking.lookback.curves import curves
 from mlflow_magics.tracking.lookback.curves.curves import LiveCurves
-from mlflow_magics.tracking.outbox.disk import reading_along, records, segments
 from mlflow_magics.tracking.outbox.disk.entries import Key
-from mlflow_magics.tracking.outbox.disk.points import PointLog
-from mlflow_magics.tracking.outbox.disk.records import RECORD, SIZE
+from mlflow_magics.tracking.outbox.disk.points import reading_along, records, segments
+from mlflow_magics.tracking.outbox.disk.points.points import PointLog
+from mlflow_magics.tracking.outbox.disk.points.records import RECORD, SIZE
 from mlflow_magics.tracking.patches import store
 
 NAN = math.nan

@@ -21,7 +21,7 @@ from mlflow_magics.tracking.calls import timeouts
 from mlflow_magics.tracking.failures.kinds import UnavailableError, failure_kind, limit_of, unavailable
 from mlflow_magics.tracking.outbox.disk.entries import Key, RunEntry
 from mlflow_magics.tracking.outbox.disk.journal import Journal
-from mlflow_magics.tracking.outbox.disk.points import PointLog
+from mlflow_magics.tracking.outbox.disk.points.points import PointLog
 from mlflow_magics.tracking.outbox.sending import delivery, sender
 from mlflow_magics.tracking.outbox.sending.batches import batches
 from mlflow_magics.tracking.outbox.sending.creating import ORIGIN_TAG

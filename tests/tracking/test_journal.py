@@ -18,7 +18,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
-from mlflow_magics.tracking.outbox.disk import journals, setaside
+from mlflow_magics.tracking.outbox.disk import journals
+from mlflow_magics.tracking.outbox.disk.damage import setaside
 from mlflow_magics.tracking.outbox.disk.database import JournalError
 from mlflow_magics.tracking.outbox.disk.entries import Key, RunEntry
 from mlflow_magics.tracking.outbox.disk.journal import Journal

@@ -19,9 +19,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mlflow_magics.tracking.outbox.disk import held, points, records, segments
-from mlflow_magics.tracking.outbox.disk.points import PointLog
-from mlflow_magics.tracking.outbox.disk.records import RECORD, SIZE, Point
+from mlflow_magics.tracking.outbox.disk.points import held, points, records, segments
+from mlflow_magics.tracking.outbox.disk.points.points import PointLog
+from mlflow_magics.tracking.outbox.disk.points.records import RECORD, SIZE, Point
 
 MANY = 1000
 
@@ -189,7 +189,7 @@ def test_the_last_record_of_a_segment_may_be_the_unfinished_one(tmp_path):
 KILLED = """
 import os, sys
 from pathlib import Path
-from mlflow_magics.tracking.outbox.disk import points
+from mlflow_magics.tracking.outbox.disk.points import points
 log = points.PointLog(Path(sys.argv[1]), 10, lambda *_: None)
 append = log.appender(1)
 hold, release = log.held.holder(1)
@@ -326,7 +326,7 @@ def test_beyond_the_limit_each_point_goes_to_overflow(tmp_path):
 FULL = """
 import resource, sys
 from pathlib import Path
-from mlflow_magics.tracking.outbox.disk import points, segments
+from mlflow_magics.tracking.outbox.disk.points import points, segments
 segments.SEGMENT = 64
 resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))
 spilled = []

@@ -16,9 +16,10 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from mlflow_magics.tracking.calls import timeouts
 from mlflow_magics.tracking.connecting import recovery
-from mlflow_magics.tracking.outbox.disk import journals, setaside
+from mlflow_magics.tracking.outbox.disk import journals
+from mlflow_magics.tracking.outbox.disk.damage import setaside
 from mlflow_magics.tracking.outbox.disk.entries import Key, RunEntry
-from mlflow_magics.tracking.outbox.disk.points import PointLog
+from mlflow_magics.tracking.outbox.disk.points.points import PointLog
 from mlflow_magics.tracking.outbox.sending.creating import ORIGIN_TAG
 from mlflow_magics.tracking.outbox.sending.refusals import REJECTED_TAG
 from tests.rig.children import prepare, spawn

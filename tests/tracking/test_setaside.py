@@ -22,7 +22,7 @@ from mlflow_magics.tracking.outbox import flusher
 from mlflow_magics.tracking.outbox.disk import journals
 from mlflow_magics.tracking.outbox.disk.database import ClosedError
 from mlflow_magics.tracking.outbox.disk.entries import Key
-from mlflow_magics.tracking.outbox.disk.points import PointLog
+from mlflow_magics.tracking.outbox.disk.points.points import PointLog
 from mlflow_magics.tracking.patches import store
 from mlflow_magics.tracking.patches.outbox_store import OutboxStore
 

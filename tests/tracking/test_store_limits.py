@@ -22,7 +22,7 @@ from mlflow_magics.tracking.location import store_limits
 from mlflow_magics.tracking.location.store_limits import StoreLimits, check_experiment
 from mlflow_magics.tracking.outbox.disk.entries import Key, RunEntry
 from mlflow_magics.tracking.outbox.disk.journal import Journal
-from mlflow_magics.tracking.outbox.disk.points import PointLog
+from mlflow_magics.tracking.outbox.disk.points.points import PointLog
 from mlflow_magics.tracking.outbox.sending.batches import batches
 from mlflow_magics.tracking.outbox.sending.delivery import Delivery
 from mlflow_magics.tracking.patches import store

@@ -21,15 +21,16 @@ from ..calls.masking import mask
 from ..failures.kinds import UnavailableError, failure_kind
 from ..location import localstore, storefile
 from ..location.plugs import plug_of
-from ..outbox import keptback
-from ..outbox.disk import journals, setaside
+from ..outbox.disk import journals
+from ..outbox.disk.damage import setaside
 from ..outbox.disk.database import JournalError
 from ..outbox.disk.entries import RunEntry
 from ..outbox.disk.journal import ENDS, Journal
-from ..outbox.disk.points import PointLog
+from ..outbox.disk.points.points import PointLog
+from ..outbox.numbers import keptback
 from ..outbox.sending.creating import ORIGIN_TAG
 from ..outbox.sending.delivery import Delivery
-from ..patches import older_models
+from ..patches.model_records import older_models
 
 
 @dataclass(frozen=True)

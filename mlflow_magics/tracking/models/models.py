@@ -21,7 +21,7 @@ from ...vocabulary.errors import NotLoggableError, TrackingError
 from ..calls.guards import reason_and_class
 from ..calls.patching import Patches
 from ..calls.quiet import quiet
-from ..patches.older_models import run_and_name
+from ..patches.model_records.older_models import run_and_name
 from .flavors import flavor_of
 from .requirements import stated_requirements
 

@@ -10,7 +10,7 @@ import threading
 
 from ..calls import forks
 from .disk.journal import Journal
-from .disk.points import PointLog
+from .disk.points.points import PointLog
 
 SECONDS = 1.0
 """What a power cut may cost."""

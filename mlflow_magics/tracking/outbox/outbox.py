@@ -20,22 +20,22 @@ from ...vocabulary.records import LOCAL
 from ..calls import forks
 from ..calls.interrupts import uninterrupted
 from . import forking, mistakes
-from .authored import Authored
 from .disk import journals
 from .disk.accounts import Account, account_of
 from .disk.entries import Key, RunEntry
-from .disk.points import PointLog
-from .disk.records import Append
+from .disk.points.points import PointLog
+from .disk.points.records import Append
 from .flusher import Flusher
 from .metric_fields import bare, fields_of, rest_of
+from .numbers.authored import Authored
+from .numbers.series import Series
+from .numbers.unwritten import Unwritten
 from .opening import Opener
 from .sending.delivery import Delivery
 from .sending.sender import Sender
-from .series import Series
 from .staging import Staging
 from .syncing import CLOSE_SECONDS, Syncing
 from .telling import Telling
-from .unwritten import Unwritten
 
 Opening = Callable[[str, Sequence[RunTag], "str | None", Callable[[Sequence[RunTag]], Run]], Run]
 """Answers to somebody else than us who asks for a new run: experiment, tags, name, and what creates it."""

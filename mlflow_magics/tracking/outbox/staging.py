@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .authored import Authored
 from .disk import copying, journals
 from .disk.accounts import Account
 from .disk.journal import Journal
+from .numbers.authored import Authored
 
 STRAIGHT_BYTES = 1 << 30
 """Files larger than this are not staged, but go to the store at once."""

@@ -9,10 +9,10 @@ from dataclasses import replace
 
 from ...vocabulary.records import Sync
 from .disk.accounts import Account
+from .numbers.unwritten import Unwritten
 from .sending import replay
 from .sending.sender import Sender
 from .telling import Telling
-from .unwritten import Unwritten
 
 CLOSE_SECONDS = 5.0
 """How long the end of a cell, or of the kernel, waits for what is on its way."""

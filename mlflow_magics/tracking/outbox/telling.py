@@ -9,8 +9,8 @@ from dataclasses import replace
 from ...vocabulary.records import Waiting
 from .disk import over_limit
 from .disk.accounts import Account
+from .numbers.unwritten import Unwritten
 from .sending.sender import Sender
-from .unwritten import Unwritten
 
 
 class Telling:

@@ -28,7 +28,7 @@ from ..outbox.opening import CREATE_SECONDS
 from ..outbox.outbox import Outbox
 from ..outbox.sending import replay
 from . import children
-from .logged_models import ModelWrites
+from .model_records.logged_models import ModelWrites
 
 # Reads, and writes that make no sense before what is pending has arrived.
 _AFTER_ALL = frozenset(

@@ -19,7 +19,8 @@ from ..calls import silence, timeouts
 from ..calls.interrupts import put_back
 from ..calls.patching import Patches
 from ..outbox.outbox import Outbox
-from . import artifacts, older_models, registering, waiting_files
+from . import artifacts, waiting_files
+from .model_records import older_models, registering
 from .outbox_store import OutboxStore
 
 _asking = threading.local()

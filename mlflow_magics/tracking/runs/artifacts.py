@@ -13,7 +13,7 @@ from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from mlflow.utils.uri import add_databricks_profile_info_to_artifact_uri
 
 from ..calls.guards import as_tracking_error
-from ..outbox import authored
+from ..outbox.numbers import authored
 from ..patches.store import connected
 
 

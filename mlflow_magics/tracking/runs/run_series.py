@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 from mlflow.entities import Run
 
 from ...vocabulary.records import Logged, Metric
-from ..outbox.authored import MOST_VALUES
-from ..outbox.series import SeriesSink
+from ..outbox.numbers.authored import MOST_VALUES
+from ..outbox.numbers.series import SeriesSink
 from ..patches.store import connected
 from .names import fix_metrics
 

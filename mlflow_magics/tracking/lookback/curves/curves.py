@@ -12,8 +12,8 @@ import numpy as np
 
 from ....vocabulary.panel import Curve
 from ...calls import forks
-from ...outbox.disk.reading_along import Piece, Reader
-from ...outbox.disk.records import SIZE
+from ...outbox.disk.points.reading_along import Piece, Reader
+from ...outbox.disk.points.records import SIZE
 from ...outbox.outbox import Outbox
 
 BUCKETS = 1000

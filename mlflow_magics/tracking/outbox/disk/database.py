@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from ....vocabulary.errors import MlflowMagicsError
 from ...calls import forks
-from . import salvage
+from .damage import salvage
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);

@@ -17,10 +17,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import setaside
+from .damage import setaside
+from .damage.notes import Counts, Notes, seal, sync, sync_path, unseal
 from .database import Database
 from .entries import Key, Row, RunEntry
-from .notes import Counts, Notes, seal, sync, sync_path, unseal
 from .staged import StagedFiles
 
 ENDS = "ends"

@@ -12,11 +12,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from platformdirs import user_state_path
 
-from . import salvage, setaside
+from .damage import salvage, setaside
 from .database import SCHEMA, JournalError
 from .journal import Journal
-from .records import SIZE
-from .segments import SEGMENT
+from .points.records import SIZE
+from .points.segments import SEGMENT
 
 FORMAT = 2
 """Of the folder's layout; a journal of a higher one is left alone. The first one had no checksums."""

@@ -9,7 +9,7 @@ import uuid
 from pathlib import Path
 
 from ...calls import forks
-from . import setaside
+from .damage import setaside
 
 
 class StagedFiles:

@@ -14,11 +14,11 @@ from ....vocabulary.records import LOCAL
 from ...failures.kinds import UnavailableError
 from ...location import store_limits
 from ...location.store_limits import StoreLimits
-from ..disk import setaside
+from ..disk.damage import setaside
 from ..disk.entries import Key, Row
 from ..disk.journal import Journal
-from ..disk.points import PointLog
-from ..disk.records import Point
+from ..disk.points.points import PointLog
+from ..disk.points.records import Point
 from . import replay
 from .batches import batches
 from .creating import Creator

@@ -23,8 +23,8 @@ from ...calls import filters
 from ...calls.guards import reason
 from ...failures.kinds import failure_kind
 from ...location.plugs import plugs
-from ..disk import setaside
 from ..disk.addresses import LOCAL_ID, SCHEME, repository_at
+from ..disk.damage import setaside
 from ..disk.entries import Row
 
 Data = Mapping[str, Any]

@@ -8,9 +8,9 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from ...calls import forks
-from . import setaside
-from .notes import sync_path
+from ....calls import forks
+from ..damage import setaside
+from ..damage.notes import sync_path
 from .records import BODY, FIRST_MARK, MARK_AT, RECORD, SIZE, Point, mark_of
 from .segments import allocate
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from mlflow.utils import validation
 
-from ...vocabulary.records import LOCAL
-from ..outbox.disk import addresses
-from ..outbox.sending.creating import ORIGIN_TAG
+from ....vocabulary.records import LOCAL
+from ...outbox.disk import addresses
+from ...outbox.sending.creating import ORIGIN_TAG
 
 if TYPE_CHECKING:
-    from ..outbox.outbox import Outbox
+    from ...outbox.outbox import Outbox
 
 
 class ModelWrites:

@@ -7,12 +7,12 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..calls import forks
+from ...calls import forks
+from ..disk.entries import Key
+from ..disk.points.records import Append
+from ..sending.delivery import Delivery
 from .authored import Authored
-from .disk.entries import Key
-from .disk.records import Append
 from .keptback import KeptBack
-from .sending.delivery import Delivery
 from .unwritten import Unwritten
 
 

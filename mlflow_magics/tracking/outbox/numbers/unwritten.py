@@ -6,7 +6,7 @@ import contextlib
 from collections import deque
 from collections.abc import Callable
 
-from .disk.records import Append, Point
+from ..disk.points.records import Append, Point
 
 _SPILL = 200_000
 _LATER = 1000

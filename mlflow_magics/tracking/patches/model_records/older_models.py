@@ -20,8 +20,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.entities import PagedList
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 
-from ..calls.patching import StandIn
-from ..outbox.disk.addresses import repository_at
+from ...calls.patching import StandIn
+from ...outbox.disk.addresses import repository_at
 
 # Neither character may stand in a model's name, and a run's id has none of them.
 _ID = re.compile(r"^m-(?P<run>[^.]+)\.(?P<name>.+)$")

@@ -22,8 +22,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .disk.points import PointLog
-from .disk.records import Append, Point
+from ..disk.points.points import PointLog
+from ..disk.points.records import Append, Point
 
 FOLDER = "kept-back"
 """Of the log, in the outbox's own folder."""

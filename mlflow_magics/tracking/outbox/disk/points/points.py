@@ -17,10 +17,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from zlib import crc32
 
-from ...calls import forks
-from . import segments, setaside
+from ....calls import forks
+from ..damage import setaside
+from ..damage.notes import sync_path
+from . import segments
 from .held import HeldPlaces
-from .notes import sync_path
 from .reading_along import Piece, Reader, Unread
 from .records import BODY, FIRST_MARK, KEY_AT, MARK_AT, RECORD, SIZE, Append, Point, mark_of
 from .segments import Segment, WritingSegment, count_broken

@@ -14,12 +14,12 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.tracking._model_registry import DEFAULT_AWAIT_MAX_SLEEP_SECONDS, fluent
 
-from ..calls import filters
-from ..calls.patching import Patches
+from ...calls import filters
+from ...calls.patching import Patches
 from . import older_models
 
 if TYPE_CHECKING:
-    from ..outbox.outbox import Outbox
+    from ...outbox.outbox import Outbox
 
 _SECONDS = 60.0
 _patches = Patches()

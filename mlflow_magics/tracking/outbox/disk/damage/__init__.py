@@ -1,0 +1,1 @@
+"""What a damaged journal is noticed by, and what becomes of it."""

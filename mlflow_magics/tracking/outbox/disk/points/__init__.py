@@ -1,0 +1,1 @@
+"""Points on disk: fixed records in mapped segments."""

@@ -1,0 +1,1 @@
+"""Numbers on their way into the outbox: whose they are, and in which form."""
