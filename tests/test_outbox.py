@@ -417,6 +417,17 @@ def test_the_background_thread_leaves_random_numbers_alone(run, served, proxy):
     assert all(np.array_equal(a, b) for a, b in zip(np.random.get_state(), numpy_state, strict=True))
 
 
+def test_a_state_folder_that_was_deleted_is_said_by_the_status_too(run, database):
+    run("%mlflow_connect local -e home")
+    run("%%mlflow_run before\nx = 1")
+    shutil.rmtree(store.current().journal.folder)
+    shown = eventually(lambda: next((text for text in [run("%mlflow_status")] if "deleted" in text), ""))
+    assert "kept in memory only, and would not survive the kernel" in shown
+    assert "deleted" not in run("%mlflow_status")  # once
+    run("%%mlflow_run after\nx = 2")
+    assert [each.name for each in stored.runs(database, "home")] == ["before", "after"]
+
+
 # -- %mlflow_sync, while others fail --------------------------------------------------------------------------------
 
 

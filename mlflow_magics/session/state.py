@@ -176,7 +176,8 @@ class SessionState:
 
             outbox = store.current()
             open_runs = {opened.run.info.run_id for opened in self.open_runs if opened.run is not None}
-            news += outbox.telling.late_refusals(open_runs) if outbox is not None else []
+            if outbox is not None:
+                news += [*outbox.telling.late_refusals(open_runs), *outbox.telling.warnings()]
         return news
 
     def set_aside(self) -> list[str]:
