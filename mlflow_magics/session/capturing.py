@@ -1,4 +1,4 @@
-"""What a run's cell comes to: its assignments followed while it runs, its variables judged when it is over."""
+"""Follows a run's cell while it runs, and judges its variables when it is over."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``%mlflow_log`` does: find out what was meant, and hand it to the run that is open."""
+"""Does what ``%mlflow_log`` asks: finds out what was meant, and logs it into the open run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The backend of the panel: what the session knows, handed over as values; what a click asks for, done.
+"""Answers the panel: hands it what the session knows as values, and does what a click asks for.
 
 Methods are called from the panel's threads and, where the kernel has subshells, from theirs. What touches MLflow's
 active run must happen in the kernel's main thread, so it is handed there.

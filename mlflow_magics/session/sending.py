@@ -1,4 +1,4 @@
-"""What waits in outboxes, sent: that of dead kernels in the background, one's own when asked."""
+"""Sends what waits in outboxes: that of dead kernels in the background, one's own when asked."""
 
 from __future__ import annotations
 

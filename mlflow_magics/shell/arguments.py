@@ -1,4 +1,4 @@
-"""The options on a magic's line: parsed, with "did you mean", and shown in its help."""
+"""Parses the options on a magic's line, with "did you mean", and shows them in its help."""
 
 from __future__ import annotations
 

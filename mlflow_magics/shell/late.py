@@ -1,4 +1,4 @@
-"""Magics whose room is imported when one of them is first typed, or asked for its help."""
+"""Imports the commands that look back when one of them is first typed, or asked for its help."""
 
 from __future__ import annotations
 

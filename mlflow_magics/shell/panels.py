@@ -1,4 +1,4 @@
-"""Panels that are open: made for a cell, closed with it or with the extension."""
+"""Keeps the panels that are open: each is made for a cell, and closed with it or with the extension."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a library changes in the process when it is imported or first used on our behalf, taken back.
+"""Takes back what a library changes in the process when it is imported or first used on our behalf.
 
 The cell after a magic finds the process as it was. What came here with a library comes back with the user's own
 import of one (`give_back`): until then nobody asked for it.

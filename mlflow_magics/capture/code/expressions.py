@@ -1,4 +1,4 @@
-"""From a Python expression to the tree of what its value is built from."""
+"""Turns a Python expression into the tree of what its value is built from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the names of a cell live while it is read: the cell itself, its functions, classes and comprehensions."""
+"""Keeps the names of a cell while it is read: those of the cell itself, its functions, classes and comprehensions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the statements of a cell to what its names hold when they have run."""
+"""Reads the statements of a cell, and says what its names hold when they have run."""
 
 from __future__ import annotations
 

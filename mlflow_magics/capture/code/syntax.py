@@ -1,4 +1,4 @@
-"""Questions to a piece of code that need no more than the code."""
+"""Answers questions about a piece of code from the code alone."""
 
 from __future__ import annotations
 

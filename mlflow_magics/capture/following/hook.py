@@ -1,4 +1,4 @@
-"""The one name through which the code of a cell reaches its recorders, among Python's builtins while such a cell runs.
+"""Puts one name among Python's builtins while a followed cell runs: through it the cell's code reaches its recorders.
 
 Not in the user's namespace: there it would be seen by ``dir()``, ``%who`` and the user's own loops over ``globals()``.
 Compiled code finds an object by a name in its globals or its builtins, and nowhere else at the same cost: ``compile``

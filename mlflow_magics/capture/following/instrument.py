@@ -1,4 +1,4 @@
-"""Calls of a recorder after the assignments of a cell, put into its syntax tree. Reads code, never values.
+"""Puts calls of a recorder after the assignments of a cell, in its syntax tree. Reads code, never values.
 
 After ``loss = f()`` stands, in the place of the name that was assigned, so that no line number changes::
 

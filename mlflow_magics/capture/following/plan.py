@@ -1,4 +1,4 @@
-"""Which names of a run are to be followed, and which of its code's names could be."""
+"""Decides which names of a run are followed, and which names of its code could be."""
 
 from __future__ import annotations
 

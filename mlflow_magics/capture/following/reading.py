@@ -1,4 +1,4 @@
-"""The number that a value is, asked again and again: what its type says is asked once."""
+"""Reads the number that a value is. It is asked again and again, so what a type says is asked once."""
 
 from __future__ import annotations
 

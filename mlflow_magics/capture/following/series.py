@@ -1,4 +1,4 @@
-"""Points from variables: what a recorder in the code of a cell does, and what becomes of it when the run ends."""
+"""Records points from the assignments of a cell, thins them, and ends them with the run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a cell's text, and the functions that it names, show of the author's own logging."""
+"""Finds the author's own logging in a cell's text, and in the functions that it names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ended a cell: the line it reached, its traceback as text, the last line of it; secrets redacted."""
+"""Describes what ended a cell: the line it reached, its traceback as text, its last line; secrets redacted."""
 
 from __future__ import annotations
 

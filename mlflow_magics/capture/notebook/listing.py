@@ -1,4 +1,4 @@
-"""Which names of a namespace can be logged, and as what: the list to choose from."""
+"""Lists which names of a namespace can be logged, and as what."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which cell made a name: the notebook's hidden state, and whether it could be made again.
+"""Says which cell made a name: the notebook's hidden state, and whether it could be made again.
 
 Noting a cell costs one dictionary entry; sources are read only when a run asks, each once.
 """

@@ -1,4 +1,4 @@
-"""What of ours would say a second time what the author has logged himself.
+"""Leaves out what of ours would say a second time what the author has logged himself.
 
 What he logs is known when the run ends, by whose function ever; the cell's text tells more of the names.
 """

@@ -1,4 +1,4 @@
-"""A run's cell as it can be run again: its source, with the params that it took from other cells."""
+"""Makes a run's cell ready to run again: its source, with the params that it took from other cells."""
 
 from __future__ import annotations
 

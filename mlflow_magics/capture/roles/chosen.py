@@ -1,4 +1,4 @@
-"""A value logged because the user said as what: no inference, and no secret either."""
+"""Logs a value as the user's options say: no inference, and no secret either."""
 
 from __future__ import annotations
 

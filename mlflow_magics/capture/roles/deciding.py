@@ -1,4 +1,4 @@
-"""The role of one name, of which the user said nothing."""
+"""Decides the role of one name that the user said nothing about."""
 
 from __future__ import annotations
 

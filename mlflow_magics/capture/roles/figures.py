@@ -1,4 +1,4 @@
-"""The figures of a cell, each once."""
+"""Finds the figures of a cell, each once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The functions, methods and attributes whose results are as given as what they were given."""
+"""Names the functions, methods and attributes that only read: their results are inputs if what they read is."""
 
 from __future__ import annotations
 

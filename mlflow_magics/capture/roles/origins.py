@@ -1,4 +1,4 @@
-"""Whether a value was given, changed in a loop, or computed: the tree of `dataflow`, weighed with the namespace."""
+"""Says whether a value was given, changed in a loop, or computed, from the tree of `dataflow` and the namespace."""
 
 from __future__ import annotations
 

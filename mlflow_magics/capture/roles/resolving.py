@@ -1,4 +1,4 @@
-"""Which object a name in the code means, found without running any code; and what the standard ones among them do."""
+"""Finds which object a name in the code means, without running any code, and what the standard ones do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the names of a cell and their values to what is logged, and why."""
+"""Turns the names of a cell and their values into what is logged, each with the reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One value, logged because the user asks for it with ``%mlflow_log``: no inference, but no nonsense either."""
+"""Logs one value because the user asks for it with ``%mlflow_log``: no inference, but clear refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Configurations and dicts of results, as dotted scalars."""
+"""Flattens configurations and dicts of results into dotted scalars."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looking at a value without it noticing.
+"""Looks at a value without running any code of its class.
 
 No attribute is read of a value whose class could answer with side effects: types are told by the names in their
 ``__mro__``, fields are taken from the instance's own ``__dict__``, and a library's property is called as that library

@@ -1,4 +1,4 @@
-"""What kind of thing a value is, told from its type alone."""
+"""Says what kind of thing a value is, from its type alone."""
 
 from __future__ import annotations
 

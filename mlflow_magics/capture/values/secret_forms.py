@@ -1,4 +1,4 @@
-"""Texts that are secrets by their form: keys, tokens, signed URLs, URLs with credentials.
+"""Recognises secrets by their form: keys, tokens, signed URLs, URLs with credentials.
 
 Every pattern here is linear: it begins at a mark of its own (``sk-``, ``://``), its repeats are bounded, or it cannot
 begin again inside what it has passed.

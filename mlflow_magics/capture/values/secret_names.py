@@ -1,4 +1,4 @@
-"""What a name says: whether what goes by it is a secret, may be one, or only tells something about one."""
+"""Says from a name whether its value is a secret, may be one, or only tells something about one."""
 
 from __future__ import annotations
 

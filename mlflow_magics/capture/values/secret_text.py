@@ -1,4 +1,4 @@
-"""Where a text gives a secret to a name: code, comments, messages, command lines, settings.
+"""Finds where a text gives a secret to a name: code, comments, messages, command lines, settings.
 
 A text is passed once, from name to name. What follows a name that says something is looked at for a bounded number
 of steps, so the cost grows with the length and no faster.

@@ -1,4 +1,4 @@
-"""What must never leave the kernel: names that hold secrets, values that are secrets, and text freed of both."""
+"""Keeps secrets in the kernel: says which names and values are secret, and takes them out of texts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A value as the number or the text that is logged, or in a few words where it is not."""
+"""Writes a value as the number or the text that is logged, or describes it in a few words."""
 
 from __future__ import annotations
 

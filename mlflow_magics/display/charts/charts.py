@@ -1,4 +1,4 @@
-"""Sparklines: a few hundred values as a word of block characters, or as a small SVG that needs no script."""
+"""Draws sparklines: a few hundred values as block characters, or as a small SVG without a script."""
 
 from __future__ import annotations
 

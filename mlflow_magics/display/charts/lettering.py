@@ -1,4 +1,4 @@
-"""The texts of a chart: an SVG neither wraps nor clips them, so how much room each takes is guessed."""
+"""Guesses how much room a chart's texts take: an SVG neither wraps nor clips them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A curve on its way to the paper: averaged, thinned to what can be seen, and drawn as one path."""
+"""Draws a curve as one path: averaged, and thinned to what can be seen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Charts: one metric of one run, and of others for comparison, as an SVG without scripts or anything from elsewhere.
+"""Draws charts: one metric of one run, or of several, as an SVG without scripts or anything from elsewhere.
 
 What moves under the pointer is CSS; where a front end strips that, titles tell the same. Text and grid have the
 colour of the text around them, and the curves hues that read on white as on black.

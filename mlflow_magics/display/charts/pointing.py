@@ -1,4 +1,4 @@
-"""What a chart tells under the pointer, without a script: an invisible cell for each place, with a title and a tip."""
+"""Shows a value under the pointer without a script: each place of a chart has an invisible cell with a title."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From numbers to places on an axis: ranges that hold any float, ticks at round numbers, and their short labels.
+"""Puts numbers on an axis: ranges that hold any float, ticks at round numbers, and their short labels.
 
 A tick is kept as two whole numbers, ``digits * 10 ** exponent``, until it is written: 0.3 is never 0.30000000000000004,
 and 1e-323 is a tick like any other.

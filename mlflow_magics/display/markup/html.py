@@ -1,4 +1,4 @@
-"""HTML that cannot be broken out of: everything from outside is escaped, and only http(s) becomes a link."""
+"""Writes HTML in which everything from outside is escaped, and only http(s) becomes a link."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The look: parts that survive JupyterLab, Notebook 7, VS Code and the Azure portal, trusted or not.
+"""Builds the parts of what is shown, right in JupyterLab, Notebook 7, VS Code and Azure's portal, trusted or not.
 
 An untrusted notebook in JupyterLab keeps only the elements, attributes and style values on its sanitizer's
 list, which knows no ``var()``, ``flex-wrap``, ``gap`` or ``overflow-wrap: anywhere``. So all is written with what

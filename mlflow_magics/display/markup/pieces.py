@@ -1,4 +1,4 @@
-"""The pieces of a block: what they show is said once, and written both for terminals and as HTML."""
+"""Builds a block from pieces: what each shows is said once, and written for terminals and as HTML."""
 
 from __future__ import annotations
 

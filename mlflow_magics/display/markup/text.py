@@ -1,4 +1,4 @@
-"""Layout for terminals and diffs: columns that line up within 80, and nothing but characters."""
+"""Lays out text for terminals and diffs: columns that line up within 80 characters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values in words: what the user's strings, numbers and times look like on one line."""
+"""Writes the user's strings, numbers and times on one line."""
 
 from __future__ import annotations
 

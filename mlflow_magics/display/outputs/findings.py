@@ -1,4 +1,4 @@
-"""What looking back brings, as blocks: a table of runs, one run, two runs compared."""
+"""Shows what looking back finds: a table of runs, one run, two runs compared."""
 
 from __future__ import annotations
 

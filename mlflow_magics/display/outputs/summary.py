@@ -1,4 +1,4 @@
-"""What a cell logged: an :class:`...vocabulary.records.Outcome` as text and as HTML, both from one cleaned view."""
+"""Shows what a cell logged: an :class:`...vocabulary.records.Outcome` as text and as HTML."""
 
 from __future__ import annotations
 

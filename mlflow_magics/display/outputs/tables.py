@@ -1,4 +1,4 @@
-"""The other commands' blocks: connection, check, integrations, status, notes."""
+"""Shows what the other commands say: connection, check, integrations, status, notes."""
 
 from __future__ import annotations
 

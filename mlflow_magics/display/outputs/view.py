@@ -1,4 +1,4 @@
-"""An outcome in words: what every front end shows of it, cleaned once."""
+"""Cleans an outcome once, and puts it in the words that every front end shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The panel: head and tabs put together, redrawn by a ticker, and beside it the picture that outlives the kernel."""
+"""The panel: its head and tabs, redrawn by a ticker, and beside them the picture that outlives the kernel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The backend as the tabs see it."""
+"""Keeps what the backend said at the last look, for all tabs."""
 
 from __future__ import annotations
 

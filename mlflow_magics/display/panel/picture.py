@@ -1,4 +1,4 @@
-"""The panel as a static picture: what a saved notebook shows, and what stays when the kernel is gone."""
+"""Draws the panel as a static picture: a saved notebook shows it, and it stays when the kernel is gone."""
 
 from __future__ import annotations
 

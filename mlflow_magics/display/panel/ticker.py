@@ -1,4 +1,4 @@
-"""The thread that redraws a panel: seldom, and not at all while nothing goes on."""
+"""Redraws a panel from a thread: seldom, and not at all while nothing goes on."""
 
 from __future__ import annotations
 

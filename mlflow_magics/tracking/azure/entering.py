@@ -1,4 +1,4 @@
-"""The way into a workspace: the plugin looked at, somebody signed in, the host found, the credential placed."""
+"""Enters a workspace: looks at the plugin, signs somebody in, finds the host, places the credential."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a failure says that only Azure says: no token, the services' own codes and words."""
+"""Explains the failures that only Azure raises: no token, the services' own codes and words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the table of plugs knows of Azure ML: each hook, and the room that it leads to."""
+"""The plug of Azure ML: each hook calls the room that does it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The health of azureml-mlflow: there, and fit for the MLflow that is installed."""
+"""Says whether azureml-mlflow is installed, and fits the MLflow that is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A text in a filter of MLflow's: one way to write it for every search."""
+"""Writes a text in a filter of MLflow's: one way for every search."""
 
 from __future__ import annotations
 

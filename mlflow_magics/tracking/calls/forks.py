@@ -1,4 +1,4 @@
-"""Locks in a forked child: another thread of the parent may have held them, and there is none to let go of them."""
+"""Renews locks in a forked child: another thread of the parent may have held them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands between MLflow and the user's cell: random states kept, failures in one line."""
+"""Protects the user's cell from MLflow: keeps random states, and puts failures on one line."""
 
 from __future__ import annotations
 

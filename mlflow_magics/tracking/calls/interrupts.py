@@ -1,4 +1,4 @@
-"""A Ctrl-C comes where it does no harm: never between the two halves of a change."""
+"""Puts a Ctrl-C off until a change is whole."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MLflow's patience, cut down to a notebook's: its own default blocks a cell for 247 s when the server is gone."""
+"""Shortens MLflow's own limits for a notebook: by default a dead server blocks a cell for 247 s."""
 
 from __future__ import annotations
 

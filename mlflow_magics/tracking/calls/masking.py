@@ -1,4 +1,4 @@
-"""Credentials out of URIs and free text: what is shown, saved in a notebook or raised never holds one."""
+"""Masks credentials in URIs and free text: what is shown, saved in a notebook or raised holds none."""
 
 from __future__ import annotations
 

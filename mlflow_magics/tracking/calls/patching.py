@@ -1,4 +1,4 @@
-"""What of MLflow stands replaced by ours, and is put back; and objects of ours that stand for one of MLflow's."""
+"""Replaces functions of MLflow by ours and puts them back; makes objects of ours that stand for MLflow's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls into MLflow without its chatter: what matters of it comes back as notes, the rest stays unsaid."""
+"""Calls MLflow without its messages: what the user should know comes back as notes."""
 
 from __future__ import annotations
 

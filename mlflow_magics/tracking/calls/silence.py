@@ -1,4 +1,4 @@
-"""Tracebacks and SQL that MLflow and SQLAlchemy log beside the errors they raise: kept out of cells.
+"""Keeps out of cells the tracebacks and SQL that MLflow and SQLAlchemy log beside the errors they raise.
 
 What we ask of a store comes back as an error, and is told in one line of ours. The same error, logged with forty lines
 and the SQL of the statement, is nothing that the author of a cell could act on, and it would come at any time: most

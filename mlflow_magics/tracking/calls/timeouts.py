@@ -1,4 +1,4 @@
-"""How long one thread's requests wait, and what a refusing server said of when to come back.
+"""Limits how long one thread's requests wait, and keeps what a server said of when to come back.
 
 MLflow reads its patience from the environment, for all threads alike. The sender must not retry inside a request (the
 replay is its own job, and a create that is sent twice is two runs) and must see the status and ``Retry-After`` of a

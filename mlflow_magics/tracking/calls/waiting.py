@@ -1,4 +1,4 @@
-"""Waiting no longer than promised."""
+"""Runs a job, and stops waiting for it after a promised time."""
 
 from __future__ import annotations
 

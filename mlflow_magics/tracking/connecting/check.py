@@ -1,4 +1,4 @@
-"""The way to a store, step by step, with a hint for the step at which it ends."""
+"""Tries the way to a store step by step, with a hint at the step that fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where this kernel tracks to: found, tried, put in place, and taken back.
+"""Connects this kernel to a store: finds it, tries it, puts it in place, and takes it back.
 
 A connection is process-wide because MLflow's own notion of it is: the tracking URI and the active experiment are
 globals of MLflow's modules, so that the user's own ``mlflow.log_metric`` goes where the magics' runs go.

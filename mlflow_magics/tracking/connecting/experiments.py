@@ -1,4 +1,4 @@
-"""Experiments by name: found, made if missing, explained if deleted."""
+"""Finds experiments by name, makes missing ones, and explains deleted ones."""
 
 from __future__ import annotations
 

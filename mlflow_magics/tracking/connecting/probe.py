@@ -1,4 +1,4 @@
-"""A quick look at a store before MLflow's client, which retries for minutes, is let loose on it.
+"""Looks at a server quickly, before MLflow's client is used, which retries for minutes.
 
 Everything that can go wrong on the way is told apart here, once: connecting raises it, and the check shows it as
 the step at which the way ends.

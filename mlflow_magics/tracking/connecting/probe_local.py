@@ -1,4 +1,4 @@
-"""A quick look at a store that MLflow opens itself: an SQLite file or a database server."""
+"""Looks at a store that MLflow opens itself: an SQLite file or a database server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What dead kernels have left behind: sent, and their open runs closed, as KILLED if nothing better is known.
+"""Sends what dead kernels have left, and closes their open runs, as KILLED if nothing better is known.
 
 ``python -m mlflow_magics.tracking.connecting.recovery`` does it in a process of its own: importing MLflow in a thread
 meets the user's own import of it half-way, and Python then breaks one of the two off as a deadlock.

@@ -1,4 +1,4 @@
-"""Why a server was not reached, told apart once.
+"""Says why a server was not reached.
 
 Connecting raises it, and the check shows it as the step at which the way ends.
 """

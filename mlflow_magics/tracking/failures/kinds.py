@@ -1,4 +1,4 @@
-"""What a failed write means: try again later, or never."""
+"""Says what a failed write means: try again later, or never."""
 
 from __future__ import annotations
 

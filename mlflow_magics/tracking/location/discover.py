@@ -1,4 +1,4 @@
-"""Where to track when nobody says: what the user, the environment or the folder already told."""
+"""Finds where to track when the line does not say: from the user, the environment or the folder."""
 
 from __future__ import annotations
 

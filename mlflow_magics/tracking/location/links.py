@@ -1,4 +1,4 @@
-"""Links for people: the page of an experiment or a run."""
+"""Links to the pages of experiments and runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Artifacts beside their database.
+"""Puts the artifacts of an SQLite store beside its file.
 
 MLflow puts the artifacts of an SQLite store under ``./mlruns`` of wherever the kernel happens to run. Its store
 registry, the place that plugins register in, lets us hand each store the folder beside its file instead, for every

@@ -1,4 +1,4 @@
-"""What connecting leaves in the process, as values that can be taken, compared and put back.
+"""Reads and sets what connecting changes in the process, so that it can be compared and put back.
 
 MLflow keeps its tracking URI, registry URI and active experiment as globals of its modules, and copies them to the
 environment for child processes. All of them are one dictionary here, so that taking everything back is one

@@ -1,4 +1,4 @@
-"""What a tracking store takes at most, where that is less than MLflow itself allows."""
+"""Says what a tracking store takes at most, where that is less than MLflow itself allows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The file of an SQLite store: made by one process, waited for where another one makes it, missed when it is gone.
+"""Opens the file of an SQLite store: one process makes it, others wait, and its loss is noticed.
 
 MLflow makes the tables of a new store in some fifty steps, each by itself. Two processes that do so at once meet half
 of each other's tables, and what breaks off leaves a store that nobody can open. So a new store is made beside its

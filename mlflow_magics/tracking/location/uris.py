@@ -1,4 +1,4 @@
-"""What a tracking URI says: parsed, made absolute, typos named."""
+"""Parses a tracking URI, makes it absolute, and names its typos."""
 
 from __future__ import annotations
 

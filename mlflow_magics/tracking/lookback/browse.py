@@ -1,4 +1,4 @@
-"""What the panel asks of the store: experiments, runs, one run with its curves. For a worker's thread, never the main.
+"""Asks the store for the panel: experiments, runs, one run with its curves. For a worker's thread, never the main one.
 
 The store is MLflow's own, past the outbox's front; each request is waited for no longer than :data:`SECONDS`. What the
 store does not know yet, or cannot tell at the moment, is told from what this kernel knows of its runs.

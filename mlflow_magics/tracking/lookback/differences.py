@@ -1,4 +1,4 @@
-"""What two runs differ in: params, metrics, the cells' sources, data and packages."""
+"""Compares two runs: params, metrics, the cells' sources, data and packages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs as a DataFrame that shows as our table."""
+"""A DataFrame of runs that shows as our table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run's model, back as the object it was."""
+"""Loads a run's model as the object it was."""
 
 from __future__ import annotations
 

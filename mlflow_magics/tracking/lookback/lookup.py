@@ -1,4 +1,4 @@
-"""Runs looked up: by a filter in some order, or the best by a metric."""
+"""Looks runs up: by a filter in some order, or the best by a metric."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run as people name it: by its id, the beginning of its id, its name, or as the last of a cell."""
+"""Finds a run as people name it: by its id, the beginning of its id, its name, or as the last of a cell."""
 
 from __future__ import annotations
 

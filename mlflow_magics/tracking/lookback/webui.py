@@ -1,4 +1,4 @@
-"""MLflow's web interface for a local store: started once, found again, and ended with the kernel."""
+"""Starts MLflow's web interface for a local store once, finds it again, and ends it with the kernel."""
 
 from __future__ import annotations
 

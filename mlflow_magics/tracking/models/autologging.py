@@ -1,4 +1,4 @@
-"""Turning MLflow's own logging of libraries on and off."""
+"""Turns MLflow's own logging of libraries on and off."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which of MLflow's flavors a model belongs to."""
+"""Says which of MLflow's flavors a model belongs to."""
 
 from __future__ import annotations
 

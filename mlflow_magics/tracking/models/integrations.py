@@ -1,4 +1,4 @@
-"""Which libraries MLflow can log by itself, and which of them it logs now, without importing any of them."""
+"""Says which libraries MLflow can log by itself, and which of them it logs now, without importing any."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Log any model by finding its flavor, without MLflow's chatter and without its detours."""
+"""Logs any model: finds its flavor, and keeps MLflow quiet."""
 
 from __future__ import annotations
 

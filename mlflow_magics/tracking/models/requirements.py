@@ -1,4 +1,4 @@
-"""The packages a model needs, stated from what it is made of.
+"""States the packages that a model needs from what it is made of.
 
 MLflow's own way is to load the model again in a child process and watch the imports, some four seconds.
 Where the model's classes all come from installed packages, the list is known without that.

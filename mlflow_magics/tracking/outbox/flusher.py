@@ -1,4 +1,4 @@
-"""The thread that brings what is in the outbox to the disk itself, once a second: a power cut costs no more than that.
+"""Brings what is in the outbox to the disk itself once a second: a power cut costs no more than that.
 
 What a kernel has written survives its kill at once. Neither the cell nor the sender waits for a disk.
 """

@@ -1,4 +1,4 @@
-"""Forks of the kernel's process: no request is on its way meanwhile, and a child leaves the outboxes to its parent."""
+"""Follows forks of the kernel: no request is on its way meanwhile, and a child leaves the outboxes to its parent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a metric of MLflow's says, as the record of a point keeps it."""
+"""Reads the fields of a metric of MLflow's as the record of a point keeps them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What no store can take, refused at once, with the error that plain MLflow raises in the cell."""
+"""Refuses at once what no store can take, with the error that plain MLflow raises in the cell."""
 
 from __future__ import annotations
 

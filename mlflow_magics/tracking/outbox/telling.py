@@ -1,4 +1,4 @@
-"""What is told of an outbox: what waits, what the store has refused, and what the user must know of the journal."""
+"""Tells what waits, what the store has refused, and what the user must know of the journal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Worker processes that outlive the cell that started them, and would log into its run for ever."""
+"""Ends worker processes that outlive the cell that started them: they would log into its run for ever."""
 
 from __future__ import annotations
 

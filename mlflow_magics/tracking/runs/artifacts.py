@@ -1,4 +1,4 @@
-"""A run's files and models: handed over together, and what this kernel knows of them."""
+"""Hands over a run's files and models, and lists what this kernel knows of them."""
 
 from __future__ import annotations
 

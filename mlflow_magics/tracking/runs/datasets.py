@@ -1,4 +1,4 @@
-"""What a run was given: datasets as MLflow's inputs, told apart at a bounded cost.
+"""Logs what a run was given: datasets as MLflow's inputs, told apart at a bounded cost.
 
 MLflow's own digest of a table reads every value, its schema too. Here the digest is of the shape, the columns' names
 and types, an exact sum of each number column, and 10,000 rows at most: the first, the last, and evenly between. So a

@@ -1,4 +1,4 @@
-"""The run before: what the same cell came to last time."""
+"""Finds what the same cell came to last time."""
 
 from __future__ import annotations
 

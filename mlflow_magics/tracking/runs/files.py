@@ -1,4 +1,4 @@
-"""Files and figures on their way into a run: staged in one folder, uploaded together."""
+"""Stages a run's files and figures in one folder, to be uploaded together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names and values that MLflow refuses, fixed so that it takes them."""
+"""Fixes names and values that MLflow refuses, so that it takes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The series of a run: where their points go, and what of them is the author's own."""
+"""Says where the points of a run's series go, and which of them are the author's own."""
 
 from __future__ import annotations
 

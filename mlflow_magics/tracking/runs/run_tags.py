@@ -1,4 +1,4 @@
-"""Who runs what, where: the tags that MLflow itself would have set, corrected for a notebook."""
+"""Sets the tags of who runs what, and where, that MLflow itself would set, corrected for a notebook."""
 
 from __future__ import annotations
 

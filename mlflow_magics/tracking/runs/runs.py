@@ -1,4 +1,4 @@
-"""Open a run, write to it, close it; all through the outbox."""
+"""Opens a run, writes to it, closes it; all through the outbox."""
 
 from __future__ import annotations
 

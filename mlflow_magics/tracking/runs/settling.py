@@ -1,4 +1,4 @@
-"""What became of a run's writes, told when it ends."""
+"""Says what became of a run's writes when it ends."""
 
 from __future__ import annotations
 

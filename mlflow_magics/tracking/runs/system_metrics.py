@@ -1,4 +1,4 @@
-"""CPU, memory and GPU, sampled into a run by MLflow itself."""
+"""Has MLflow sample CPU, memory and GPU into a run."""
 
 from __future__ import annotations
 

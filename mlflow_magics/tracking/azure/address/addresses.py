@@ -1,4 +1,4 @@
-"""The address of an Azure ML workspace: read as people paste it, written as the plugin wants it."""
+"""Reads the address of an Azure ML workspace as people paste it, and writes it as the plugin wants it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Azure's resource manager (ARM): asked once for what config.json does not say, the workspace's tracking host."""
+"""Asks Azure's resource manager (ARM) once for what config.json does not say: the workspace's tracking host."""
 
 from __future__ import annotations
 

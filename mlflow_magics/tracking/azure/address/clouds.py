@@ -1,4 +1,4 @@
-"""The clouds of Azure: which one is meant, and where its services live."""
+"""Says which of Azure's clouds is meant, and where its services are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The config.json that the portal and the studio hand out: found, read, its faults named."""
+"""Finds and reads the config.json that the portal and the studio hand out, and names its faults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where this process runs: a compute instance, a job, or neither."""
+"""Says where this process runs: on a compute instance, in a job, or elsewhere."""
 
 from __future__ import annotations
 

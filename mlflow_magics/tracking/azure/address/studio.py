@@ -1,4 +1,4 @@
-"""The pages of Azure ML's studio."""
+"""Links to the pages of Azure ML's studio."""
 
 from __future__ import annotations
 

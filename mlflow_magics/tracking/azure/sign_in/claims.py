@@ -1,4 +1,4 @@
-"""What a token says of its owner."""
+"""Reads what a token says of its owner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A credential that never asks anybody: tokens kept until they run out, renewed within a limit, or a clear error.
+"""A credential that never asks anybody: it keeps tokens until they run out, and renews them within a limit.
 
 This module imports azure at its top; import it late, in the main thread, and only where the target is Azure ML.
 """

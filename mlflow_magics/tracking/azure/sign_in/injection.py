@@ -1,4 +1,4 @@
-"""Our credential in the plugin's hands, for everything in this process that tracks to a workspace.
+"""Gives our credential to the plugin, for everything in this process that tracks to a workspace.
 
 The plugin keeps one context a tracking URI and takes the token of every request from it: the tracking store, the model
 registry, and the artifacts, ours and the user's own. Its public function for a credential of one's own came with

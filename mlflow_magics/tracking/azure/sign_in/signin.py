@@ -1,4 +1,4 @@
-"""Signing in to Azure without ever hanging a kernel."""
+"""Signs in to Azure without ever hanging a kernel."""
 
 from __future__ import annotations
 

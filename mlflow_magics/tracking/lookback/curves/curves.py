@@ -1,4 +1,4 @@
-"""Live curves of this kernel's runs, read from the outbox's point log at no cost for those who append to it."""
+"""Reads live curves of this kernel's runs from the outbox's points, at no cost for those who append to it."""
 
 from __future__ import annotations
 

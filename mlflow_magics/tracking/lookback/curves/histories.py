@@ -1,4 +1,4 @@
-"""A metric's points out of a store, thinned where they lie as far as the store can."""
+"""Reads a metric's points out of a store; the store thins them where it can."""
 
 from __future__ import annotations
 

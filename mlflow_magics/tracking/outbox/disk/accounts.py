@@ -1,4 +1,4 @@
-"""What this kernel knows of the runs it writes to, without asking the store."""
+"""Keeps what this kernel knows of the runs it writes to, without asking the store."""
 
 from __future__ import annotations
 

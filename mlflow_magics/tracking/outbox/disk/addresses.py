@@ -1,4 +1,4 @@
-"""Artifact URIs: that of a run which the store does not know yet, and MLflow's own repository behind any."""
+"""Writes and reads artifact URIs of runs that the store does not know yet; finds MLflow's repository behind any."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a kernel has written and the store has not acknowledged yet, on disk.
+"""Keeps on disk what a kernel has written and the store has not acknowledged yet.
 
 A journal is a folder, private to the user: ``journal.db`` (SQLite: all writes but points), ``points-*.bin`` (see
 :mod:`.points`), ``notes.log`` and ``counts.bin`` (see :mod:`.notes`), ``files/`` (artifacts on their way), and

@@ -1,4 +1,4 @@
-"""The user's journals on this machine: made, found when their kernel is dead, and taken over. One has one owner."""
+"""Makes the user's journals, finds those of dead kernels, and takes them over. A journal has one owner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The params and tags that a run has no room for: kept aside, and in the end one file of the run."""
+"""Keeps the params and tags that a run has no room for; in the end they are one file of the run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A journal's files on their way to the store: each file or folder in a folder of its own."""
+"""Keeps a journal's files until they are sent: each file or folder in a folder of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What others than capture wrote into runs: the author's own calls, and autologging."""
+"""Notes what others than capture write into runs: the author's own calls, and autologging."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Points of ours that are kept back until it is plain that the cell does not log them itself.
+"""Keeps points of ours back until it is plain that the cell does not log them itself.
 
 What the author logs must not be in his run twice, and what a store has taken cannot be taken back. His calls cannot
 all be read from the cell's text: ``report(loss, epoch)`` of an earlier cell, a callback, a library. So the points of a

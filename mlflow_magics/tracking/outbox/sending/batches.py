@@ -1,4 +1,4 @@
-"""Params, tags and points cut into requests, as few as the store's limits allow."""
+"""Cuts params, tags and points into requests, as few as the store's limits allow."""
 
 from __future__ import annotations
 

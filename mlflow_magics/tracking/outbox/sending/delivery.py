@@ -1,4 +1,4 @@
-"""What lies in a journal, brought to a store: in order, in few requests, a refused write without its neighbours."""
+"""Sends the journal's writes in order, in few requests. A refused write does not stop the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files have a store of their own, a bucket perhaps: while it takes none, they wait, and hold up nothing else."""
+"""Lets files wait while their store, a bucket perhaps, takes none. They hold up nothing else."""
 
 from __future__ import annotations
 

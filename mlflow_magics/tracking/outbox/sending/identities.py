@@ -1,4 +1,4 @@
-"""Which id the store gave to what was made here, local id to remote id, and which run a logged model comes from."""
+"""Knows which id the store gave to what was made here, and which run a logged model comes from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the store has refused, by run: told once here, kept in the journal, and in a tag of the run itself."""
+"""Tells what the store has refused, by run: once here, in the journal, and in a tag of the run itself."""
 
 from __future__ import annotations
 

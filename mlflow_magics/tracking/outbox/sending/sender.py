@@ -1,4 +1,4 @@
-"""The thread that brings what is waiting to the store: in batches, and again after an outage."""
+"""Sends what is waiting from a thread: in batches, and again after an outage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A request to the store: to the file that was opened, within a time, and a failure told as what it means."""
+"""Makes a request to the store: to the file that was opened, within a time; a failure is told as what it means."""
 
 from __future__ import annotations
 

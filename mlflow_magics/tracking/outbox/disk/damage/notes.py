@@ -1,4 +1,4 @@
-"""What stands beside a journal's database, so that a damaged one is noticed and costs as little as possible.
+"""Writes beside a journal's database what makes its damage noticed, and costly as little as possible.
 
 - ``notes.log``: whose the points are, and where they go, once more: a line each, with a checksum.
 - ``counts.bin``: how many writes there were and how many wait: what is missing is noticed by it.

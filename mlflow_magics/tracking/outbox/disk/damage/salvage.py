@@ -1,4 +1,4 @@
-"""A dead kernel's journal before it is opened: what is damaged is found, kept, and made good where it can be.
+"""Repairs a dead kernel's journal before it is opened: finds what is damaged, keeps it, and goes on without it.
 
 A database that is whole stays as it is. Of one that is not, a copy is set aside, and a new one takes up the writes
 that still bear their checksum. Whose the points are is taken from the notes beside it.

@@ -1,4 +1,4 @@
-"""What of an outbox cannot be read or sent: moved aside, never deleted.
+"""Moves what of an outbox cannot be read or sent aside. It never deletes it.
 
 While a journal is still to be sent, what is set aside lies in its folder ``damaged``; when the rest is sent, that
 folder is moved beside the outbox, to ``unreadable/NAME-OF-THE-JOURNAL``. Nothing here knows MLflow.

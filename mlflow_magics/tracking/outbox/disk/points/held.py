@@ -1,4 +1,4 @@
-"""The newest values of series, which are held until it is plain whether they become points: durable all the same."""
+"""Holds the newest values of series, on disk, until it is plain whether they become points."""
 
 from __future__ import annotations
 

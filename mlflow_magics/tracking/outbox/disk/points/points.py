@@ -1,4 +1,4 @@
-"""The journal's fast lane: points as fixed binary records in memory-mapped segments.
+"""Takes points in fast: fixed binary records in memory-mapped segments.
 
 A record is written in one call, its mark last, into pages that belong to the file: what is marked survives ``kill
 -9``, and costs less than half of an unbuffered ``write``. The mark is a checksum of the rest, so that a damaged disk

@@ -1,4 +1,4 @@
-"""Who reads points along with the sender: what is sent stays mapped until it is read here, too."""
+"""Reads points along with the sender: what is sent stays mapped until it is read here, too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A point as the journal keeps it: a record of fixed size, with a checksum as its mark."""
+"""Packs a point into a record of fixed size, with a checksum as its mark."""
 
 from __future__ import annotations
 
