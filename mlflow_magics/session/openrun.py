@@ -83,7 +83,7 @@ class OpenRun:
 
     @property
     def is_tracked(self) -> bool:
-        """Whether it has a run in MLflow, or will have one."""
+        """Tell whether it has a run in MLflow, or will have one."""
         return self.run is not None or self.cell_run is not None
 
     @property

@@ -132,7 +132,7 @@ _OPERATOR = r"\s*(if|else|and|or|not|in|is|for)\b"
 
 
 def _complete(part: str) -> bool:
-    """Whether `part` is a whole ``name=expression`` or a whole expression by itself."""
+    """Tell whether `part` is a whole ``name=expression`` or a whole expression by itself."""
     value = re.sub(r"""^\s*(["']?)[\w.\-/@ ]+?\1\s*=(?!=)""", "", part.strip().strip(","))
     try:
         ast.parse(value.strip(), mode="eval")

@@ -125,7 +125,7 @@ class Scope:
 
     @property
     def in_function(self) -> bool:
-        """Whether this code runs only when some function is called."""
+        """Tell whether this code runs only when some function is called."""
         scope: Scope | None = self
         while scope is not None:
             if scope.kind == "function":

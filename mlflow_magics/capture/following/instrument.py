@@ -235,7 +235,7 @@ def _has_walrus(node: ast.AST) -> bool:
 
 
 def _is_literal(value: ast.expr) -> bool:
-    """Whether a value is written out: ``total = 0.0`` begins anew, and is no result."""
+    """Tell whether a value is written out: ``total = 0.0`` begins anew, and is no result."""
     try:
         ast.literal_eval(value)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):

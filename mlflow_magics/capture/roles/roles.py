@@ -217,7 +217,7 @@ def _clocks(weigher: Weigher) -> frozenset[str]:
 
 
 def _is_reached(name: str, cell: Cell, reached: int | None) -> bool:
-    """Whether the cell got as far as this name, when it failed in the statement at line `reached`."""
+    """Tell whether the cell got as far as this name, when it failed in the statement at line `reached`."""
     if reached is None:
         return True
     if cell.flow.reads.get(name, reached + 1) <= reached:

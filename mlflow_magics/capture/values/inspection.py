@@ -155,7 +155,7 @@ def library_attribute(value: object, name: str) -> Any:
 
 
 def is_tensor(value: object) -> bool:
-    """Whether a value is an array or tensor of a known library.
+    """Tell whether a value is an array or tensor of a known library.
 
     Told by the names of its classes; nothing is imported.
     """

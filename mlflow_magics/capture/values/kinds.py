@@ -70,7 +70,7 @@ CONFIGS: Final = frozenset({("omegaconf", "DictConfig"), ("ml_collections", "Con
 
 
 def is_scalar(value: object) -> bool:
-    """Whether a value is one thing: a number, a text, None, an Enum, a path, a date.
+    """Tell whether a value is one thing: a number, a text, None, an Enum, a path, a date.
 
     True for those and for numpy's scalars.
     """
@@ -83,7 +83,7 @@ def is_scalar(value: object) -> bool:
 
 
 def is_config_holder(value: object) -> bool:
-    """Whether a class is used as a bag of settings: ``class CFG: lr = 0.1``.
+    """Tell whether a class is used as a bag of settings: ``class CFG: lr = 0.1``.
 
     True for a plain class whose public attributes are scalars, at least one, and that has no methods.
     """
@@ -99,7 +99,7 @@ def is_config_holder(value: object) -> bool:
 
 
 def is_config_object(value: object) -> bool:
-    """Whether a value is a configuration by its type: a dataclass, a Namespace, a pydantic or OmegaConf object.
+    """Tell whether a value is a configuration by its type: a dataclass, a Namespace, a pydantic or OmegaConf object.
 
     A dict is judged by its content elsewhere, a class by `is_config_holder`.
     """
@@ -201,7 +201,7 @@ def _library_kind(value: object) -> Kind:
 
 
 def is_short(value: object) -> bool:
-    """Whether a value is a tuple or list of a few scalars. True up to `SHORT` items."""
+    """Tell whether a value is a tuple or list of a few scalars. True up to `SHORT` items."""
     kinds = mro(value)
     for base in (tuple, list):
         if base in kinds and not field_names(value):

@@ -117,7 +117,7 @@ _PLACEHOLDER: Final = re.compile(
 
 
 def is_placeholder(value: str) -> bool:
-    """Whether a text only stands where a secret would: ``***``, ``<token>``, ``${PASSWORD}``, nothing.
+    """Tell whether a text only stands where a secret would: ``***``, ``<token>``, ``${PASSWORD}``, nothing.
 
     True for those, and for the words None, required and their like.
     """
@@ -125,7 +125,7 @@ def is_placeholder(value: str) -> bool:
 
 
 def is_mixed(value: str) -> bool:
-    """Whether a text is no word or phrase: as is ``hunter22``, not ``bert-base-uncased``, ``the`` or a date.
+    """Tell whether a text is no word or phrase: as is ``hunter22``, not ``bert-base-uncased``, ``the`` or a date.
 
     True where one of its words has letters and digits, or capitals inside, or is very long, or a sign among them.
     """
@@ -145,7 +145,7 @@ def is_mixed(value: str) -> bool:
 
 
 def is_random(value: str) -> bool:
-    """Whether a text looks drawn by chance: a key rather than a name with a number in it.
+    """Tell whether a text looks drawn by chance: a key rather than a name with a number in it.
 
     True where a word of 12 and more letters and digits changes between them again and again.
     """

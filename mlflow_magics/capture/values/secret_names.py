@@ -182,13 +182,13 @@ def _has_parts(step: str) -> bool:
 
 
 def names_several(name: str) -> bool:
-    """Whether a name is that of several: ``passwords``, ``API_KEYS``, not ``db_pass``."""
+    """Tell whether a name is that of several: ``passwords``, ``API_KEYS``, not ``db_pass``."""
     words = _words(name[-LONGEST:])
     return bool(words) and words[-1].endswith("s") and not words[-1].endswith("ss")
 
 
 def is_password_name(name: str) -> bool:
-    """Whether even a small number that goes by this name is a secret.
+    """Tell whether even a small number that goes by this name is a secret.
 
     True for ``password`` and ``db_password``, False for ``pw`` and ``auth_token``.
     """
@@ -197,7 +197,7 @@ def is_password_name(name: str) -> bool:
 
 
 def is_token_name(name: str) -> bool:
-    """Whether a name ends as ``SOME_TOKEN`` does; in the environment that is a secret whosever it is.
+    """Tell whether a name ends as ``SOME_TOKEN`` does; in the environment that is a secret whosever it is.
 
     False for ``PAD_TOKEN``.
     """

@@ -237,7 +237,7 @@ _LABEL: Final = re.compile(r"[ \t]?[:=][ \t]?['\"][ \t]*,[ \t]*(?=['\"])")
 
 
 def _is_pair(text: str, start: int, said: Grade) -> bool:
-    """Whether ``"name", "value"`` is a name with its value: alone in brackets, or what a setter is given."""
+    """Tell whether ``"name", "value"`` is a name with its value: alone in brackets, or what a setter is given."""
     before = text[max(0, start - 80) : start].rstrip("'\"\\ \t\n")
     # setattr(user, "password", "…")
     if further := re.search(r"(\w{3,40})\([^()\n]{1,60},\Z", before):
@@ -332,7 +332,7 @@ def _bracket(sign: str, word: str, previous: str, stack: list[_Frame]) -> str:
 
 
 def _is_given(token: re.Match[str], text: str, stack: list[_Frame], said: Grade, *, several: bool) -> bool:
-    """Whether a string is the value of the name, rather than a key, a prompt, a label."""
+    """Tell whether a string is the value of the name, rather than a key, a prompt, a label."""
     value = text[slice(*_inside(token))]
     if "f" in token["prefix"].lower():
         value = _FIELD.sub("", value)
@@ -373,7 +373,7 @@ def _is_argument(frame: _Frame, value: str, said: Grade) -> bool:
 
 
 def is_secret_text(value: str, said: Grade) -> bool:
-    """Whether a text is a secret under a name that says so much.
+    """Tell whether a text is a secret under a name that says so much.
 
     Under a strong name whatever is no placeholder; else what looks like one.
     """
@@ -459,7 +459,7 @@ _TOLD: Final = re.compile(r"[ \t]\\?['\"]?(?P<word>[^\s'\"`,;(){}<>|&\\]{1,512})
 
 
 def _looks_drawn(word: str) -> bool:
-    """Whether a word behind "password" in a sentence is one: ``hunter22``, ``Clove-2627``, but not ``policy``."""
+    """Tell whether a word behind "password" in a sentence is one: ``hunter22``, ``Clove-2627``, but not ``policy``."""
     drawn = len(word) >= _SHORT and any(map(str.isdigit, word)) and any(map(str.isalpha, word))
     return (drawn or is_mixed(word)) and not is_placeholder(word)
 

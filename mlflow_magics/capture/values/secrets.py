@@ -27,7 +27,7 @@ _LONGEST_SOURCE: Final = 200_000
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether what goes by this name is likely to be a secret.
+    """Tell whether what goes by this name is likely to be a secret.
 
     True for ``db_password``, ``apiKey``, ``HF_TOKEN``; False for ``max_tokens``, ``pad_token``, ``tokenizer``.
     """
@@ -35,7 +35,7 @@ def is_secret_name(name: str) -> bool:
 
 
 def is_secret_value(value: object) -> bool:
-    """Whether a value is a secret by its form, or tells one: ``"Pwd=…"``, ``"DB_PASSWORD=…"``.
+    """Tell whether a value is a secret by its form, or tells one: ``"Pwd=…"``, ``"DB_PASSWORD=…"``.
 
     True for keys, tokens, signed URLs, URLs with credentials, settings and commands with passwords.
     """
@@ -65,7 +65,7 @@ def _texts(value: object) -> Iterator[str]:
 
 
 def is_path(value: str) -> bool:
-    """Whether a text is the path of something that exists, or can only be a path.
+    """Tell whether a text is the path of something that exists, or can only be a path.
 
     True for the ``PWD`` that every shell exports, and for ``~/.ssh/id_rsa``.
     """
@@ -156,7 +156,7 @@ def redact(
 
 
 def holds_secret(text: str, namespace: Mapping[str, object]) -> bool:
-    """Whether the beginning of a value, which is all that MLflow gets of it, holds a secret.
+    """Tell whether the beginning of a value, which is all that MLflow gets of it, holds a secret.
 
     Parameters
     ----------
@@ -247,7 +247,7 @@ _CELLS: Final = 500
 
 
 def _lives(name: str, text: str, *, sure: bool) -> bool:
-    """Whether a text that goes by a secret name must be looked for wherever it stands."""
+    """Tell whether a text that goes by a secret name must be looked for wherever it stands."""
     if not SHORTEST <= len(text) < LOOKED or _as_word(name, text):
         return False
     said = Grade.STRONG if sure else grade(name)

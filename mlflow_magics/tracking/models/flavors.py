@@ -67,7 +67,7 @@ def model_roots() -> Mapping[str, str]:
 
 @functools.cache
 def has_module(flavor: str) -> bool:
-    """Whether ``mlflow.<flavor>`` exists, without importing it."""
+    """Tell whether ``mlflow.<flavor>`` exists, without importing it."""
     return any(Path(folder, *flavor.split("."), "__init__.py").is_file() for folder in mlflow.__path__)
 
 

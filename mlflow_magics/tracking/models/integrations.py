@@ -138,13 +138,13 @@ def tested_versions(name: str) -> str:
 
 
 def is_on(name: str) -> bool:
-    """Whether an integration logs, or will when its library is imported. True for both."""
+    """Tell whether an integration logs, or will when its library is imported. True for both."""
     off = autologging_is_disabled(name)  # mlflow is untyped
     return not off or _is_pending(name)
 
 
 def is_set_by_name(name: str) -> bool:
-    """Whether an integration was turned on or off by its own name, which ``mlflow.autolog()`` then respects.
+    """Tell whether an integration was turned on or off by its own name, which ``mlflow.autolog()`` then respects.
 
     False if it never was, or was by a call for everything.
     """
@@ -153,7 +153,7 @@ def is_set_by_name(name: str) -> bool:
 
 
 def is_asked(name: str) -> bool:
-    """Whether an integration was asked to log, be it on or kept off by the version of its library.
+    """Tell whether an integration was asked to log, be it on or kept off by the version of its library.
 
     True if the last call for it did not disable it.
     """

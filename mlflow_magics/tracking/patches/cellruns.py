@@ -112,7 +112,7 @@ class CellRun:
 
     @property
     def is_left_open(self) -> bool:
-        """Whether the cell has called ``start_run`` for it, and leaves the ending to another cell."""
+        """Tell whether the cell has called ``start_run`` for it, and leaves the ending to another cell."""
         return self.adopted and not (self.left or self.ended_as or self.of_job)
 
     def claim(self) -> Run:

@@ -38,7 +38,7 @@ def let_go() -> None:
 
 
 def _somebody_logs() -> bool:
-    """Whether the user's own code, in the notebook or in a module beside it, holds mlflow or a function of it."""
+    """Tell whether the user's own code, in the notebook or in a module beside it, holds mlflow or a function of it."""
     return any(_holds_mlflow(vars(module)) for name, module in list(sys.modules.items()) if _is_users(name, module))
 
 

@@ -26,7 +26,7 @@ class FilesPause:
 
     @property
     def is_on(self) -> bool:
-        """Whether files are not tried now: each more may take as long to fail."""
+        """Tell whether files are not tried now: each more may take as long to fail."""
         return time.monotonic() < self._until
 
     def begin(self, row: Row, others: int, why: str, after: float | None) -> None:

@@ -70,7 +70,7 @@ class Sender:
 
     @property
     def state(self) -> State:
-        """Whether the store takes what we send; `trouble` says why not."""
+        """Tell whether the store takes what we send; `trouble` says why not."""
         if self.offline:
             return "offline"
         return "waiting" if self.trouble else "sending"
