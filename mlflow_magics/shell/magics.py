@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -345,7 +346,9 @@ class MlflowMagics(Magics):
         with arguments.one_line(self.session.redact):
             if line.strip():
                 raise OptionError("%mlflow_sync takes no arguments")
-            with Bar(unit=" writes", desc="sending", leave=False, delay=1) as bar:
+            # In a notebook tqdm does not follow its own variable.
+            off = os.environ.get("TQDM_DISABLE", "") not in ("", "0")
+            with Bar(unit=" writes", desc="sending", leave=False, delay=1, disable=off) as bar:
 
                 def progress(sent: int, left: int) -> None:
                     bar.total = sent + left

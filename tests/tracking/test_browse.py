@@ -356,7 +356,7 @@ def test_a_run_that_the_store_does_not_know_yet(served, proxy, experiment):
     with pytest.raises(UnknownNameError):
         browse.details(served, served.tracking_uri, "offline-of-another-kernel")
     proxy.accept()
-    served.sync(lambda sent, left: None)
+    served.syncing.sync(lambda sent, left: None)
     view = browse.details(served, served.tracking_uri, run_id)
     assert view.run_id == served.ids[run_id]
     assert (view.name, view.metrics) == ("<b>away</b>", {"loss": 0.5})
