@@ -817,7 +817,7 @@ def test_azure_mls_own_store_is_asked_once_and_its_retry_after_is_kept(http):
     plugin = pytest.importorskip("azureml.mlflow._store.tracking.store")
     from mlflow.utils.rest_utils import MlflowHostCreds
 
-    http.delivery.store = plugin.AzureMLRestStore(None, host_creds=lambda: MlflowHostCreds(http.proxy.url))
+    http.delivery.requests.store = plugin.AzureMLRestStore(None, host_creds=lambda: MlflowHostCreds(http.proxy.url))
     values(http, http.run, {"a": "1"})
     with http.proxy.faulty(REFUSING):
         begun = time.monotonic()
@@ -837,8 +837,8 @@ def test_a_token_that_cannot_be_had_puts_azure_mls_writes_in_waiting(http):
     def no_token():
         raise AzuresOwn("AADSTS700082: The refresh token has expired due to inactivity.")
 
-    good = http.delivery.store
-    http.delivery.store = plugin.AzureMLRestStore(None, host_creds=no_token)
+    good = http.delivery.requests.store
+    http.delivery.requests.store = plugin.AzureMLRestStore(None, host_creds=no_token)
     values(http, http.run, {"a": "1"})
     for _ in range(8):
         with pytest.raises(
@@ -846,7 +846,7 @@ def test_a_token_that_cannot_be_had_puts_azure_mls_writes_in_waiting(http):
         ):
             http.delivery.round()
     assert len(http.journal.rows()) == 1
-    http.delivery.store = good
+    http.delivery.requests.store = good
     send(http.delivery)
     assert http.direct.get_run(http.run).data.params == {"a": "1"}
 

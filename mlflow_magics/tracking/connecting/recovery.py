@@ -223,9 +223,9 @@ def _close(delivery: Delivery, entry: RunEntry, end: str) -> str:
         if not remote:
             return ""
         try:
-            run = delivery.store.get_run(remote)
+            run = delivery.requests.store.get_run(remote)
             if run.info.status == "RUNNING" and run.info.lifecycle_stage == "active":
-                delivery.store.update_run_info(remote, RunStatus.from_string(end), entry.written, None)
+                delivery.requests.store.update_run_info(remote, RunStatus.from_string(end), entry.written, None)
                 return str(run.info.run_name)
         except MlflowException as error:
             if failure_kind(error) != "refused":

@@ -148,7 +148,7 @@ class Opener:
         self._delivery.requests.expect_file()
         with one_try(CREATE_SECONDS):
             entities = [RunTag(key, value) for key, value in tags.items()]
-            return cast(Run, self._delivery.store.create_run(experiment, user, started, entities, name))
+            return cast(Run, self._delivery.requests.store.create_run(experiment, user, started, entities, name))
 
     def _note(self, account: Account, remote: str, tags: Mapping[str, str], *, doubtful: bool = False) -> None:
         creation = {

@@ -75,7 +75,6 @@ class Creator:
         self.attempts: dict[str, Attempt] = {}
         self._journal = journal
         self._requests = requests
-        self._store = requests.store
         self._identities = identities
         self._refusals = refusals
         # A kernel that died may have died between the store's doing and the note of it.
@@ -98,8 +97,8 @@ class Creator:
         """Return where the store keeps the files of a run or a model."""
         remote = self.remote(run_id)
         if run_id in self._identities.models:
-            return str(self._store.get_logged_model(remote).artifact_location)
-        return str(self._store.get_run(remote).info.artifact_uri)
+            return str(self._requests.store.get_logged_model(remote).artifact_location)
+        return str(self._requests.store.get_run(remote).info.artifact_uri)
 
     def with_parent(self, tags: Mapping[str, str]) -> Mapping[str, str]:
         """Name a parent run by the store's id, which it may not have had when the tag was written."""
@@ -133,15 +132,15 @@ class Creator:
                     origin = run.creation["tags"][ORIGIN_TAG]
                     for twin in self._of_origin(experiment, origin, ViewType.ACTIVE_ONLY, 10):
                         if twin.info.run_id != remote and twin.info.status == "RUNNING":
-                            self._store.update_run_info(twin.info.run_id, RunStatus.KILLED, run.written, None)
-                            self._store.delete_run(twin.info.run_id)  # it holds nothing
+                            self._requests.store.update_run_info(twin.info.run_id, RunStatus.KILLED, run.written, None)
+                            self._requests.store.delete_run(twin.info.run_id)  # it holds nothing
             except (UnavailableError, RefusedError):
                 continue  # looked for again when the outbox is closed
 
     def _of_origin(self, experiment: str, origin: str, view: int, most: int) -> list[Run]:
         """Return the runs that bear an origin."""
         query = filters.equal(f"tags.`{ORIGIN_TAG}`", origin)
-        return list(self._store.search_runs([experiment], query, view, most, None, None))
+        return list(self._requests.store.search_runs([experiment], query, view, most, None, None))
 
     def _create_run(self, entry: RunEntry, experiment: str) -> str:
         creation = entry.creation
@@ -158,7 +157,9 @@ class Creator:
         self._doubtful.add(entry.id)
         facts = creation["user"], creation["started"], [RunTag(k, v) for k, v in tags.items()], creation["name"]
         run, moved = replay.create_run(
-            experiment, lambda where: self._store.create_run(where, *facts), self._store.get_experiment_by_name
+            experiment,
+            lambda where: self._requests.store.create_run(where, *facts),
+            self._requests.store.get_experiment_by_name,
         )
         if moved:
             self._refusals.add(entry.id, "its experiment", moved)
@@ -169,7 +170,7 @@ class Creator:
         tried = entry.creation["doubtful"] or entry.id in self._doubtful
         self._doubtful.add(entry.id)
         origin = (ORIGIN_TAG, entry.creation["tags"][ORIGIN_TAG]) if tried else None
-        remote = replay.create_model(self._store, experiment, run, entry.creation, origin)
+        remote = replay.create_model(self._requests.store, experiment, run, entry.creation, origin)
         self._identities.models[remote] = self._identities.models[entry.id]
         return remote
 
@@ -183,9 +184,9 @@ class Creator:
 
     def create_experiment(self, data: Mapping[str, Any]) -> None:
         """Create an experiment that was made here, unless the store has one of its name."""
-        existing = self._store.get_experiment_by_name(data["name"])
+        existing = self._requests.store.get_experiment_by_name(data["name"])
         if existing is not None:
             remote = existing.experiment_id
         else:
-            remote = self._store.create_experiment(data["name"], data.get("artifact_location"), [])
+            remote = self._requests.store.create_experiment(data["name"], data.get("artifact_location"), [])
         self._identities.note_experiment(data["local"], str(remote))

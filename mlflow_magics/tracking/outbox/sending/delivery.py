@@ -92,7 +92,6 @@ class Delivery:
     ) -> None:
         self.journal = journal
         self.points = points
-        self.store = store
         self.tracking_uri = tracking_uri
         self.spilled = spilled if spilled is not None else []
         self.limits = limits or store_limits.of(tracking_uri)
@@ -327,7 +326,7 @@ class Delivery:
                 if row.op == "experiment":
                     self.creator.create_experiment(row.data)
                 else:
-                    replay.do(row.op, self.store, remote, {**self._context(run), **self._data(run, row)})
+                    replay.do(row.op, self.requests.store, remote, {**self._context(run), **self._data(run, row)})
         except UnavailableError as error:
             is_model = remote in self.identities.models
             if row.op == "artifact" and self.requests.is_alive(remote, is_model=is_model):
