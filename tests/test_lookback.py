@@ -21,6 +21,7 @@ import pytest
 from IPython.core.oinspect import getdoc
 
 from mlflow_magics.capture.notebook import restoring
+from mlflow_magics.shell import late, lookback
 from tests.rig.servers import MlflowServer
 
 FIT = """%%mlflow_run {name} --metrics accuracy loss --model model
@@ -537,6 +538,9 @@ class TestHelp:
                     text = getdoc(magic)
                     assert f"%{name}" in text.partition("Examples")[2].partition("::")[0], name
                     assert "::" not in text.partition("Examples")[0], name
+
+    def test_the_names_that_stand_for_the_magics_are_all_of_them(self):
+        assert set(late.NAMES) == set(lookback.MlflowLookback.magics["line"])
 
     def test_all_and_one(self, run, refused):
         _, shown = run("%mlflow_help")

@@ -210,9 +210,7 @@ def sync(session: SessionState, progress: Callable[[int, int], None]) -> Sync:
     from ..tracking.calls.masking import mask
     from ..tracking.patches import store
 
-    outbox = store.current()
-    if outbox is None:
-        raise TrackingError("not connected; type %mlflow_connect")
+    outbox = store.connected()
     address = mask(session.connection.uri)
     ours = _recovered(session, address)
     begun = time.monotonic()

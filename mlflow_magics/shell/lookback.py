@@ -10,7 +10,7 @@ from IPython.core.magic_arguments import argument
 from IPython.display import display
 
 from ..session import words
-from ..vocabulary.errors import OptionError, TrackingError, UnknownNameError
+from ..vocabulary.errors import OptionError, UnknownNameError
 from . import arguments
 
 if TYPE_CHECKING:
@@ -290,10 +290,8 @@ class MlflowLookback(Magics):
             session.connect()
         from ..tracking.patches import store
 
-        outbox = store.current()
-        if outbox is None or session.connection is None:
-            raise TrackingError("not connected; type %mlflow_connect")
-        return outbox, session.connection.uri
+        assert session.connection is not None, "connect has seen to it"
+        return store.connected(), session.connection.uri
 
     def _experiment(self, outbox: Outbox, asked: str) -> tuple[str, str]:
         connection = self.session.connection

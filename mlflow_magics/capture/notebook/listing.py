@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ...vocabulary.panel import Loggable
 from ...vocabulary.records import Skipped
-from ..roles.roles import as_captured, role_of
+from ..roles.roles import role_and_reason
 from ..values.inspection import class_name, is_a, mro, shape_of
 from ..values.kinds import Kind, kind_of
 from ..values.secrets import holds_secret
@@ -45,24 +45,18 @@ def _loggable(name: str, value: object, namespace: Mapping[str, object], history
     roles = _roles(value, kind)
     if not roles:
         return None
-    role = role_of(name, value, history, namespace)
+    role, reason = role_and_reason(name, value, history, namespace)
     written = _written(value, kind)
     if isinstance(role, Skipped):
         return None  # a secret: all else that has roles at all can be logged
     guess, why = role.removesuffix("s"), ""
-    if guess == "metric" and (reason := _reason_to_skip(name, history, namespace)):
-        guess, why = "", reason  # who wants it all the same can choose what it is
+    if guess == "metric" and reason:
+        guess, why = "", reason  # a loop's counter, a clock reading: who wants it all the same can choose what it is
     if isinstance(value, str) and holds_secret(value, namespace):
         return None
     if holds_secret(written, namespace):
         return None
     return Loggable(name, class_name(type(value)), written, guess, why or _why(guess, kind), roles)
-
-
-def _reason_to_skip(name: str, history: Sequence[str], namespace: Mapping[str, object]) -> str:
-    """Return why a run of the cell that made a value would leave it out: a loop's counter, a clock reading."""
-    records = as_captured(name, history, namespace) or []
-    return next((record.reason for record in records if isinstance(record, Skipped)), "") if len(records) == 1 else ""
 
 
 def _roles(value: object, kind: Kind) -> tuple[str, ...]:

@@ -277,13 +277,29 @@ def role_of(name: str, value: object, history: Seq[str], namespace: Mapping[str,
     Role or Skipped
         What to log it as; `Skipped` with the reason where it must not be, or cannot be.
     """
+    return role_and_reason(name, value, history, namespace)[0]
+
+
+def role_and_reason(
+    name: str, value: object, history: Seq[str], namespace: Mapping[str, object]
+) -> tuple[Role | Skipped, str]:
+    """Tell the role of one variable, and why a run of the cell that made it would leave it out; empty if it would not.
+
+    Parameters as of :func:`role_of`.
+    """
+    records = as_captured(name, history, ChainMap({name: value}, namespace))  # type: ignore[arg-type]  # it only reads
+    only = records[0] if records is not None and len(records) == 1 else None
+    return _role(name, value, records), only.reason if isinstance(only, Skipped) else ""
+
+
+def _role(name: str, value: object, records: Seq[Record] | None) -> Role | Skipped:
+    """Tell the role of a variable from its value, and from what a run would make of it."""
     kind = kind_of(value)
     secret = secret_reason(name, value) if kind in {"scalar", "short", "data"} else ""
     if secret:
         return Skipped(name, secret)
     if kind in {"figure", "model"}:
         return "figure" if kind == "figure" else "model"
-    records = as_captured(name, history, ChainMap({name: value}, namespace))  # type: ignore[arg-type]  # it only reads
     computed = None if not records else not all(isinstance(record, Param) for record in records)
     if number_of(value) is not None:
         guess = computed if computed is not None else (is_a(value, float) or kind != "scalar")
