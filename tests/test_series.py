@@ -128,7 +128,7 @@ for x in (None, 4, 'x', 9):
     loss = sqrt(x) if type(x) is int else x
 # --- no loop -> {}
 loss = sqrt(4)
-# --- a function's loop -> {}
+# --- a function's loop -> {'loss': [2, 2]}
 def f():
     for i in range(2):
         loss = sqrt(4)

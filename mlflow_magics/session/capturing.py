@@ -20,6 +20,7 @@ def capture(session: SessionState, opened: OpenRun, error: BaseException | None)
     from ..vocabulary.records import Captured
 
     series = _end_following(opened)
+    told = opened.told
     if opened.flow is None or opened.before is None or not opened.options.capture:
         return Captured(series=series)
     try:
@@ -32,6 +33,9 @@ def capture(session: SessionState, opened: OpenRun, error: BaseException | None)
             ignored=session.hidden,
             shown=opened.shown,
             series=series,
+            told=told,
+            last=opened.last,
+            elsewhere=opened.collected,
         )
     except Exception as trouble:  # noqa: BLE001
         # A namespace may hold anything. A mistake of ours over it must not leave the run open for ever.
@@ -46,21 +50,26 @@ def follow(session: SessionState, opened: OpenRun, plan: Plan | None) -> None:
     flow, before = opened.flow, opened.before
     if plan is None or flow is None or before is None:
         return
-    from ..capture.following import series
-    from ..capture.roles import roles
+    from ..capture.following import following, functions, hook, judging
 
-    opened.series = series.Following(
-        plan,
-        opened.options.every,
-        opened.open_sink,
-        lambda name: roles.series_reason(name, flow, session.namespace, before),
+    judge = judging.CellJudge(flow, session.namespace, before, plan.collected)
+    opened.series = following.Following(plan, opened.options.every, opened.open_sink, judge)
+    opened.series.follow()
+    opened.functions = functions.Functions(
+        plan, session.namespace, opened.series.follow, taken=[*plan.followed, *flow.final]
     )
-    opened.series.follow(plan.followed)
+    if plan.infer or plan.watch:
+        opened.functions.enter(flow.names)
+    if plan.defines:
+        hook.set_recorder(plan.defined, opened.functions.defined)
 
 
 def _end_following(opened: OpenRun) -> tuple[Series, ...]:
     """Stop recording; what went wrong in it is a note."""
     following, opened.series = opened.series, None
+    functions, opened.functions = opened.functions, None
+    if functions is not None:
+        functions.leave()
     if following is None:
         if opened.options.watch:
             opened.notes.append("--watch found nothing to follow: %mlflow_run must stand at the top of its cell")
@@ -69,6 +78,8 @@ def _end_following(opened: OpenRun) -> tuple[Series, ...]:
 
     try:
         found = following.finish()
+        opened.told = tuple(following.once.values())
+        opened.collected = following.plan.collected
         trouble = hook.take_trouble()
     except Exception as error:  # noqa: BLE001
         # A mistake of ours must not leave the run open for ever.

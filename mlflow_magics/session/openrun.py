@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..vocabulary.errors import NotLoggableError, TrackingError
-from ..vocabulary.records import CellSource, RunOptions, Status
+from ..vocabulary.records import CellSource, Metric, RunOptions, Status
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
     from ..capture.code.dataflow import Dataflow
-    from ..capture.following.series import Following, OpenSink
+    from ..capture.following.following import Following
+    from ..capture.following.functions import Functions
+    from ..capture.following.series import OpenSink
     from ..capture.roles.roles import Snapshot
     from ..tracking.patches.cellruns import CellRun
 
@@ -60,6 +62,14 @@ class OpenRun:
         Where the points of a series go; None where nothing is tracked.
     series : Following or None
         The names that are followed while the run is open.
+    functions : Functions or None
+        The notebook's functions that are followed meanwhile.
+    told : tuple of Metric
+        What the cell printed with a label, once.
+    collected : collection of str
+        Entries of dicts that have series under other names.
+    last : object
+        The value that the notebook shows below the cell; None where it shows none.
     """
 
     options: RunOptions
@@ -80,6 +90,10 @@ class OpenRun:
     last_cell: Status = "FINISHED"
     open_sink: OpenSink | None = None
     series: Following | None = None
+    functions: Functions | None = None
+    told: tuple[Metric, ...] = ()
+    collected: Collection[str] = ()
+    last: object = None
 
     @property
     def is_tracked(self) -> bool:

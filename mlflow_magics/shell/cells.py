@@ -159,14 +159,15 @@ class CellRuns:
         shows = self.shell.ast_node_interactivity == "last_expr_or_assign"
         frames = [self._unframed, *self._frames]
         if any(map(is_magic, tree.body)):
-            frames[-1].plans = follow_runs(tree, self.read_line, shows_assignments=shows)
+            names = self.shell.user_ns
+            frames[-1].plans = follow_runs(tree, self.read_line, names, shows_assignments=shows)
             return
         opened = next((frame.opened for frame in reversed(frames) if frame.opened is not None), None)
         if opened is None or opened.series is None or opened.source is None:
             return
         if is_code_of(tree, opened.source.code):
             follow_body(tree, opened.series.plan, shows_assignments=shows)
-            opened.series.follow(opened.series.plan.followed)
+            opened.series.follow()
 
     # -- events: never raise into the user's cell; IPython passes other arguments from version to version ----------
 
@@ -224,6 +225,8 @@ class CellRuns:
                 self._finish(self._frames.pop(), "KILLED", KeyboardInterrupt())
             self._frames.pop()
         status, error = _outcome(result, frame)
+        if frame.opened is not None:
+            frame.opened.last = getattr(result, "result", None)
         self._finish(frame, status, error)
         self._end_nested()
         self.session.note_end_of_cell(status)

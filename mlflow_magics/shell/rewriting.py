@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ..vocabulary.errors import MlflowMagicsError
@@ -49,8 +50,11 @@ def is_magic(node: ast.stmt) -> bool:
     )
 
 
-def plan_for(options: RunOptions, body: ast.AST | None = None) -> Plan:
+def plan_for(
+    options: RunOptions, body: ast.AST | None = None, namespace: Mapping[str, object] = MappingProxyType({})
+) -> Plan:
     """Say which names of a run are to be followed."""
+    from ..capture.following.functions import is_own
     from ..capture.following.plan import Plan, logged_names
 
     choices = options.choices
@@ -60,11 +64,16 @@ def plan_for(options: RunOptions, body: ast.AST | None = None) -> Plan:
         metrics=frozenset(choices.metrics) - frozenset(choices.skip),
         leave=frozenset([*choices.skip, *choices.params, *own]) - frozenset(choices.metrics),
         infer=options.capture,
+        is_own=lambda name: is_own(namespace.get(name), namespace),
     )
 
 
 def follow_runs(
-    tree: ast.Module, read_line: Callable[[str], RunOptions], *, shows_assignments: bool
+    tree: ast.Module,
+    read_line: Callable[[str], RunOptions],
+    namespace: Mapping[str, object],
+    *,
+    shows_assignments: bool,
 ) -> dict[int, Plan]:
     """Have the assignments below each ``%mlflow_run`` at the top of a cell followed, up to the next one."""
     starts = [number for number, node in enumerate(tree.body) if is_magic(node)]
@@ -74,7 +83,7 @@ def follow_runs(
         magic, rest = tree.body[start], tree.body[start + 1 : end]
         options = _options(magic, read_line)
         if options is not None:
-            plan = plans[magic.lineno] = plan_for(options, ast.Module(rest, []))
+            plan = plans[magic.lineno] = plan_for(options, ast.Module(rest, []), namespace)
             rest = _followed(rest, plan, shows_assignments=shows_assignments and end == len(tree.body))
         body = [*body, magic, *rest]
     tree.body = body
@@ -113,7 +122,7 @@ def _followed(body: list[ast.stmt], plan: Plan, *, shows_assignments: bool) -> l
     from ..capture.following.instrument import instrument
 
     done = instrument(body, plan)
-    if plan.followed:
+    if plan.followed or plan.sites or plan.defines:
         hook.install()
     if shows_assignments and body and done[-1] is not body[-1]:
         # IPython would show the last name, had we put nothing behind its assignment.

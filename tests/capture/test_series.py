@@ -12,6 +12,7 @@ import tracemalloc
 import weakref
 from decimal import Decimal
 from fractions import Fraction
+from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import numpy as np
@@ -20,9 +21,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlflow_magics.capture.following import hook
+from mlflow_magics.capture.following.following import Following
 from mlflow_magics.capture.following.plan import Plan
 from mlflow_magics.capture.following.reading import Deferred, reader
-from mlflow_magics.capture.following.series import FULL, SAMPLE, Following, track
+from mlflow_magics.capture.following.series import FULL, SAMPLE, track
 
 
 class Kept:
@@ -381,8 +383,9 @@ def test_jax_itself():
 def following(*names, decide=lambda name: "computed", **options):
     sinks = {name: Kept() for name in names}
     plan = Plan(**options)
-    made = Following(plan, 1, sinks.get, decide)
-    made.follow(names)
+    plan.followed |= set(names)
+    made = Following(plan, 1, sinks.get, SimpleNamespace(of_name=decide, of_entry=lambda *_: ""))
+    made.follow()
     return made, sinks, plan
 
 

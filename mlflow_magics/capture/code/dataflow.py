@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from .scopes import HIDDEN, Binding, Facts, Scope
 from .statements import run
 from .symbols import Carried, Node
+from .telling import Told, ToldValue, name_of, shown_last
 
-__all__ = ["Binding", "Dataflow", "analyse"]
+__all__ = ["Binding", "Dataflow", "analyse", "analyse_tree"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Dataflow:
         The values that loops bring from one turn to the next.
     order : tuple of Node
         Every value bound, in the order of the code.
+    told : tuple of ToldValue
+        What the cell prints with a label, shows as its last value, or puts into a list.
     model_inputs : mapping of str to (str, str)
         Variable of a model, to the variables of its inputs X and targets y (empty where there is none).
     starts_one_run : bool
@@ -49,6 +52,7 @@ class Dataflow:
     differences: tuple[tuple[Node, Node], ...] = ()
     carried: tuple[Carried, ...] = ()
     order: tuple[Node, ...] = ()
+    told: tuple[ToldValue, ...] = ()
     model_inputs: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     starts_one_run: bool = False
     sets_experiment: str = ""
@@ -72,9 +76,16 @@ def analyse(code: str) -> Dataflow:
     SyntaxError
         Where `code` is not Python.
     """
-    tree = ast.parse(code)
+    return analyse_tree(ast.parse(code))
+
+
+def analyse_tree(tree: ast.Module) -> Dataflow:
+    """Read a cell, or the body of a function as if it were one, from its syntax tree."""
     facts = Facts()
     scope = Scope(facts)
+    last = shown_last(tree.body)
+    if last is not None:
+        facts.telling[id(last)] = Told(name_of(last), last, "shown")
     for statement in tree.body:
         facts.top = statement.lineno
         run([statement], scope)
@@ -92,6 +103,7 @@ def analyse(code: str) -> Dataflow:
         differences=tuple(facts.differences),
         carried=tuple(facts.carried),
         order=tuple(facts.order),
+        told=tuple(facts.told),
         model_inputs=_model_inputs(facts.calls),
         starts_one_run=_starts_one_run(tree),
         sets_experiment=_sets_experiment(tree),

@@ -23,6 +23,7 @@ from .symbols import (
     Update,
 )
 from .syntax import MUTATORS, bound_names, root_of, statements, where
+from .telling import ToldValue
 
 OPERATORS: dict[type[ast.operator], str] = {ast.Add: "+", ast.Sub: "-", ast.BitOr: "|"}
 """The operators that something later asks for; all others are alike."""
@@ -32,6 +33,14 @@ FITTING = frozenset({"fit", "fit_predict", "fit_transform", "train"})
 
 def build(node: ast.expr, scope: Scope) -> Node:
     """Read an expression; the names it reads and binds are noted in `scope`."""
+    built = _built(node, scope)
+    facts = scope.facts
+    if facts.telling and (told := facts.telling.pop(id(node), None)) is not None:
+        facts.told.append(ToldValue(told, built, facts.top, facts.loops > 0))
+    return built
+
+
+def _built(node: ast.expr, scope: Scope) -> Node:
     match node:
         case ast.Constant(value=value):
             return Const(value)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from .symbols import Carried, External, Free, Guarded, Join, Local, Node, Opaque, may_be_unset
+from .telling import Told, ToldValue
 
 BindingKind = Literal["assign", "update", "loop", "import", "function", "class"]
 """How a name came by its value; ``"update"`` where only an entry of it was set."""
@@ -59,6 +60,10 @@ class Facts:
         Every value bound, in the order of the code.
     calls : list
         Every call, for what it says of models and their inputs: (receiver's name, method, argument names).
+    telling : dict
+        Expressions about to be read whose values the cell tells, by their ids.
+    told : list
+        Every value that the cell tells outside functions.
     top : int
         First line of the top-level statement being read.
     loops, branches : int
@@ -75,6 +80,8 @@ class Facts:
     carried: list[Carried] = field(default_factory=list)
     order: list[Node] = field(default_factory=list)
     calls: list[tuple[str, str, tuple[str, str]]] = field(default_factory=list)
+    telling: dict[int, Told] = field(default_factory=dict)
+    told: list[ToldValue] = field(default_factory=list)
     top: int = 1
     loops: int = 0
     branches: int = 0

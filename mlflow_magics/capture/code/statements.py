@@ -10,6 +10,7 @@ from .expressions import assign, build, function_scope, mutation, note_inputs
 from .scopes import Scope
 from .symbols import Carried, Definition, External, Join, LoopVar, Node, Op, Opaque
 from .syntax import bound_names, where
+from .telling import appended_by, returned_by, told_by
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Loop = ast.For | ast.AsyncFor | ast.While
@@ -40,6 +41,9 @@ def run(body: list[ast.stmt], scope: Scope) -> bool:
 def _statement(node: ast.stmt, scope: Scope) -> bool:
     match node:
         case ast.Expr(value=value):
+            if not scope.in_function:
+                told = [*told_by(value), *appended_by(value), *returned_by(value)]
+                scope.facts.telling = {id(one.expr): one for one in told} | scope.facts.telling
             if not _inline_magic(value, scope) and not mutation(value, scope):
                 build(value, scope)
         case ast.Assign(targets=targets, value=value):

@@ -11,6 +11,8 @@ After ``loss = f()`` stands, in the place of the name that was assigned, so that
 An ``if``, because the value of an expression statement would be displayed at the top of a cell. A walrus is an
 expression, so it becomes the argument of a call that returns it. A tracer or debugger sees the same lines in the same
 order; to it, Python 3.11 reports the line of an assignment that is followed twice.
+
+A value without a name, in ``print("loss:", f())`` or ``losses.append(f())``, becomes the argument of such a call, too.
 """
 
 from __future__ import annotations
@@ -20,8 +22,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from ..code.telling import appended_by, returned_by, told_by
 from .hook import NAME
-from .plan import Plan
+from .plan import Plan, Site
 
 Node = TypeVar("Node", bound=ast.AST)
 Loop = (ast.For, ast.AsyncFor, ast.While)
@@ -48,7 +51,14 @@ def instrument(body: list[ast.stmt], plan: Plan) -> list[ast.stmt]:
     list of ast.stmt
         The statements, with those that were put in.
     """
-    return _Instrumenter(plan).block(body)
+    instrumenter = _Instrumenter(plan)
+    instrumenter.last = body[-1] if body else None
+    return instrumenter.block(body)
+
+
+def instrument_function(node: ast.FunctionDef | ast.AsyncFunctionDef, plan: Plan) -> None:
+    """Put the calls into the body of one function, in place; those defined inside it are left."""
+    node.body = _Instrumenter(plan).block(node.body)
 
 
 @dataclass(frozen=True)
@@ -65,7 +75,9 @@ class _Instrumenter:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
+        self.last: ast.stmt | None = None
         self._looped: set[str] = set()
+        self._defined: set[str] = set()
 
     def block(self, body: list[ast.stmt], place: _Place = _Place()) -> list[ast.stmt]:
         done: list[ast.stmt] = []
@@ -76,7 +88,9 @@ class _Instrumenter:
     def _statement(self, node: ast.stmt, place: _Place) -> list[ast.stmt]:
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             self._definition(node)
-            return [node]
+            return [node, *self._told_of(node, place)]
+        if isinstance(node, ast.Expr):
+            self._telling(node, place)
         self._walruses(node, place)
         self._inside(node, place)
         if isinstance(node, ast.Assign):
@@ -87,8 +101,45 @@ class _Instrumenter:
             return [node, *self._calls([node.target], place)]
         return [node]
 
+    def _told_of(self, node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef, place: _Place) -> list[ast.stmt]:
+        """Say that a function is there, whose own code may have something to follow."""
+        if self.plan.is_function or place.in_function or place.depth > DEEPEST:
+            return []
+        tells = any(isinstance(one, Loop) or (isinstance(one, ast.expr) and told_by(one)) for one in ast.walk(node))
+        if not (self.plan.watch or (self.plan.infer and tells)):
+            return []
+        self.plan.defines = True
+        name = ast.copy_location(ast.Name(node.name, ast.Load()), node)
+        return [_recorded([(self.plan.defined, name)]), _located(ast.Pass(), name)]
+
+    def _telling(self, node: ast.Expr, place: _Place) -> None:
+        """Wrap the values that a statement prints, or puts into a list."""
+        if place.in_function:
+            return
+        sites = {}
+        # The last value of the cell is the notebook's to show: it is asked for when the cell is over.
+        returned = returned_by(node.value) if node is not self.last else []
+        for told in (*told_by(node.value), *appended_by(node.value), *returned):
+            site = self.plan.site(told, in_loop=place.in_loop)
+            if site is not None:
+                sites[id(told.expr)] = site
+        if sites:
+            wrapped = _Wrapper(sites, self).visit(node.value)
+            assert isinstance(wrapped, ast.expr)
+            node.value = wrapped
+
+    def passing(self, key: str, value: ast.expr, *, guarded: bool) -> ast.expr:
+        """Write a call that returns its argument, after it was recorded."""
+        hook: ast.expr = ast.Name(NAME, ast.Load())
+        passing: ast.expr = ast.Attribute(hook, "pass_" + key, ast.Load())
+        if guarded or self.plan.is_function:
+            passing = _where_known(passing)
+        call = _located(ast.Call(passing, [], []), value)
+        call.args = [value]
+        return call
+
     def _definition(self, node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        if not self.plan.watch or any(_is_compiler(each) for each in node.decorator_list):
+        if not self.plan.watch or self.plan.is_function or any(map(is_compiled_apart, node.decorator_list)):
             return
         node.body = self.block(node.body, _Place(in_function=True))
 
@@ -168,29 +219,43 @@ class _Walruses(ast.NodeTransformer):
         self.generic_visit(node)
         if not self.instrumenter.wants(node.target.id, self.place, literal=_is_literal(node.value)):
             return node
-        hook: ast.expr = ast.Name(NAME, ast.Load())
-        passing: ast.expr = ast.Attribute(hook, "pass_" + self.instrumenter.plan.key(node.target.id), ast.Load())
-        if self.place.in_function:
-            passing = _where_known(passing)
-        call = _located(ast.Call(passing, [ast.Pass()], []), node)  # type: ignore[list-item]  # filled in below
-        call.args = [node]
-        return call
+        key = self.instrumenter.plan.key(node.target.id)
+        return self.instrumenter.passing(key, node, guarded=self.place.in_function)
+
+
+class _Wrapper(ast.NodeTransformer):
+    """Wraps the values that are told."""
+
+    def __init__(self, sites: dict[int, Site], instrumenter: _Instrumenter) -> None:
+        self.sites = sites
+        self.instrumenter = instrumenter
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        site = self.sites.get(id(node))
+        if site is not None and isinstance(node, ast.expr):
+            return self.instrumenter.passing(site.key, node, guarded=False)
+        return self.generic_visit(node)
 
 
 def _record(names: list[ast.Name], plan: Plan) -> ast.stmt:
-    """Write the statement that the module's docstring shows, for all names that one assignment binds."""
+    """Write the statement for all names that one assignment binds."""
+    return _recorded([(plan.key(name.id), name) for name in names])
+
+
+def _recorded(names: list[tuple[str, ast.Name]]) -> ast.stmt:
+    """Write the statement that the module's docstring shows."""
 
     def hook(attribute: str, *args: ast.expr) -> ast.Call:
         return ast.Call(ast.Attribute(ast.Name(NAME, ast.Load()), attribute, ast.Load()), list(args), [])
 
-    calls = [hook(plan.key(name.id), ast.Name(name.id, ast.Load())) for name in names]
+    calls = [hook(key, ast.Name(name.id, ast.Load())) for key, name in names]
     quiet = ast.Tuple([ast.Name(error, ast.Load()) for error in ("NameError", "RecursionError")], ast.Load())
     handlers = [
         ast.ExceptHandler(quiet, None, [ast.Pass()]),
         ast.ExceptHandler(None, None, [ast.If(hook("escapes"), [ast.Raise(hook("escaped"), None)], [])]),
     ]
     body: list[ast.stmt] = [ast.If(call, [ast.Pass()], []) for call in calls]
-    return _located(ast.Try(body=body, handlers=handlers, orelse=[], finalbody=[]), names[0])
+    return _located(ast.Try(body=body, handlers=handlers, orelse=[], finalbody=[]), names[0][1])
 
 
 def _where_known(passing: ast.expr) -> ast.expr:
@@ -243,7 +308,8 @@ def _is_literal(value: ast.expr) -> bool:
     return True
 
 
-def _is_compiler(decorator: ast.expr) -> bool:
+def is_compiled_apart(decorator: ast.expr) -> bool:
+    """Tell whether a decorator compiles the function itself: it would not understand what is put into it."""
     while isinstance(decorator, ast.Call):
         decorator = decorator.func
     name = decorator.attr if isinstance(decorator, ast.Attribute) else getattr(decorator, "id", "")

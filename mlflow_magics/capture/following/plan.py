@@ -5,9 +5,34 @@ from __future__ import annotations
 import ast
 import itertools
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ..code.telling import Told, path_of, without_rounding
+
 _numbers = itertools.count()
+
+
+@dataclass(frozen=True)
+class Site:
+    """A value in the code that is followed though no name is bound to it: printed, or put into a list.
+
+    Attributes
+    ----------
+    key : str
+        The attribute under which its recorder is found.
+    name : str
+        The metric.
+    told : Told
+        What is told, and how.
+    again : bool
+        Whether it may be told again and again.
+    """
+
+    key: str
+    name: str
+    told: Told
+    again: bool
 
 
 @dataclass
@@ -26,8 +51,18 @@ class Plan:
         Whether to follow, in loops, what the code computes.
     followed : set of str
         Names whose assignments have been found so far.
+    sites : list of Site
+        Values without a name that have been found so far.
     number : int
         Tells the recorders of one run from those of another.
+    is_function : bool
+        Whether the code is that of a function, which may be called again and again.
+    defines : bool
+        Whether the code defines functions that may have something to follow.
+    is_own : callable
+        Tells of a name whether it is a function that an earlier cell of the notebook defines.
+    collected : set of str
+        Entries of dicts, ``res.acc``, that the code puts into lists under other names.
     """
 
     watch: frozenset[str] = frozenset()
@@ -35,11 +70,21 @@ class Plan:
     leave: frozenset[str] = frozenset()
     infer: bool = True
     followed: set[str] = field(default_factory=set)
+    sites: list[Site] = field(default_factory=list)
     number: int = field(default_factory=lambda: next(_numbers))
+    is_function: bool = False
+    defines: bool = False
+    is_own: Callable[[str], bool] = bool
+    collected: set[str] = field(default_factory=set)
 
     def key(self, name: str) -> str:
         """Return the attribute under which the recorder of `name` is found; ``pass_`` before it, for a walrus."""
         return f"at_{self.number}_{name}"
+
+    @property
+    def defined(self) -> str:
+        """The key of the recorder that is told of the functions that the code defines."""
+        return f"at_{self.number}__defined"
 
     def wants(self, name: str, *, in_loop: bool, literal: bool = False, turn: bool = False) -> bool:
         """Tell whether an assignment may be a point of a series.
@@ -51,6 +96,35 @@ class Plan:
         if not in_loop or name in self.leave:
             return False
         return name in self.metrics or (self.infer and not (literal or turn or name.startswith("_")))
+
+    def site(self, told: Told, *, in_loop: bool) -> Site | None:
+        """Take note of a value that the code tells; None where it is not to be followed.
+
+        What has a name already is followed under that name, where it is assigned.
+        """
+        again = in_loop or self.is_function
+        about = path_of(without_rounding(told.expr))
+        if not self.infer or told.name in self.leave or told.name.startswith("_"):
+            return None
+        if told.how == "appended":
+            if not again or about in self.followed:
+                return None
+            if "." in about:
+                self.collected.add(about)
+        elif isinstance(without_rounding(told.expr), ast.NamedExpr) or about in self.followed:
+            return None
+        elif told.how == "returned":
+            if self.is_function or not self.is_own(told.name):
+                return None
+        elif about and "." not in about and not self.is_function:
+            return None  # a variable of the cell: its own role is asked for
+        name = about if about and "." not in about and told.how == "printed" else told.name
+        taken = sum(one.told.name == told.name for one in self.sites)
+        if taken and not again and told.how == "printed":
+            name = f"{name}_{taken + 1}"  # "accuracy:" of one model, and then of another
+        site = Site(f"at_{self.number}_{len(self.sites)}_", name, told, again)
+        self.sites.append(site)
+        return site
 
 
 def assigned_names(tree: ast.AST) -> set[str]:

@@ -1,4 +1,4 @@
-"""Records points from the assignments of a cell, thins them, and ends them with the run."""
+"""Records the points of one series, thins them, and sums them up."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol
 
 from ...vocabulary.records import Series
-from . import hook
-from .plan import Plan
-from .reading import Deferred, reader
+from .reading import Deferred
 
 FULL: Final = 10_000
 """Points of an inferred series that are all kept; of twice as many every second one is, of four times every fourth."""
@@ -72,9 +70,6 @@ class Sink(Protocol):
 OpenSink = Callable[[str], "Sink | None"]
 """From the name of a metric to its sink; None where nothing is tracked, and only the statistics are kept."""
 
-Decide = Callable[[str], str]
-"""From a name, of which a number was just assigned, to the reason why it is a series; empty where it is none."""
-
 
 class _Nowhere:
     """The sink of a run that is not tracked."""
@@ -87,106 +82,16 @@ class _Nowhere:
 
 
 @dataclass(frozen=True)
-class _Track:
+class Track:
     """One series in the making."""
 
     record: Callable[[Any], None]
     finish: Callable[[], Series | None]
 
 
-class Following:
-    """The names that are followed in one run, from its beginning to its end.
-
-    Parameters
-    ----------
-    plan : Plan
-        What was asked for; its keys tell this run's recorders from others.
-    every : int
-        Of how many points one is kept.
-    open_sink : OpenSink or None
-        Where points go.
-    decide : Decide
-        Whether a name, not asked for, is a series at all.
-    """
-
-    def __init__(self, plan: Plan, every: int, open_sink: OpenSink | None, decide: Decide) -> None:
-        self.plan = plan
-        self.every = every
-        self._open_sink = open_sink
-        self._decide = decide
-        self._read = reader()
-        self._tracks: dict[str, _Track] = {}
-        self._followed: set[str] = set()
-        self._lock = threading.RLock()
-
-    def follow(self, names: Iterable[str]) -> None:
-        """Wait for the first numbers of names that were just found in the code.
-
-        Parameters
-        ----------
-        names : iterable of str
-            Followed already, some of them perhaps.
-        """
-        for name in names:
-            if name not in self._followed:
-                self._followed.add(name)
-                self._set(name, partial(self._first, name))
-
-    def finish(self) -> tuple[Series, ...]:
-        """Stop recording, and sum up. Points that must be kept and were only held are appended.
-
-        Returns
-        -------
-        tuple of Series
-            In the order of their first points.
-        """
-        for name in self._followed:
-            self._drop(name)
-        with self._lock:
-            found = [track.finish() for track in self._tracks.values()]
-            self._tracks.clear()
-        return tuple(series for series in found if series is not None)
-
-    def _set(self, name: str, record: Callable[[Any], object]) -> None:
-        def passing(value: Any, __tracebackhide__: bool = True) -> Any:
-            record(value)
-            return value
-
-        hook.set_recorder(self.plan.key(name), record, passing)
-
-    def _drop(self, name: str) -> None:
-        """Stop following a name. A watched function may be called long after, and finds what does nothing."""
-        if name in self.plan.watch:
-            hook.set_recorder(self.plan.key(name))
-        else:
-            hook.drop_recorder(self.plan.key(name))
-
-    def _first(self, name: str, value: object) -> None:
-        """Take the first number of a name: decide, and put the recorder proper in this one's place."""
-        if self._read(value) is None:
-            return
-        with self._lock:
-            if name not in self._tracks:
-                why = self._why(name)
-                if not why:
-                    hook.set_recorder(self.plan.key(name))
-                    return
-                sink = self._open_sink(name) if self._open_sink is not None else None
-                whole = name in self.plan.watch
-                self._tracks[name] = track(name, why, sink, self._read, every=self.every, whole=whole)
-                self._set(name, self._tracks[name].record)
-            record = self._tracks[name].record
-        record(value)
-
-    def _why(self, name: str) -> str:
-        if name in self.plan.watch:
-            return "--watch"
-        return "--metrics" if name in self.plan.metrics else self._decide(name)
-
-
 def track(
     name: str, why: str, sink: Sink | None, read: Callable[[object], Any], *, every: int = 1, whole: bool = False
-) -> _Track:
+) -> Track:
     """Make the recorder of one series.
 
     All that changes from point to point is a variable of this function: nothing is faster, and between two calls no
@@ -300,7 +205,7 @@ def track(
             _stride(last_at, every, full),
         )  # fmt: skip
 
-    return _Track(record, finish)
+    return Track(record, finish)
 
 
 def _stride(step: int, every: int, full: int) -> int:

@@ -56,13 +56,13 @@ def inferred(name: str, cell: Cell) -> list[Record]:
     if kind == "config":
         return _config(name, value, node, cell)
     if number_of(value) is not None or kind in {"scalar", "short"}:
-        return [_simple(name, value, node, cell)]
+        return [simple(name, value, node, cell)]
     if kind == "figure" and written:
         return [Figure(name, value, figure_library(figure_behind(value)) or "matplotlib")]
     return [Skipped(name, describe(value, kind), f"--model {name}" if kind == "model" else "")]
 
 
-def _simple(name: str, value: object, node: Node | None, cell: Cell) -> Record:
+def simple(name: str, value: object, node: Node | None, cell: Cell) -> Record:
     """Decide on a scalar, a tensor of no dimensions, or a short tuple or list."""
     if node is None:
         return _read(name, value, cell)

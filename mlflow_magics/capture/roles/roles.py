@@ -19,10 +19,11 @@ from ..values.kinds import field_names, is_scalar, kind_of
 from ..values.secrets import LOOKED, SHORTEST, live_values, secret_reason
 from ..values.writing import describe, number_of
 from .chosen import forced
-from .deciding import FOLLOWS_LOOP, Cell, inferred
+from .deciding import Cell, inferred
 from .figures import Record, with_figures
 from .origins import Before, Weigher
 from .resolving import is_clock
+from .told import shown_metrics, without_named
 
 Role = Literal["param", "metric", "figure", "model", "table", "metrics", "params", "artifact"]
 """What ``%mlflow_log NAME`` takes a variable for."""
@@ -60,10 +61,11 @@ def snapshot(flow: Dataflow, namespace: Mapping[str, object]) -> Snapshot:
         Holds scalars, and nothing bigger.
     """
     found = ((name, namespace.get(name, MISSING)) for name in flow.names)
-    return Snapshot({name: _looked_at(value) for name, value in found if value is not MISSING})
+    return Snapshot({name: looked_at(value) for name, value in found if value is not MISSING})
 
 
-def _looked_at(value: object) -> Before:
+def looked_at(value: object) -> Before:
+    """Remember a value."""
     try:
         return _before(value)
     # A value that cannot even be looked at costs its own name, which is skipped at the end, and no other.
@@ -96,6 +98,9 @@ def assign(
     ignored: Collection[str] = (),
     shown: Seq[object] = (),
     series: Seq[Series] = (),
+    told: Seq[Metric] = (),
+    last: object = None,
+    elsewhere: Collection[str] = (),
 ) -> Captured:
     """Decide what of a cell is logged; to be called as the cell ends.
 
@@ -117,6 +122,12 @@ def assign(
         Matplotlib figures that the cell displayed.
     series : sequence of Series, optional
         Names that have points: they are that, and nothing else.
+    told : sequence of Metric, optional
+        What was printed with a label.
+    last : object, optional
+        The value that the notebook shows below the cell; None where it shows none.
+    elsewhere : collection of str, optional
+        Entries of dicts that have series under other names.
 
     Returns
     -------
@@ -124,7 +135,7 @@ def assign(
         Nothing of it is secret. Values are read, never copied.
     """
     weigher = Weigher(flow, namespace, before.before)
-    cell = Cell(flow, namespace, before.before, weigher, _clocks(weigher), [])
+    cell = Cell(flow, namespace, before.before, weigher, clocks_of(weigher), [])
     chosen = dict.fromkeys([*choices.params, *choices.metrics])
     records: list[Record] = [Metric(one.name, one.last, one.why) for one in series]
     followed = {one.name for one in series}
@@ -134,49 +145,25 @@ def assign(
         if name in chosen:
             records += _chosen(name, cell, as_metric=name in choices.metrics)
         elif name not in ignored and _is_reached(name, cell, reached):
-            records += _inferred(name, cell)
-    records = [one for one in records if not _is_under(one.name, choices.skip)]
+            records += inferred_safely(name, cell)
+    if reached is None:
+        told = (*told, *shown_metrics(cell, last))
+    records += without_named(told, records, flow)
+    records = [one for one in records if not _is_under(one.name, choices.skip) and one.name not in elsewhere]
     records = _without_copies(_without_twins(with_figures(records, shown)), namespace)
     return Captured(
         params=tuple(one for one in records if isinstance(one, Param)),
         metrics=tuple(one for one in records if isinstance(one, Metric) and one.name not in followed),
         figures=tuple(one for one in records if isinstance(one, Figure)),
-        skipped=tuple(sorted((r for r in records if isinstance(r, Skipped)), key=lambda one: one.reason in NOISE)),
+        skipped=tuple(
+            sorted(
+                (r for r in records if isinstance(r, Skipped) and not _is_above(r.name, followed)),
+                key=lambda one: one.reason in NOISE,
+            )
+        ),
         notes=tuple(cell.notes),
         series=tuple(series),
     )
-
-
-def series_reason(name: str, flow: Dataflow, namespace: Mapping[str, object], before: Snapshot) -> str:
-    """Tell, as the first number is assigned to a name in a loop, whether it will be a metric when the cell ends.
-
-    Parameters
-    ----------
-    name : str
-        The name.
-    flow : Dataflow
-        The cell.
-    namespace : mapping
-        The variables as they are now; what the cell imports and defines above the loop is among them.
-    before : Snapshot
-        What they held as the cell began.
-
-    Returns
-    -------
-    str
-        Why it is a series; empty where it is none.
-    """
-    # A number of its own, because which number it is now does not matter.
-    seen = ChainMap({name: float("0.5")}, namespace)  # type: ignore[arg-type]  # only the first is written to
-    weigher = Weigher(flow, seen, before.before)
-    cell = Cell(flow, seen, before.before, weigher, _clocks(weigher), [])
-    found = _inferred(name, cell)
-    if any(isinstance(one, Metric) for one in found):
-        return "computed in a loop"
-    # A schedule, ``lr = 0.1 * 0.9**epoch``: no result, and its last value alone says nothing, but a curve worth having.
-    # Whole numbers that follow from the loop are places in the data.
-    follows = any(isinstance(one, Skipped) and one.reason == FOLLOWS_LOOP for one in found)
-    return FOLLOWS_LOOP if follows and is_a(namespace.get(name), float) else ""
 
 
 def _without_copies(records: list[Record], namespace: Mapping[str, object]) -> list[Record]:
@@ -192,7 +179,7 @@ def _without_copies(records: list[Record], namespace: Mapping[str, object]) -> l
     ]
 
 
-def _inferred(name: str, cell: Cell) -> list[Record]:
+def inferred_safely(name: str, cell: Cell) -> list[Record]:
     """Decide on a name; one whose value fails in our hands is said, and takes no neighbour with it."""
     try:
         return inferred(name, cell)
@@ -201,11 +188,16 @@ def _inferred(name: str, cell: Cell) -> list[Record]:
         return [Skipped(name, f"could not be read ({class_name(type(error))})")]
 
 
+def _is_above(name: str, followed: Collection[str]) -> bool:
+    """Tell whether a name holds what has a series: ``history`` above ``history.loss``."""
+    return any(one.startswith(name + ".") for one in followed)
+
+
 def _is_under(name: str, skip: Collection[str]) -> bool:
     return any(name == one or name.startswith(one + ".") for one in skip)
 
 
-def _clocks(weigher: Weigher) -> frozenset[str]:
+def clocks_of(weigher: Weigher) -> frozenset[str]:
     """Names from outside that are subtracted from a clock reading, or from which one is: readings themselves."""
     found = set()
     for left, right in weigher.flow.differences:
@@ -329,5 +321,5 @@ def as_captured(name: str, history: Seq[str], namespace: Mapping[str, object]) -
         if name in flow.final:
             others = {k: v for k, v in snapshot(flow, namespace).before.items() if k not in flow.final}
             weigher = Weigher(flow, namespace, others)
-            return _inferred(name, Cell(flow, namespace, others, weigher, _clocks(weigher), []))
+            return inferred_safely(name, Cell(flow, namespace, others, weigher, clocks_of(weigher), []))
     return None

@@ -1,0 +1,215 @@
+"""Follows what the notebook's own functions assign in loops and print, while a run is open.
+
+Each function that the cell can reach gets, until the run ends, code compiled from its own source with calls of the
+recorders in it. Its object, name, defaults, line numbers and closure stay. Functions of modules are left alone.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import linecache
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import CodeType, FunctionType
+from typing import Any
+
+from ..code.syntax import statements
+from ..values.inspection import bases_of, dict_of, is_a, module_of
+from . import hook
+from .instrument import instrument_function, is_compiled_apart
+from .judging import FunctionJudge
+from .plan import Plan
+
+MOST_FUNCTIONS = 200
+"""Functions that are looked at for one run."""
+
+Definition = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@dataclass
+class _Body:
+    """One function in the source: that which is followed, or one defined inside it."""
+
+    plan: Plan
+    judge: FunctionJudge
+    name: str
+
+
+@dataclass
+class _Followed:
+    """A function whose code was exchanged."""
+
+    function: FunctionType
+    own: CodeType
+    given: CodeType
+    bodies: list[_Body] = field(default_factory=list)
+
+
+class Functions:
+    """The functions of the notebook that one run follows.
+
+    Parameters
+    ----------
+    plan : Plan
+        That of the run's cell.
+    namespace : dict
+        The notebook's variables: a function is its own if these are its globals.
+    follow : callable
+        Told of each plan that was found, with its judge and its names' metrics.
+    taken : iterable of str
+        Names that the cell itself uses: a function's own of the same name gets the function's before it.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        namespace: Mapping[str, object],
+        follow: Callable[[Plan, FunctionJudge, Mapping[str, str]], None],
+        *,
+        taken: Iterable[str],
+    ) -> None:
+        self.plan = plan
+        self.namespace = namespace
+        self._follow = follow
+        self._taken = set(taken)
+        self._seen: dict[int, FunctionType] = {}
+        self._followed: list[_Followed] = []
+
+    def enter(self, names: Iterable[str]) -> None:
+        """Follow the functions that a piece of code reaches by these names, and those that they reach."""
+        self.enter_values(self.namespace[name] for name in names if name in self.namespace)
+
+    def enter_values(self, values: Iterable[object]) -> None:
+        """Follow the functions behind objects, and those that they reach."""
+        waiting = list(values)
+        while waiting and len(self._seen) < MOST_FUNCTIONS:
+            for function in _functions_of(waiting.pop()):
+                if function.__globals__ is not self.namespace or id(function) in self._seen:
+                    continue
+                self._seen[id(function)] = function  # held, so that the id stays its own
+                waiting += [self.namespace[name] for name in _names_in(function.__code__) if name in self.namespace]
+                self._exchange(function)
+
+    def defined(self, value: object) -> None:
+        """Follow a function or class that the cell has just defined."""
+        self.enter_values([value])
+
+    def leave(self) -> None:
+        """Give every function its own code back."""
+        hook.drop_recorder(self.plan.defined)
+        for one in self._followed:
+            if one.function.__code__ is one.given:
+                one.function.__code__ = one.own
+        self._followed.clear()
+
+    def _exchange(self, function: FunctionType) -> None:
+        found = _instrumented(function, self.plan, self.namespace)
+        if found is None:
+            return
+        self._followed.append(found)
+        for body in found.bodies:
+            own = {*body.plan.followed, *(site.name for site in body.plan.sites)}
+            twice = {name: f"{body.name}.{name}" for name in own & self._taken if name not in self.plan.watch}
+            self._taken |= own
+            self._follow(body.plan, body.judge, twice)
+        hook.install()
+        function.__code__ = found.given
+
+
+def is_own(value: object, namespace: Mapping[str, object]) -> bool:
+    """Tell whether an object is a function that the notebook defines."""
+    return any(function.__globals__ is namespace for function in _functions_of(value))
+
+
+def _functions_of(value: object) -> Iterator[FunctionType]:
+    """List the functions behind a value: itself, what it wraps, the methods of its class."""
+    for _ in range(10):
+        if type(value) in (staticmethod, classmethod):
+            value = value.__func__  # type: ignore[attr-defined]
+        if type(value) is not FunctionType:
+            break
+        yield value
+        value = value.__dict__.get("__wrapped__")
+    cls: Any = value if is_a(value, type) else type(value)
+    if value is None or module_of(cls) != "__main__":
+        return
+    for base in bases_of(cls):
+        for member in list(dict_of(base).values()):
+            if type(member) in (staticmethod, classmethod):
+                member = member.__func__
+            if type(member) is FunctionType:
+                yield member
+
+
+def _names_in(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if type(constant) is CodeType:
+            yield from _names_in(constant)
+
+
+def _instrumented(function: FunctionType, plan: Plan, namespace: Mapping[str, object]) -> _Followed | None:
+    """Compile a function's source with the recorders' calls in it; None where there is nothing to follow."""
+    own = function.__code__
+    lines = linecache.cache.get(own.co_filename)
+    if lines is None or len(lines) < 3:
+        return None  # its source is not known: made by `exec`, below ``%%time``
+    try:
+        tree = ast.parse("".join(lines[2]))
+        found = [node for node in ast.walk(tree) if isinstance(node, Definition) and _is_source_of(node, own)]
+        if len(found) != 1:
+            return None
+        bodies = list(_bodies(found[0], plan, own.co_filename, namespace))
+        if not any(body.plan.followed or body.plan.sites for body in bodies):
+            return None
+        given = _code_in(_compiled(tree, own), own)
+    except (SyntaxError, ValueError, RecursionError):
+        return None
+    return _Followed(function, own, given, bodies) if given is not None else None
+
+
+def _bodies(node: Definition, plan: Plan, filename: str, namespace: Mapping[str, object]) -> Iterator[_Body]:
+    """Put the calls into a function, and into those defined inside it."""
+    if any(map(is_compiled_apart, node.decorator_list)):
+        return
+    inner = [one for one in statements(node.body) if isinstance(one, Definition)]
+    arguments = frozenset(one.arg for one in ast.walk(node.args) if isinstance(one, ast.arg))
+    clean = copy.deepcopy(node.body)
+    own = Plan(plan.watch, plan.metrics, plan.leave, plan.infer, is_function=True)
+    judge = FunctionJudge(clean, arguments, (filename, node.name, _first_line(node)), namespace, own.collected)
+    instrument_function(node, own)
+    yield _Body(own, judge, node.name)
+    for one in inner:
+        yield from _bodies(one, plan, filename, namespace)
+
+
+def _is_source_of(node: Definition, code: CodeType) -> bool:
+    return node.name == code.co_name and _first_line(node) == code.co_firstlineno
+
+
+def _first_line(node: Definition) -> int:
+    return min([node.lineno, *(one.lineno for one in node.decorator_list)])
+
+
+def _compiled(tree: ast.Module, like: CodeType) -> CodeType:
+    futures = like.co_flags & _FUTURES
+    made: Any = compile(tree, like.co_filename, "exec", futures | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    assert isinstance(made, CodeType)
+    return made
+
+
+_FUTURES = sum(getattr(__import__("__future__"), name).compiler_flag for name in ("annotations", "barry_as_FLUFL"))
+
+
+def _code_in(whole: CodeType, like: CodeType) -> CodeType | None:
+    """Find a function's code in that of its cell; None where it is not the same function any more."""
+    for constant in whole.co_consts:
+        if type(constant) is not CodeType:
+            continue
+        if constant.co_name == like.co_name and constant.co_firstlineno == like.co_firstlineno:
+            same = ("co_freevars", "co_argcount", "co_posonlyargcount", "co_kwonlyargcount", "co_flags")
+            return constant if all(getattr(constant, one) == getattr(like, one) for one in same) else None
+        if (found := _code_in(constant, like)) is not None:
+            return found
+    return None

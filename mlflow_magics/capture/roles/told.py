@@ -1,0 +1,93 @@
+"""Makes metrics of what a cell tells without a name: prints with a label, and its last value."""
+
+from __future__ import annotations
+
+import ast
+import linecache
+from collections.abc import Iterator, Sequence
+from types import FunctionType
+from typing import Any
+
+from ...vocabulary.records import Metric, Skipped
+from ..code.dataflow import Dataflow
+from ..code.symbols import Call
+from ..code.syntax import statements
+from ..code.telling import name_of, path_of
+from ..values.flatten import flatten
+from ..values.inspection import class_name, module_of, mro, shape_of
+from ..values.kinds import kind_of
+from ..values.writing import number_of
+from .deciding import Cell, simple
+from .figures import Record
+from .origins import Weight
+
+SHOWN = "the cell's last value"
+
+_MOST = 50
+_FOLDS = frozenset({"cross_val_score"})
+
+
+def without_named(told: Sequence[Metric], records: Sequence[Record], flow: Dataflow) -> list[Metric]:
+    """Return what is told of which no other record says the same, under its own name or another."""
+    known = {one.name for one in records if not isinstance(one, Skipped)}
+    paths = {one.told.name: path_of(one.told.expr) for one in flow.told}
+    kept: dict[str, Metric] = {}
+    for one in told:
+        if one.name not in known and paths.get(one.name, "") not in known:
+            kept[one.name] = one
+    return list(kept.values())
+
+
+def shown_metrics(cell: Cell, last: object) -> Iterator[Metric]:
+    """List the numbers that the last value of a cell shows."""
+    shown = next((one for one in cell.flow.told if one.told.how == "shown"), None)
+    if shown is None or last is None:
+        return
+    name, node = shown.told.name, shown.node
+    if isinstance(shown.told.expr, ast.Name):
+        return  # a variable: its own role was asked for
+    name = result_name(name, cell.namespace.get(name)) if isinstance(node, Call) else name
+    if name and number_of(last) is not None:
+        record = simple(name, last, node, cell)
+        if isinstance(record, Metric):
+            yield Metric(name, record.value, SHOWN)
+        return
+    if cell.weigher.weigh(node) is not Weight.COMPUTED:
+        return
+    for key, value in _entries(name, last, isinstance(node, Call)):
+        yield Metric(key, value, SHOWN)
+
+
+def result_name(name: str, function: object) -> str:
+    """Return what a function of the notebook calls its result, ``return acc``; else the function's own name."""
+    if type(function) is not FunctionType:
+        return name
+    code = function.__code__
+    lines = linecache.cache.get(code.co_filename, ())
+    try:
+        tree = ast.parse("".join(lines[2]))  # type: ignore[misc]
+    except (SyntaxError, IndexError, ValueError, RecursionError):
+        return name
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.name == code.co_name and node.lineno >= code.co_firstlineno:
+            results = {name_of(one.value) for one in statements(node.body) if isinstance(one, ast.Return) and one.value}
+            return results.pop() or name if len(results) == 1 else name
+    return name
+
+
+def _entries(name: str, last: object, is_call: bool) -> Iterator[tuple[str, float]]:
+    if kind_of(last) == "config":
+        leaves = flatten(last).leaves[:_MOST]
+        found = ((".".join(map(str, leaf.path)), number_of(leaf.value)) for leaf in leaves)
+        yield from ((key, number) for key, number in found if number is not None)
+        return
+    library = module_of(type(last)).partition(".")[0]
+    shape = shape_of(last)
+    if library == "pandas" and any(class_name(cls) == "DataFrame" for cls in mro(last)) and shape and shape[0] == 1:
+        table: Any = last
+        row = zip(table.columns, table.iloc[0].tolist(), strict=True)
+        yield from ((str(key), number) for key, value in row if (number := number_of(value)) is not None)
+    elif library == "numpy" and is_call and name in _FOLDS and shape and len(shape) == 1:
+        scores: Any = last
+        yield f"{name}.mean", float(scores.mean())
+        yield f"{name}.std", float(scores.std())
