@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..vocabulary.errors import UnknownNameError
 
@@ -36,6 +36,7 @@ def capture(session: SessionState, opened: OpenRun, error: BaseException | None)
             told=told,
             last=opened.last,
             elsewhere=opened.collected,
+            history=_earlier_cells(session),
         )
     except Exception as trouble:  # noqa: BLE001
         # A namespace may hold anything. A mistake of ours over it must not leave the run open for ever.
@@ -43,6 +44,12 @@ def capture(session: SessionState, opened: OpenRun, error: BaseException | None)
         return Captured(series=series)
     opened.notes += captured.notes
     return captured
+
+
+def _earlier_cells(session: SessionState) -> list[str]:
+    """Return the sources of the cells that were run before this one."""
+    history: Any = session.namespace.get("In")  # IPython's, unless the user has put something else there
+    return [one for one in history[:-1] if type(one) is str] if type(history) is list else []
 
 
 def follow(session: SessionState, opened: OpenRun, plan: Plan | None) -> None:

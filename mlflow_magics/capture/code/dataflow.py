@@ -10,6 +10,7 @@ from .scopes import HIDDEN, Binding, Facts, Scope
 from .statements import run
 from .symbols import Carried, Node
 from .telling import Told, ToldValue, name_of, shown_last
+from .uses import Uses, uses_of
 
 __all__ = ["Binding", "Dataflow", "analyse", "analyse_tree"]
 
@@ -43,6 +44,8 @@ class Dataflow:
         the cell's own run. Any other call means a run of its own.
     sets_experiment : str
         The name that the cell itself gives to ``mlflow.set_experiment``; empty where there is none, or no literal.
+    uses : Uses
+        What becomes of each name that the cell reads.
     """
 
     names: tuple[str, ...]
@@ -56,6 +59,7 @@ class Dataflow:
     model_inputs: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     starts_one_run: bool = False
     sets_experiment: str = ""
+    uses: Uses = field(default_factory=Uses)
 
 
 def analyse(code: str) -> Dataflow:
@@ -107,6 +111,7 @@ def analyse_tree(tree: ast.Module) -> Dataflow:
         model_inputs=_model_inputs(facts.calls),
         starts_one_run=_starts_one_run(tree),
         sets_experiment=_sets_experiment(tree),
+        uses=uses_of(tree),
     )
 
 

@@ -25,7 +25,10 @@ from .symbols import (
 from .syntax import MUTATORS, bound_names, root_of, statements, where
 from .telling import ToldValue
 
-OPERATORS: dict[type[ast.operator], str] = {ast.Add: "+", ast.Sub: "-", ast.BitOr: "|"}
+OPERATORS: dict[type[ast.operator], str] = {
+    ast.Add: "+", ast.Sub: "-", ast.BitOr: "|",
+    ast.Div: "/", ast.Pow: "**",
+}
 """The operators that something later asks for; all others are alike."""
 
 FITTING = frozenset({"fit", "fit_predict", "fit_transform", "train"})
@@ -99,7 +102,7 @@ def _chain(node: ast.BinOp, scope: Scope) -> Node:
         other = build(right, scope)
         if op == "-":
             scope.facts.differences.append((result, other))
-        if op and op != "-" and isinstance(result, Op) and result.op == op:
+        if op in {"+", "|"} and isinstance(result, Op) and result.op == op:
             result = Op(op, (*result.parts, other))
         else:
             result = Op(op, (result, other))

@@ -63,10 +63,11 @@ def _statement(node: ast.stmt, scope: Scope) -> bool:
         case ast.ClassDef():
             _class(node, scope)
         case ast.Import(names=names) | ast.ImportFrom(names=names):
+            module = "." * node.level + (node.module or "") if isinstance(node, ast.ImportFrom) else ""
             for alias in names:
                 name = alias.asname or alias.name.split(".")[0]
                 if name != "*":
-                    scope.bind(name, Definition("import"), "import", where(node))
+                    scope.bind(name, Definition("import", module), "import", where(node))
         case ast.Delete(targets=targets):
             for target in targets:
                 if isinstance(target, ast.Name):

@@ -85,9 +85,12 @@ class Definition(Node):
     ----------
     what : {"function", "class", "import"}
         Which of them.
+    module : str
+        Of an import, the module's name; empty where it is the module that is imported.
     """
 
     what: Literal["function", "class", "import"]
+    module: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,18 +4,34 @@ from __future__ import annotations
 
 import builtins
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 
 from ...vocabulary.records import Figure, Metric, Param, Skipped
 from ..code.dataflow import Dataflow
+from ..code.earlier import module_behind
 from ..code.scopes import HIDDEN
 from ..code.symbols import Const, Node, Sequence, is_counter, is_turn, may_be_unset
 from ..values.flatten import Leaf, dotted, flatten
-from ..values.inspection import MISSING, class_name, is_a, mro
+from ..values.inspection import MISSING, class_name, is_a, marks, mro
 from ..values.kinds import figure_behind, figure_library, is_scalar, kind_of
 from ..values.secrets import secret_reason
 from ..values.writing import describe, number_of, text_of
+from .declined import (
+    A_SIZE,
+    AN_INDEX,
+    IMPORTED,
+    ONLY_PRINTED,
+    ONLY_TOLD,
+    OUTPUT,
+    drawn,
+    imported,
+    is_library,
+    is_output,
+    list_reason,
+    only_told,
+)
 from .figures import Record
 from .origins import Before, Weigher, Weight
 from .resolving import is_clock
@@ -34,6 +50,9 @@ class Cell:
     weigher: Weigher
     clocks: frozenset[str]
     notes: list[str]
+    history: Seq[str] = ()
+    was_given: Callable[[str, str], bool | None] = lambda name, full: None
+    """Tells of a name, or an entry of it, whether an earlier cell was given it; None where nothing is known."""
 
 
 def inferred(name: str, cell: Cell) -> list[Record]:
@@ -53,6 +72,13 @@ def inferred(name: str, cell: Cell) -> list[Record]:
     node = cell.flow.final.get(name)
     if node is not None and is_turn(node):
         return [Skipped(name, "a loop variable", f"--metrics {name}")]
+    module = imported(node) if kind in {"scalar", "config", "short"} else None
+    if module is not None:
+        if is_library(module):
+            return [Skipped(name, IMPORTED, f"--params {name}")]
+        return [
+            _param(dotted(name, leaf.path), leaf.value, f"imported from {module}") for leaf in flatten(value).leaves
+        ]
     if kind == "config":
         return _config(name, value, node, cell)
     if number_of(value) is not None or kind in {"scalar", "short"}:
@@ -74,13 +100,35 @@ def simple(name: str, value: object, node: Node | None, cell: Cell) -> Record:
             return _param(name, value, "read; defined earlier")
         return Skipped(name, "not assigned this time", f"--params {name}")
     weight = cell.weigher.weigh(node)
-    if weight is not Weight.INPUT and is_counter(name, node, lambda one: cell.weigher.weigh(one) < Weight.COMPUTED):
+    if weight is not Weight.INPUT and is_counter(name, node, lambda one: cell.weigher.weigh(one) <= Weight.LOOP):
         return Skipped(name, "a counter", f"--metrics {name}")
     if weight is Weight.LOOP:
         return Skipped(name, FOLLOWS_LOOP, f"--metrics {name}")
     if weight is Weight.INPUT:
-        return _param(name, value, "written here" if isinstance(node, Const | Sequence) else "follows from inputs")
-    return _computed(name, value)
+        return _given(
+            name, value, "written here" if isinstance(node, Const | Sequence) else "follows from inputs", cell
+        )
+    return _weighed(name, name, value, weight, node, cell)
+
+
+def _weighed(name: str, full: str, value: object, weight: Weight, node: Node, cell: Cell) -> Record:
+    """Decide on a value that was not given, by what it came from; `full` is an entry of `name`, or the name itself."""
+    is_number = number_of(value) is not None
+    if weight in {Weight.SIZE, Weight.INDEX} and is_number:
+        return Skipped(full, A_SIZE if weight is Weight.SIZE else AN_INDEX, f"--metrics {name}")
+    if weight is Weight.DRAWN:
+        role, why = drawn(name, value, node, cell.flow, cell.weigher)
+        if role == "param":
+            return _param(full, value, why)
+        if role == "skipped":
+            return Skipped(full, why, f"--params {name}")
+    return _computed(full, value)
+
+
+def _given(name: str, value: object, why: str, cell: Cell) -> Record:
+    """Log a value that was given, unless it only names columns, labels, or a place to write to."""
+    reason = list_reason(name, value, cell.flow) or (OUTPUT if is_output(name, value, cell.flow) else "")
+    return Skipped(name, reason, f"--params {name}") if reason else _param(name, value, why)
 
 
 def _read(name: str, value: object, cell: Cell) -> Record:
@@ -88,7 +136,24 @@ def _read(name: str, value: object, cell: Cell) -> Record:
         return Skipped(name, "a clock reading", f"--params {name}")
     if is_a(value, list):
         return Skipped(name, describe(value, "data"), f"--params {name}")
-    return _param(name, value, "read; defined earlier")
+    module = module_behind(name, cell.history)
+    if module is not None:
+        if is_library(module):
+            return Skipped(name, IMPORTED, f"--params {name}")
+        return _param(name, value, f"imported from {module}")
+    looked_at = only_told(name, value, cell.flow)
+    if looked_at:
+        was_given = cell.was_given(name, name)
+        if was_given is False or (was_given is None and is_fraction(value)):
+            return Skipped(name, ONLY_TOLD, f"--params {name}")
+        if looked_at == "told" and is_fraction(value):
+            return Skipped(name, ONLY_PRINTED, f"--params {name}")
+    return _given(name, value, "read; defined earlier", cell)
+
+
+def is_fraction(value: object) -> bool:
+    """Tell whether a value is a number that need not be whole: a float, or a library's."""
+    return not is_a(value, int) and ("numpy", "integer") not in marks(value) and number_of(value) is not None
 
 
 def _param(name: str, value: object, why: str) -> Record:
@@ -138,13 +203,16 @@ def _leaf(name: str, leaf: Leaf, node: Node | None, cell: Cell) -> Iterator[Reco
     weight = _leaf_weight(name, leaf, node, cell)
     if weight is Weight.INPUT:
         why = "written here" if node is not None else "read; defined earlier"
+        if node is None and only_told(name, leaf.value, cell.flow) and cell.was_given(name, full) is False:
+            yield Skipped(full, ONLY_TOLD, f"--params {name}")
+            return
         yield _param(full, leaf.value, why)
-    elif weight is Weight.COMPUTED:
-        one = _computed(full, leaf.value)
-        if isinstance(one, Metric) or node is not None:
-            yield dataclasses.replace(one, option=f"--params {name}") if isinstance(one, Skipped) else one
     elif weight is Weight.LOOP:
         yield Skipped(full, FOLLOWS_LOOP, f"--metrics {name}")
+    elif weight is not None:
+        one = _weighed(name, full, leaf.value, weight, node, cell) if node is not None else _computed(full, leaf.value)
+        if isinstance(one, Metric) or node is not None:
+            yield dataclasses.replace(one, option=f"--params {name}") if isinstance(one, Skipped) else one
 
 
 def _leaf_weight(name: str, leaf: Leaf, node: Node | None, cell: Cell) -> Weight | None:

@@ -18,6 +18,7 @@ from ..code.symbols import (
     Call,
     Carried,
     Const,
+    Definition,
     DictDisplay,
     External,
     Free,
@@ -45,6 +46,17 @@ from .known import (
     READERS,
     SETTING_ATTRIBUTES,
 )
+from .natures import (
+    DRAWN_GRIDS,
+    KEEPING,
+    SIZES,
+    counts,
+    draws,
+    finds_a_place,
+    holds_settings,
+    is_arithmetic,
+    is_search,
+)
 from .resolving import (
     callable_name,
     field_order,
@@ -65,7 +77,13 @@ class Weight(IntEnum):
     """Given: literals, settings, and what follows from them alone."""
     LOOP = 1
     """Given, and different in each turn of a loop."""
-    COMPUTED = 2
+    SIZE = 2
+    """A size of data: a shape, a length."""
+    INDEX = 3
+    """A place in data: ``argmax`` and its like."""
+    DRAWN = 4
+    """A number or a choice drawn at random, from what is given."""
+    COMPUTED = 5
     """Anything else: from data, calls, attributes."""
 
 
@@ -123,7 +141,7 @@ class Weigher:
         self._settle()
 
     def _settle(self) -> None:
-        """Loop-carried values depend on one another: weigh until none grows heavier (each can only twice)."""
+        """Loop-carried values depend on one another: weigh until none grows heavier, which each can do five times."""
         changed = True
         while changed:
             changed = False
@@ -144,7 +162,9 @@ class Weigher:
         """Ask again until every guess was right. A guess only grows heavier, so this ends."""
         while True:
             answer = ask()
-            wrong = {q: self._memo.get(q) for q in self._guessed if self._memo.get(q) != self._guesses.get(q)}
+            wrong = {
+                q: self._memo.get(q) for q in self._guessed if _is_heavier(self._memo.get(q), self._guesses.get(q))
+            }
             self._guessed.clear()
             if not wrong:
                 return answer
@@ -179,10 +199,10 @@ class Weigher:
                 return Weight.INPUT
             case External(name=name):
                 return self._external(name)
-            case Local(value=value):
-                return self._of(value)
+            case Local(name=name, value=value):
+                return self._held(name, value)
             case Free(name=name):
-                return self._of(self.flow.final[name]) if name in self.flow.final else self._external(name)
+                return self._held(name, self.flow.final[name]) if name in self.flow.final else self._external(name)
             case LoopVar(iterable=iterable):
                 return max(Weight.LOOP, self._of(iterable))
             case Carried():
@@ -191,7 +211,11 @@ class Weigher:
                 return self._guarded(self._of(value), tests)
             case Op(op="each", parts=(External(name=name),)) if self._is_list(name):
                 return Weight.COMPUTED
-            case Op(parts=parts) | Join(parts=parts) | Sequence(parts=parts):
+            case Op(op="comprehension", parts=parts) if self._lists_sizes(parts):
+                return Weight.SIZE
+            case Op(op=op, parts=parts):
+                return self._mixed(op, parts)
+            case Join(parts=parts) | Sequence(parts=parts):
                 return self._all(*parts)
             case DictDisplay(items=items):
                 return self._all(*(part for pair in items for part in pair if part is not None))
@@ -207,7 +231,36 @@ class Weigher:
 
     def _guarded(self, weight: Weight, tests: tuple[Node, ...]) -> Weight:
         """Take the turn that a result picked (the best epoch) for a result; a literal stays given."""
-        return Weight.COMPUTED if weight is Weight.LOOP and self._all(*tests) is Weight.COMPUTED else weight
+        return Weight.COMPUTED if weight is Weight.LOOP and self._all(*tests) > Weight.LOOP else weight
+
+    def _held(self, name: str, node: Node) -> Weight:
+        """Weigh what a name holds: an array that was drawn is data, a constant that was imported is given."""
+        weight = self._of(node)
+        is_import = isinstance(node, Definition) and node.what == "import"
+        if weight is not Weight.DRAWN and not is_import:
+            return weight
+        held = self.namespace.get(name, MISSING)
+        kind = "data" if held is MISSING else kind_of(held)
+        if is_import:
+            return Weight.INPUT if kind in {"scalar", "config", "short"} else Weight.COMPUTED
+        return Weight.COMPUTED if kind == "data" and held is not MISSING else weight
+
+    def _mixed(self, op: str, parts: tuple[Node, ...]) -> Weight:
+        """Weigh an operation: a share is no size, a place that is scaled no place, what draws add up to no setting."""
+        weights = [self._of(part) for part in parts]
+        weight = max(weights, default=Weight.INPUT)
+        if (
+            (weight is Weight.SIZE and op == "/" and weights.count(Weight.SIZE) > 1)
+            or (weight is Weight.INDEX and len(parts) > 1 and op not in {"+", "-"})
+            or (weight is Weight.DRAWN and (Weight.LOOP in weights or any(map(_is_carried, parts))))
+        ):
+            return Weight.COMPUTED
+        return weight
+
+    def _lists_sizes(self, parts: tuple[Node, ...]) -> bool:
+        """Tell whether a comprehension's items are sizes, whatever it goes through."""
+        items = [part for part in parts if not (isinstance(part, Op) and part.op == "each")]
+        return bool(items) and all(self._of(item) is Weight.SIZE for item in items)
 
     def _is_list(self, name: str) -> bool:
         return name in self.before and self.before[name].many
@@ -224,7 +277,8 @@ class Weigher:
         step = constant_key(key)
         if step is not None:
             return self._entry(base, (step,))
-        return self._all(base, key)
+        # What a result picked is a result: ``ks[scores.argmax()]``.
+        return Weight.COMPUTED if self._of(key) is Weight.INDEX else self._all(base, key)
 
     def _attribute(self, node: Attribute) -> Weight:
         held = self._resolve(node)
@@ -232,8 +286,14 @@ class Weigher:
             return Weight.INPUT if kind_of(held) in {"scalar", "config", "short"} else Weight.COMPUTED
         if node.attr in SETTING_ATTRIBUTES or (node.attr == "__name__" and not names_a_turn(node.base)):
             return Weight.INPUT
+        if holds_settings(node, self.namespace):
+            return Weight.INPUT
         if self._kind(node.base) == "config":
             return self._entry(node.base, (node.attr,))
+        if node.attr in SIZES:
+            return Weight.SIZE
+        if node.attr == "best_index_":
+            return Weight.INDEX
         if node.attr in PURE_ATTRIBUTES and self._kind(node.base) in {"scalar", "short", "unknown"}:
             return self._of(node.base)
         return Weight.COMPUTED
@@ -273,6 +333,9 @@ class Weigher:
         if reads_clock(func, self.namespace):
             return Weight.COMPUTED
         args = self._all(*node.args, *(value for _, value in node.keywords))
+        nature = self._nature(node, args)
+        if nature is not None:
+            return nature
         if isinstance(func, Attribute):
             if func.attr in READER_METHODS or self._resolve(func.base) is os.environ:
                 return Weight.INPUT
@@ -284,8 +347,25 @@ class Weigher:
             return self._known_call(made, node, args)
         if isinstance(func, Attribute) and func.attr in PURE_METHODS:
             plain = self._kind(func.base) in {"scalar", "config", "short", "data", "unknown"}
-            return max(self._of(func.base), args) if plain else Weight.COMPUTED
+            weight = max(self._of(func.base), args) if plain else Weight.COMPUTED
+            return Weight.INDEX if func.attr == "index" and weight > Weight.LOOP else weight
         return Weight.COMPUTED
+
+    def _nature(self, node: Call, args: Weight) -> Weight | None:
+        """Weigh a call that draws, counts, finds a place, or only reckons on with such a number; else None."""
+        func = node.func
+        if draws(func, self.namespace):
+            return max(args, Weight.DRAWN)
+        if finds_a_place(func):
+            return Weight.INDEX
+        if counts(func, self.namespace):
+            return Weight.SIZE
+        kept = Weight.INPUT
+        if is_arithmetic(func, self.namespace):
+            kept = self._mixed("", node.args) if args is Weight.DRAWN else args
+        elif isinstance(func, Attribute) and func.attr in KEEPING:
+            kept = self._of(func.base)
+        return kept if kept in {Weight.SIZE, Weight.INDEX, Weight.DRAWN} else None
 
     def _class_method(self, owner: type, func: Attribute, args: Weight) -> Weight:
         """``Path.home()``, ``dict.fromkeys("ab")``, ``OmegaConf.load(path)``; or a class inside a class."""
@@ -299,15 +379,21 @@ class Weigher:
         if isinstance(node.func, External) and node.func.name == "input" and "input" not in self.namespace:
             return Weight.INPUT  # told by name: IPython's kernel puts a function of its own in the builtin's place
         if is_hashable_callable(made):
-            if made in READERS or is_foreign_reader(made):
+            if made in READERS or is_foreign_reader(made) or is_search(made):
                 return Weight.INPUT
+            if made is len:
+                return Weight.SIZE if args > Weight.LOOP else args
             if made in PURE:
-                return Weight.COMPUTED if made in FOLDS and self._folds_results(node) else args
+                return Weight.COMPUTED if made in FOLDS and self._folds_results(node, args) else args
             if callable_name(made) in PROGRESS:
                 return args
+            if callable_name(made) in DRAWN_GRIDS:
+                return max(args, Weight.DRAWN)
         return args if is_a(made, type) else Weight.COMPUTED
 
-    def _folds_results(self, node: Call) -> bool:
+    def _folds_results(self, node: Call, args: Weight) -> bool:
+        if args is Weight.DRAWN and (len(node.args) == 1 or any(map(_is_carried, node.args))):
+            return True
         if len(node.args) != 1:
             return False
         match node.args[0]:
@@ -433,6 +519,17 @@ class Weigher:
             return Weight.INPUT  # an attribute of the class
         # What a class makes of its arguments by itself; where the code does not show which it takes, of those spread.
         return self._all(*node.args, *((value for _, value in node.keywords) if fields else spread))
+
+
+def _is_carried(node: Node) -> bool:
+    """Tell whether a value is the one that the last turn of a loop left."""
+    while isinstance(node, Local):
+        node = node.value
+    return isinstance(node, Carried)
+
+
+def _is_heavier(weight: Weight | None, other: Weight | None) -> bool:
+    return weight is not None and (other is None or weight > other)
 
 
 def _overlap(one: tuple[Key, ...], other: tuple[Key, ...]) -> bool:

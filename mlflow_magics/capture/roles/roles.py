@@ -101,6 +101,7 @@ def assign(
     told: Seq[Metric] = (),
     last: object = None,
     elsewhere: Collection[str] = (),
+    history: Seq[str] = (),
 ) -> Captured:
     """Decide what of a cell is logged; to be called as the cell ends.
 
@@ -128,6 +129,8 @@ def assign(
         The value that the notebook shows below the cell; None where it shows none.
     elsewhere : collection of str, optional
         Entries of dicts that have series under other names.
+    history : sequence of str, optional
+        Sources of the cells run before, newest last: they tell how what this one reads came to be.
 
     Returns
     -------
@@ -135,7 +138,12 @@ def assign(
         Nothing of it is secret. Values are read, never copied.
     """
     weigher = Weigher(flow, namespace, before.before)
-    cell = Cell(flow, namespace, before.before, weigher, clocks_of(weigher), [])
+    def was_given(name: str, full: str) -> bool | None:
+        made = as_captured(name, history, namespace)
+        found = [one for one in made or () if one.name == full]
+        return all(isinstance(one, Param) for one in found) if found else None
+
+    cell = Cell(flow, namespace, before.before, weigher, clocks_of(weigher), [], history, was_given)
     chosen = dict.fromkeys([*choices.params, *choices.metrics])
     records: list[Record] = [Metric(one.name, one.last, one.why) for one in series]
     followed = {one.name for one in series}
