@@ -6,6 +6,7 @@ import ast
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from .calls import CallSite, collect
 from .scopes import HIDDEN, Binding, Facts, Scope
 from .statements import run
 from .symbols import Carried, Node
@@ -33,6 +34,8 @@ class Dataflow:
         The values that loops bring from one turn to the next.
     order : tuple of Node
         Every value bound, in the order of the code.
+    calls : tuple of CallSite
+        Every call that the cell makes itself.
     model_inputs : mapping of str to (str, str)
         Variable of a model, to the variables of its inputs X and targets y (empty where there is none).
     starts_one_run : bool
@@ -49,6 +52,7 @@ class Dataflow:
     differences: tuple[tuple[Node, Node], ...] = ()
     carried: tuple[Carried, ...] = ()
     order: tuple[Node, ...] = ()
+    calls: tuple[CallSite, ...] = ()
     model_inputs: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     starts_one_run: bool = False
     sets_experiment: str = ""
@@ -92,7 +96,8 @@ def analyse(code: str) -> Dataflow:
         differences=tuple(facts.differences),
         carried=tuple(facts.carried),
         order=tuple(facts.order),
-        model_inputs=_model_inputs(facts.calls),
+        calls=collect(tree, facts.calls, facts.bindings),
+        model_inputs=_model_inputs(facts.model_calls),
         starts_one_run=_starts_one_run(tree),
         sets_experiment=_sets_experiment(tree),
     )
