@@ -47,7 +47,7 @@ CELLS = [
     Cell(
         "the tutorial",
         "reg = 0.1\nmodel = LogisticRegression(C=1 / reg).fit(X, y)\nacc = model.score(X, y)",
-        {"reg": "0.1"},
+        {"reg": "0.1", "C": "10.0"},
         {"acc": ANY},
         {"model": "a model (LogisticRegression)", "X": "data (ndarray 40x3)"},
     ),
@@ -94,7 +94,7 @@ CELLS = [
     Cell(
         "dataclass that a function returned",
         "r = evaluate(1)",
-        {},
+        {"n": "1"},
         {"r.acc": 0.9, "r.loss": 0.1},
         earlier="from dataclasses import dataclass\n@dataclass\nclass R:\n    acc: float = 0.9\n    loss: float = 0.1\n"
         "def evaluate(n): return R()",
@@ -601,7 +601,7 @@ CELLS = [
         "from sklearn.model_selection import GridSearchCV\ngrid = {'C': [0.1, 1.0]}\n"
         "gs = GridSearchCV(LogisticRegression(), grid, cv=2).fit(X, y)\n"
         "best_C = gs.best_params_['C']\ncv = gs.best_score_",
-        {"grid.C": "[0.1, 1.0]", "best_C": "0.1"},
+        {"grid.C": "[0.1, 1.0]", "best_C": "0.1", "gridsearchcv.cv": "2"},
         {"cv": ANY},
         {"gs": "a model (GridSearchCV)"},
     ),
@@ -663,7 +663,7 @@ CELLS = [
         "from sklearn.model_selection import GridSearchCV\n"
         "g = GridSearchCV(LogisticRegression(), {'C': [0.1, 1.0]}, cv=2).fit(X, y)\n"
         "best = g.best_params_\ntop = g.best_score_",
-        {"best.C": "0.1"},
+        {"best.C": "0.1", "param_grid.C": "[0.1, 1.0]", "cv": "2"},
         {"top": ANY},
         {"g": "a model (GridSearchCV)"},
     ),
@@ -671,7 +671,7 @@ CELLS = [
         "k folds",
         "from sklearn.model_selection import KFold\nscores = []\nfor fold, (tr, te) in enumerate(KFold(3).split(X)):\n"
         "    scores.append(score(tr))\nmean = np.mean(scores)",
-        {},
+        {"n_splits": "3"},
         {"mean": 0.75},
         {"fold": "a loop variable", "scores": "data (list of 3)"},
     ),

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from .calls import CallSite, collect
 from .scopes import HIDDEN, Binding, Facts, Scope
 from .statements import run
 from .symbols import Carried, Node
@@ -37,6 +38,8 @@ class Dataflow:
         Every value bound, in the order of the code.
     told : tuple of ToldValue
         What the cell prints with a label, shows as its last value, or puts into a list.
+    calls : tuple of CallSite
+        Every call that the cell makes itself.
     model_inputs : mapping of str to (str, str)
         Variable of a model, to the variables of its inputs X and targets y (empty where there is none).
     starts_one_run : bool
@@ -56,6 +59,7 @@ class Dataflow:
     carried: tuple[Carried, ...] = ()
     order: tuple[Node, ...] = ()
     told: tuple[ToldValue, ...] = ()
+    calls: tuple[CallSite, ...] = ()
     model_inputs: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     starts_one_run: bool = False
     sets_experiment: str = ""
@@ -108,7 +112,8 @@ def analyse_tree(tree: ast.Module) -> Dataflow:
         carried=tuple(facts.carried),
         order=tuple(facts.order),
         told=tuple(facts.told),
-        model_inputs=_model_inputs(facts.calls),
+        calls=collect(tree, facts.calls, facts.bindings),
+        model_inputs=_model_inputs(facts.model_calls),
         starts_one_run=_starts_one_run(tree),
         sets_experiment=_sets_experiment(tree),
         uses=uses_of(tree),

@@ -26,8 +26,11 @@ from .syntax import MUTATORS, bound_names, root_of, statements, where
 from .telling import ToldValue
 
 OPERATORS: dict[type[ast.operator], str] = {
-    ast.Add: "+", ast.Sub: "-", ast.BitOr: "|",
-    ast.Div: "/", ast.Pow: "**",
+    ast.Add: "+",
+    ast.Sub: "-",
+    ast.BitOr: "|",
+    ast.Div: "/",
+    ast.Pow: "**",
 }
 """The operators that something later asks for; all others are alike."""
 
@@ -111,11 +114,13 @@ def _chain(node: ast.BinOp, scope: Scope) -> Node:
 
 def _call(node: ast.Call, scope: Scope) -> Node:
     _note_model_call(node, scope)
-    return Call(
+    call = Call(
         build(node.func, scope),
         tuple(build(arg, scope) for arg in node.args),
         tuple((keyword.arg, build(keyword.value, scope)) for keyword in node.keywords),
     )
+    scope.note_call(node, call)
+    return call
 
 
 def _note_model_call(node: ast.Call, scope: Scope) -> None:
@@ -132,7 +137,7 @@ def note_inputs(model: str, method: str, node: ast.Call, scope: Scope) -> None:
         inputs = names[0] if names else by_key.get("X", by_key.get("x", ""))
         target = names[1] if len(names) > 1 else by_key.get("y", "")
         if inputs:
-            scope.facts.calls.append((model, method, (inputs, "" if method == "predict" else target)))
+            scope.facts.model_calls.append((model, method, (inputs, "" if method == "predict" else target)))
 
 
 def _comprehension(generators: list[ast.comprehension], elements: list[ast.expr], scope: Scope) -> Node:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .symbols import Carried, External, Free, Guarded, Join, Local, Node, Opaque, may_be_unset
+from .symbols import Call, Carried, External, Free, Guarded, Join, Local, Node, Opaque, may_be_unset
 from .telling import Told, ToldValue
 
 BindingKind = Literal["assign", "update", "loop", "import", "function", "class"]
@@ -40,6 +41,28 @@ class Binding:
     value: Node
 
 
+@dataclass(frozen=True, eq=False)
+class Noted:
+    """A call as it is met.
+
+    Attributes
+    ----------
+    code : ast.Call
+        As it is written.
+    call : Call
+        What is called, and with what.
+    lineno : int
+        First line of the top-level statement.
+    in_loop : bool
+        Whether it lies in a loop or a comprehension.
+    """
+
+    code: ast.Call
+    call: Call
+    lineno: int
+    in_loop: bool
+
+
 @dataclass
 class Facts:
     """What is found while a cell is read, in the making.
@@ -59,7 +82,9 @@ class Facts:
     order : list
         Every value bound, in the order of the code.
     calls : list
-        Every call, for what it says of models and their inputs: (receiver's name, method, argument names).
+        Every call that the cell makes itself.
+    model_calls : list
+        Calls that say something of models and their inputs: (receiver's name, method, argument names).
     telling : dict
         Expressions about to be read whose values the cell tells, by their ids.
     told : list
@@ -79,7 +104,8 @@ class Facts:
     differences: list[tuple[Node, Node]] = field(default_factory=list)
     carried: list[Carried] = field(default_factory=list)
     order: list[Node] = field(default_factory=list)
-    calls: list[tuple[str, str, tuple[str, str]]] = field(default_factory=list)
+    calls: list[Noted] = field(default_factory=list)
+    model_calls: list[tuple[str, str, tuple[str, str]]] = field(default_factory=list)
     telling: dict[int, Told] = field(default_factory=dict)
     told: list[ToldValue] = field(default_factory=list)
     top: int = 1
@@ -139,6 +165,14 @@ class Scope:
                 return True
             scope = scope.parent
         return False
+
+    def note_call(self, code: ast.Call, call: Call) -> None:
+        """Remember a call that the cell makes itself: not one that a function or the body of a class makes."""
+        scope, in_loop = self, self.facts.loops > 0
+        while scope.parent is not None and scope.kind == "comprehension":
+            scope, in_loop = scope.parent, True
+        if scope.kind == "cell":
+            self.facts.calls.append(Noted(code, call, self.facts.top, in_loop))
 
     def load(self, name: str, where: tuple[int, int]) -> Node:
         """Tell what a name holds here; a name from outside the cell is noted as read."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +18,7 @@ from ..values.inspection import MISSING, class_name, is_a, mro
 from ..values.kinds import field_names, is_scalar, kind_of
 from ..values.secrets import LOOKED, SHORTEST, live_values, secret_reason
 from ..values.writing import describe, number_of
+from . import naming, settings
 from .chosen import forced
 from .deciding import Cell, inferred
 from .figures import Record, with_figures
@@ -138,6 +139,7 @@ def assign(
         Nothing of it is secret. Values are read, never copied.
     """
     weigher = Weigher(flow, namespace, before.before)
+
     def was_given(name: str, full: str) -> bool | None:
         made = as_captured(name, history, namespace)
         found = [one for one in made or () if one.name == full]
@@ -145,15 +147,19 @@ def assign(
 
     cell = Cell(flow, namespace, before.before, weigher, clocks_of(weigher), [], history, was_given)
     chosen = dict.fromkeys([*choices.params, *choices.metrics])
+    given = settings.find(cell, reached, choices.params)
     records: list[Record] = [Metric(one.name, one.last, one.why) for one in series]
     followed = {one.name for one in series}
     for name in dict.fromkeys([*flow.names, *chosen]):
         if name in choices.skip or name in followed:
             continue
         if name in chosen:
+            if name in choices.params and name not in namespace and naming.is_given(name, given):
+                continue
             records += _chosen(name, cell, as_metric=name in choices.metrics)
         elif name not in ignored and _is_reached(name, cell, reached):
             records += inferred_safely(name, cell)
+    records = naming.beside([*map(_without_prompts(given, chosen), records)], given, choices.skip)
     if reached is None:
         told = (*told, *shown_metrics(cell, last))
     records += without_named(told, records, flow)
@@ -172,6 +178,17 @@ def assign(
         notes=tuple(cell.notes),
         series=tuple(series),
     )
+
+
+def _without_prompts(given: settings.Found, chosen: Collection[str]) -> Callable[[Record], Record]:
+    """Of a text that is sent to a language model only a hash and a length are logged."""
+    hidden = given.prompts.difference(chosen)
+
+    def without(one: Record) -> Record:
+        is_prompt = isinstance(one, Param) and one.name in hidden
+        return Skipped(one.name, "the text of a prompt", f"--params {one.name}") if is_prompt else one
+
+    return without
 
 
 def _without_copies(records: list[Record], namespace: Mapping[str, object]) -> list[Record]:
