@@ -36,8 +36,9 @@ def pytest_xdist_auto_num_workers(config):
 
 # Whole files that start servers, kernels or browsers, or log models, for seconds each; others mark single tests.
 _SLOW = (
-    *("browser/", "faults/", "rig/", "test_notebooks.py", "test_outbox.py", "test_autolog_magic.py"),
-    *("test_authored.py", "test_azure.py", "test_azure_tracking.py", "test_connect_words.py", "test_process_state.py"),
+    *("browser/", "faults/", "rig/", "repository/test_notebooks.py"),
+    *("session/test_authored.py", "session/test_outbox.py"),
+    *(f"shell/test_{name}.py" for name in ("autolog_magic", "connect_words", "process_state")),
     *(f"tracking/test_{name}.py" for name in ("artifacts", "autolog", "browse", "check", "connection")),
     *(f"tracking/test_{name}.py" for name in ("logged_models", "models", "recovery")),
     "tracking/azure/",

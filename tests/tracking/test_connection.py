@@ -196,7 +196,7 @@ class TestOrder:
         connection = connect()
         assert (connection.where, connection.origin) == ("second.db", "mlflow.set_tracking_uri")
 
-    @pytest.mark.skipif(plugin.is_installed(), reason="azureml-mlflow is installed here: see tests/test_azure.py")
+    @pytest.mark.skipif(plugin.is_installed(), reason="azureml-mlflow is installed here: see tests/tracking/azure")
     def test_azure_mls_config_is_mentioned(self, notebook):
         keys = dict.fromkeys(("subscription_id", "resource_group", "workspace_name"), "x")
         (notebook.parent / ".azureml").mkdir()

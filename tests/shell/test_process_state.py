@@ -20,8 +20,8 @@ import pytest
 from mlflow_magics.vocabulary import untouched
 from tests.rig.kernels import KernelProcess
 
-RIG = Path(__file__).parent / "rig"
-ROOT = str(Path(__file__).parent.parent)
+RIG = Path(__file__).parents[1] / "rig"
+ROOT = str(Path(__file__).parents[2])
 
 BEGIN = "import random; random.seed(1)"
 CELLS = (

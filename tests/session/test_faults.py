@@ -13,8 +13,7 @@ from mlflow.utils.autologging_utils import autologging_is_disabled
 from mlflow_magics.shell.cells import CellRuns
 from mlflow_magics.shell.magics import MlflowMagics
 from tests.rig.servers import SilentServer, refused_port
-
-from .test_cells import artifact, artifacts, cell, only_run, runs
+from tests.shell.test_cells import artifact, artifacts, cell, only_run, runs
 
 
 def write(path, text):

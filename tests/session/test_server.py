@@ -10,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.rig.servers import CountingProxy, MlflowServer, _every_method, _forward
-from tests.test_authored import EARLIER, STYLES, history
+from tests.session.test_authored import EARLIER, STYLES, history
 
 pytestmark = pytest.mark.slow
 

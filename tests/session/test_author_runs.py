@@ -9,8 +9,8 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
-from .test_cells import artifacts, only_run, runs
-from .test_kernel import runs_in, start
+from tests.shell.test_cells import artifacts, only_run, runs
+from tests.shell.test_kernel import runs_in, start
 
 __all__ = ["start"]  # a fixture
 

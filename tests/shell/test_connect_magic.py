@@ -121,7 +121,7 @@ class TestTheOrderOfRules:
         assert "(MLFLOW_TRACKING_URI)" in connect()
         assert tracks_to() == variable
 
-    @pytest.mark.skipif(plugin.is_installed(), reason="azureml-mlflow is installed here: see tests/test_azure.py")
+    @pytest.mark.skipif(plugin.is_installed(), reason="azureml-mlflow is installed here: see tests/tracking/azure")
     def test_then_azure_mls_config_is_mentioned(self, stored, connect, folder):
         facts = {"subscription_id": "s", "resource_group": "r", "workspace_name": "w"}
         (folder / "config.json").write_text(json.dumps(facts))

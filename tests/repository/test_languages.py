@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PAGES = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.pt-BR.md")]
 NOTEBOOKS = [nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", 4) for name in ("quickstart", "inicio_rapido")]
 
