@@ -36,6 +36,7 @@ def capture(session: SessionState, opened: OpenRun, error: BaseException | None)
             told=told,
             last=opened.last,
             elsewhere=opened.collected,
+            calls=opened.calls,
             history=_earlier_cells(session),
         )
     except Exception as trouble:  # noqa: BLE001
@@ -57,13 +58,20 @@ def follow(session: SessionState, opened: OpenRun, plan: Plan | None) -> None:
     flow, before = opened.flow, opened.before
     if plan is None or flow is None or before is None:
         return
+    import ast
+
     from ..capture.following import following, functions, hook, judging
+    from ..capture.following.plan import handed_names
 
     judge = judging.CellJudge(flow, session.namespace, before, plan.collected)
     opened.series = following.Following(plan, opened.options.every, opened.open_sink, judge)
     opened.series.follow()
     opened.functions = functions.Functions(
-        plan, session.namespace, opened.series.follow, taken=[*plan.followed, *flow.final]
+        plan,
+        session.namespace,
+        opened.series.follow,
+        taken=[*plan.followed, *flow.final],
+        handed=handed_names(ast.parse(opened.source.code if opened.source is not None else "")),
     )
     if plan.infer or plan.watch:
         opened.functions.enter(flow.names)
@@ -84,9 +92,11 @@ def _end_following(opened: OpenRun) -> tuple[Series, ...]:
     from ..capture.following import hook
 
     try:
+        opened.calls = following.tables()
         found = following.finish()
         opened.told = tuple(following.once.values())
         opened.collected = following.plan.collected
+        opened.notes += following.notes
         trouble = hook.take_trouble()
     except Exception as error:  # noqa: BLE001
         # A mistake of ours must not leave the run open for ever.

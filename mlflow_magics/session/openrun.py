@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..vocabulary.errors import NotLoggableError, TrackingError
-from ..vocabulary.records import CellSource, Metric, RunOptions, Status
+from ..vocabulary.records import CallTable, CellSource, Metric, RunOptions, Status
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -66,6 +66,8 @@ class OpenRun:
         The notebook's functions that are followed meanwhile.
     told : tuple of Metric
         What the cell printed with a label, once.
+    calls : tuple of CallTable
+        What was tried in the turns of loops, and what came of it.
     collected : collection of str
         Entries of dicts that have series under other names.
     last : object
@@ -92,6 +94,7 @@ class OpenRun:
     series: Following | None = None
     functions: Functions | None = None
     told: tuple[Metric, ...] = ()
+    calls: tuple[CallTable, ...] = ()
     collected: Collection[str] = ()
     last: object = None
 

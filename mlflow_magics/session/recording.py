@@ -279,6 +279,7 @@ def _log_artifacts(
         if error is not None:
             text = failure.traceback_text(error, session.namespace, opened.source.text if opened.source else "")
             (folder / "traceback.txt").write_text(text, encoding="utf-8", errors="backslashreplace")
+        files.stage_calls(captured.calls, folder)
         opened.notes += files.stage_figures(captured.figures, folder / "figures")
         opened.notes += files.stage_paths(opened.options.artifacts, folder)
         artifacts.upload(opened.tracked, folder)

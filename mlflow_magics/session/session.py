@@ -371,6 +371,7 @@ class Session(SessionState):
                 "duration": duration,
                 "skipped": captured.skipped,
                 "series": captured.series,
+                "calls": captured.calls,
                 "error": failure.last_line(error, self.namespace, source) if status != "FINISHED" else "",
                 "dry_run": opened.options.dry_run,
                 **facts,

@@ -54,7 +54,6 @@ def plan_for(
     options: RunOptions, body: ast.AST | None = None, namespace: Mapping[str, object] = MappingProxyType({})
 ) -> Plan:
     """Say which names of a run are to be followed."""
-    from ..capture.following.functions import is_own
     from ..capture.following.plan import Plan, logged_names
 
     choices = options.choices
@@ -64,7 +63,7 @@ def plan_for(
         metrics=frozenset(choices.metrics) - frozenset(choices.skip),
         leave=frozenset([*choices.skip, *choices.params, *own]) - frozenset(choices.metrics),
         infer=options.capture,
-        is_own=lambda name: is_own(namespace.get(name), namespace),
+        namespace=namespace,
     )
 
 

@@ -213,6 +213,32 @@ class Skipped:
 
 
 @dataclass(frozen=True)
+class CallTable:
+    """What was tried in the turns of a loop, or the calls of a function, and what came of it.
+
+    Attributes
+    ----------
+    name : str
+        The function; empty for a loop of the cell.
+    settings, results : tuple of str
+        The heads of the columns.
+    rows : tuple of tuple
+        One for each turn: settings, then results; an empty string where there is none.
+    best : int
+        The number of the best row; -1 where none can be told.
+    by : str
+        The result that says so.
+    """
+
+    name: str
+    settings: tuple[str, ...]
+    results: tuple[str, ...]
+    rows: tuple[tuple[str | float, ...], ...]
+    best: int = -1
+    by: str = ""
+
+
+@dataclass(frozen=True)
 class Captured:
     """What a cell and its namespace come to.
 
@@ -224,6 +250,8 @@ class Captured:
         One line each for what the user should know of the capture itself.
     series : tuple of Series
         In the order of their first points; none of them is among the metrics.
+    calls : tuple of CallTable
+        What was tried in the turns of loops.
     """
 
     params: tuple[Param, ...] = ()
@@ -232,6 +260,7 @@ class Captured:
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
     series: tuple[Series, ...] = ()
+    calls: tuple[CallTable, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -465,6 +494,8 @@ class Outcome:
         Whether nothing was logged on purpose.
     series : tuple of Series
         Variables that were followed through their assignments.
+    calls : tuple of CallTable
+        What was tried in the turns of loops, also in ``calls.csv``.
     """
 
     run_id: str
@@ -489,4 +520,5 @@ class Outcome:
     dry_run: bool = False
     waiting: Waiting = Waiting()
     series: tuple[Series, ...] = ()
+    calls: tuple[CallTable, ...] = ()
     runs: tuple[OpenedRun, ...] = ()

@@ -9,16 +9,18 @@ from __future__ import annotations
 import ast
 import copy
 import linecache
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import CodeType, FunctionType
 from typing import Any
 
 from ..code.syntax import statements
-from ..values.inspection import bases_of, dict_of, is_a, module_of
+from ..roles.told import result_name
 from . import hook
 from .instrument import instrument_function, is_compiled_apart
 from .judging import FunctionJudge
+from .owned import functions_of
 from .plan import Plan
 
 MOST_FUNCTIONS = 200
@@ -56,23 +58,27 @@ class Functions:
     namespace : dict
         The notebook's variables: a function is its own if these are its globals.
     follow : callable
-        Told of each plan that was found, with its judge and its names' metrics.
+        Told of each plan that was found, with its judge, its names' metrics, its code, and what gives it up.
     taken : iterable of str
         Names that the cell itself uses: a function's own of the same name gets the function's before it.
+    handed : collection of str
+        Functions that a search or a comprehension calls again and again: what they return is told, too.
     """
 
     def __init__(
         self,
         plan: Plan,
         namespace: Mapping[str, object],
-        follow: Callable[[Plan, FunctionJudge, Mapping[str, str]], None],
+        follow: Callable[[Plan, FunctionJudge, Mapping[str, str], CodeType, Callable[[], None]], None],
         *,
         taken: Iterable[str],
+        handed: Collection[str] = (),
     ) -> None:
         self.plan = plan
         self.namespace = namespace
         self._follow = follow
         self._taken = set(taken)
+        self._handed = handed
         self._seen: dict[int, FunctionType] = {}
         self._followed: list[_Followed] = []
 
@@ -84,7 +90,7 @@ class Functions:
         """Follow the functions behind objects, and those that they reach."""
         waiting = list(values)
         while waiting and len(self._seen) < MOST_FUNCTIONS:
-            for function in _functions_of(waiting.pop()):
+            for function in functions_of(waiting.pop()):
                 if function.__globals__ is not self.namespace or id(function) in self._seen:
                     continue
                 self._seen[id(function)] = function  # held, so that the id stays its own
@@ -99,12 +105,13 @@ class Functions:
         """Give every function its own code back."""
         hook.drop_recorder(self.plan.defined)
         for one in self._followed:
-            if one.function.__code__ is one.given:
-                one.function.__code__ = one.own
+            _give_back(one)
         self._followed.clear()
 
     def _exchange(self, function: FunctionType) -> None:
-        found = _instrumented(function, self.plan, self.namespace)
+        name = function.__code__.co_name
+        returns = result_name(name, function) if name in self._handed else ""
+        found = _instrumented(function, self.plan, self.namespace, returns)
         if found is None:
             return
         self._followed.append(found)
@@ -112,34 +119,15 @@ class Functions:
             own = {*body.plan.followed, *(site.name for site in body.plan.sites)}
             twice = {name: f"{body.name}.{name}" for name in own & self._taken if name not in self.plan.watch}
             self._taken |= own
-            self._follow(body.plan, body.judge, twice)
+            self._follow(body.plan, body.judge, twice, found.given, partial(_give_back, found))
         hook.install()
         function.__code__ = found.given
 
 
-def is_own(value: object, namespace: Mapping[str, object]) -> bool:
-    """Tell whether an object is a function that the notebook defines."""
-    return any(function.__globals__ is namespace for function in _functions_of(value))
-
-
-def _functions_of(value: object) -> Iterator[FunctionType]:
-    """List the functions behind a value: itself, what it wraps, the methods of its class."""
-    for _ in range(10):
-        if type(value) in (staticmethod, classmethod):
-            value = value.__func__  # type: ignore[attr-defined]
-        if type(value) is not FunctionType:
-            break
-        yield value
-        value = value.__dict__.get("__wrapped__")
-    cls: Any = value if is_a(value, type) else type(value)
-    if value is None or module_of(cls) != "__main__":
-        return
-    for base in bases_of(cls):
-        for member in list(dict_of(base).values()):
-            if type(member) in (staticmethod, classmethod):
-                member = member.__func__
-            if type(member) is FunctionType:
-                yield member
+def _give_back(one: _Followed) -> None:
+    """Give a function its own code back, unless somebody else has given it another meanwhile."""
+    if one.function.__code__ is one.given:
+        one.function.__code__ = one.own
 
 
 def _names_in(code: CodeType) -> Iterator[str]:
@@ -149,7 +137,9 @@ def _names_in(code: CodeType) -> Iterator[str]:
             yield from _names_in(constant)
 
 
-def _instrumented(function: FunctionType, plan: Plan, namespace: Mapping[str, object]) -> _Followed | None:
+def _instrumented(
+    function: FunctionType, plan: Plan, namespace: Mapping[str, object], returns: str
+) -> _Followed | None:
     """Compile a function's source with the recorders' calls in it; None where there is nothing to follow."""
     own = function.__code__
     lines = linecache.cache.get(own.co_filename)
@@ -160,7 +150,7 @@ def _instrumented(function: FunctionType, plan: Plan, namespace: Mapping[str, ob
         found = [node for node in ast.walk(tree) if isinstance(node, Definition) and _is_source_of(node, own)]
         if len(found) != 1:
             return None
-        bodies = list(_bodies(found[0], plan, own.co_filename, namespace))
+        bodies = list(_bodies(found[0], plan, own.co_filename, namespace, returns))
         if not any(body.plan.followed or body.plan.sites for body in bodies):
             return None
         given = _code_in(_compiled(tree, own), own)
@@ -169,14 +159,16 @@ def _instrumented(function: FunctionType, plan: Plan, namespace: Mapping[str, ob
     return _Followed(function, own, given, bodies) if given is not None else None
 
 
-def _bodies(node: Definition, plan: Plan, filename: str, namespace: Mapping[str, object]) -> Iterator[_Body]:
+def _bodies(
+    node: Definition, plan: Plan, filename: str, namespace: Mapping[str, object], returns: str = ""
+) -> Iterator[_Body]:
     """Put the calls into a function, and into those defined inside it."""
     if any(map(is_compiled_apart, node.decorator_list)):
         return
     inner = [one for one in statements(node.body) if isinstance(one, Definition)]
     arguments = frozenset(one.arg for one in ast.walk(node.args) if isinstance(one, ast.arg))
     clean = copy.deepcopy(node.body)
-    own = Plan(plan.watch, plan.metrics, plan.leave, plan.infer, is_function=True)
+    own = Plan(plan.watch, plan.metrics, plan.leave, plan.infer, is_function=True, returns=returns)
     judge = FunctionJudge(clean, arguments, (filename, node.name, _first_line(node)), namespace, own.collected)
     instrument_function(node, own)
     yield _Body(own, judge, node.name)

@@ -18,13 +18,17 @@ A value without a name, in ``print("loss:", f())`` or ``losses.append(f())``, be
 from __future__ import annotations
 
 import ast
+from collections import ChainMap
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from ..code.syntax import bound_names
 from ..code.telling import appended_by, returned_by, told_by
+from .calls import MOST_ROWS
 from .hook import NAME
 from .plan import Plan, Site
+from .turns import turns_of
 
 Node = TypeVar("Node", bound=ast.AST)
 Loop = (ast.For, ast.AsyncFor, ast.While)
@@ -68,6 +72,8 @@ class _Place:
     in_loop: bool = False
     in_function: bool = False
     depth: int = 0
+    labels: tuple[str, ...] = ()
+    is_grid: bool = True
 
 
 class _Instrumenter:
@@ -77,7 +83,7 @@ class _Instrumenter:
         self.plan = plan
         self.last: ast.stmt | None = None
         self._looped: set[str] = set()
-        self._defined: set[str] = set()
+        self._numbers: dict[str, object] = {}
 
     def block(self, body: list[ast.stmt], place: _Place = _Place()) -> list[ast.stmt]:
         done: list[ast.stmt] = []
@@ -91,8 +97,14 @@ class _Instrumenter:
             return [node, *self._told_of(node, place)]
         if isinstance(node, ast.Expr):
             self._telling(node, place)
+        if isinstance(node, ast.Return) and node.value is not None and self.plan.returns:
+            site = self.plan.returned(node.value)
+            node.value = self.passing(site.key, node.value, guarded=True)
         self._walruses(node, place)
         self._inside(node, place)
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=int(number))):
+                self._numbers[name] = number
         if isinstance(node, ast.Assign):
             return [node, *self._calls(node.targets, place, literal=_is_literal(node.value))]
         if isinstance(node, ast.AnnAssign) and node.value is not None:
@@ -110,7 +122,7 @@ class _Instrumenter:
             return []
         self.plan.defines = True
         name = ast.copy_location(ast.Name(node.name, ast.Load()), node)
-        return [_recorded([(self.plan.defined, name)]), _located(ast.Pass(), name)]
+        return [_recorded([(self.plan.defined, [name])]), _located(ast.Pass(), name)]
 
     def _telling(self, node: ast.Expr, place: _Place) -> None:
         """Wrap the values that a statement prints, or puts into a list."""
@@ -118,7 +130,7 @@ class _Instrumenter:
             return
         sites = {}
         # The last value of the cell is the notebook's to show: it is asked for when the cell is over.
-        returned = returned_by(node.value) if node is not self.last else []
+        returned = returned_by(node.value) if node is not self.last and place.is_grid else []
         for told in (*told_by(node.value), *appended_by(node.value), *returned):
             site = self.plan.site(told, in_loop=place.in_loop)
             if site is not None:
@@ -145,11 +157,16 @@ class _Instrumenter:
 
     def _inside(self, node: ast.stmt, place: _Place) -> None:
         """Go through the blocks of a compound statement; what it binds itself is recorded as its block begins."""
-        outer = _Place(place.in_loop, place.in_function, place.depth + _blocks(node))
-        inner = _Place(_loops(node, place), place.in_function, outer.depth)
+        outer = replace(place, depth=place.depth + _blocks(node))
+        inner = replace(outer, in_loop=_loops(node, place), is_grid=place.is_grid and not isinstance(node, ast.While))
         bound: list[ast.stmt] = []
         if isinstance(node, ast.For | ast.AsyncFor):
-            bound = self._calls([node.target], inner, turn=True)
+            labels = (*place.labels, *(name.id for name in _names(node.target)))
+            is_grid = (
+                place.is_grid and 0 < turns_of(node.iter, ChainMap(self._numbers, self.plan.namespace)) <= MOST_ROWS
+            )
+            inner = replace(inner, labels=labels, is_grid=is_grid)
+            bound = [*self._turns(node, inner), *self._calls([node.target], inner, turn=True)]
         elif isinstance(node, ast.With | ast.AsyncWith):
             bound = self._calls([item.optional_vars for item in node.items if item.optional_vars], inner)
         for name in ("body", "orelse", "finalbody"):
@@ -159,6 +176,20 @@ class _Instrumenter:
                 setattr(node, name, [*bound, *done] if name == "body" else done)
         for part in (*getattr(node, "handlers", ()), *getattr(node, "cases", ())):
             part.body = self.block(part.body, outer)
+
+    def _turns(self, node: ast.For | ast.AsyncFor, place: _Place) -> list[ast.stmt]:
+        """Say that a turn of an innermost loop begins, whose variables may be settings that are tried."""
+        if not self.plan.infer or self.plan.is_function or place.in_function or place.depth > DEEPEST:
+            return []
+        if not place.is_grid:
+            return []
+        if any(isinstance(one, ast.For | ast.AsyncFor | ast.While) for part in node.body for one in ast.walk(part)):
+            return []
+        first = next(iter(_names(node.target)), None)
+        if first is None:
+            return []
+        site = self.plan.loop(place.labels, bound_names(node.body))
+        return [_recorded([(site.key, [_load(name, first) for name in place.labels])]), _located(ast.Pass(), first)]
 
     def _walruses(self, node: ast.stmt, place: _Place) -> None:
         """Wrap the walruses in a statement's own expressions."""
@@ -239,23 +270,27 @@ class _Wrapper(ast.NodeTransformer):
 
 def _record(names: list[ast.Name], plan: Plan) -> ast.stmt:
     """Write the statement for all names that one assignment binds."""
-    return _recorded([(plan.key(name.id), name) for name in names])
+    return _recorded([(plan.key(name.id), [name]) for name in names])
 
 
-def _recorded(names: list[tuple[str, ast.Name]]) -> ast.stmt:
+def _load(name: str, place: ast.Name) -> ast.Name:
+    return ast.copy_location(ast.Name(name, ast.Load()), place)
+
+
+def _recorded(names: list[tuple[str, list[ast.Name]]]) -> ast.stmt:
     """Write the statement that the module's docstring shows."""
 
     def hook(attribute: str, *args: ast.expr) -> ast.Call:
         return ast.Call(ast.Attribute(ast.Name(NAME, ast.Load()), attribute, ast.Load()), list(args), [])
 
-    calls = [hook(key, ast.Name(name.id, ast.Load())) for key, name in names]
+    calls = [hook(key, *(ast.Name(one.id, ast.Load()) for one in bound)) for key, bound in names]
     quiet = ast.Tuple([ast.Name(error, ast.Load()) for error in ("NameError", "RecursionError")], ast.Load())
     handlers = [
         ast.ExceptHandler(quiet, None, [ast.Pass()]),
         ast.ExceptHandler(None, None, [ast.If(hook("escapes"), [ast.Raise(hook("escaped"), None)], [])]),
     ]
     body: list[ast.stmt] = [ast.If(call, [ast.Pass()], []) for call in calls]
-    return _located(ast.Try(body=body, handlers=handlers, orelse=[], finalbody=[]), names[0][1])
+    return _located(ast.Try(body=body, handlers=handlers, orelse=[], finalbody=[]), names[0][1][0])
 
 
 def _where_known(passing: ast.expr) -> ast.expr:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import ast
 import sys
 from collections import ChainMap
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from types import FrameType
 
-from ...vocabulary.records import Metric, Skipped
+from ...vocabulary.records import Metric, Param, Skipped
 from ..code.dataflow import Dataflow, analyse_tree
 from ..code.symbols import Const as Literal
 from ..code.symbols import DictDisplay, Local, Node, Update, alternatives, walk
 from ..roles.deciding import FOLLOWS_LOOP, Cell, simple
+from ..roles.declined import DRAWN, DRAWN_SETTING
 from ..roles.origins import Before, Weigher, Weight
 from ..roles.roles import Snapshot, clocks_of, inferred_safely, looked_at
 from ..roles.told import result_name
@@ -49,6 +50,7 @@ class CellJudge:
         self.flow = flow
         self.namespace = namespace
         self.collected = collected
+        self.function = ""
         self.before: Mapping[str, Before] = before.before
 
     def of_name(self, name: str) -> str:
@@ -74,12 +76,12 @@ class CellJudge:
 
     def of_told(self, site: Site) -> str:
         """Return the reason for a value that is printed, or put into a list."""
+        if site.told.how == "returned":
+            return f"returned by {self.function or site.told.name}"
         value = next((one for one in self.flow.told if one.told.place == site.told.place), None)
         if value is None:
             return ""
         cell = self._cell({})
-        if site.told.how == "returned":
-            return f"returned by {site.told.name}"
         if not isinstance(simple(site.name, float(_ANY_NUMBER), value.node, cell), Metric):
             return ""
         if site.told.how == "appended":
@@ -89,6 +91,19 @@ class CellJudge:
     def result_of(self, function: str) -> str:
         """Return the name of what a function of the notebook returns."""
         return result_name(function, self.namespace.get(function))
+
+    def held(self, names: Iterable[str]) -> Mapping[str, object]:
+        """Return what these variables hold now."""
+        now = self._now()
+        return {name: now[name] for name in names if name in now}
+
+    def is_setting(self, name: str) -> bool:
+        """Tell whether a variable that is assigned in each turn is a setting that is tried."""
+        reasons = {FOLLOWS_LOOP, DRAWN_SETTING, DRAWN}
+        found = inferred_safely(name.split(".")[0], self._cell({}))
+        return bool(found) and all(
+            isinstance(one, Param) or (isinstance(one, Skipped) and one.reason in reasons) for one in found
+        )
 
     def _now(self) -> Mapping[str, object]:
         return self.namespace
@@ -123,6 +138,7 @@ class FunctionJudge(CellJudge):
         collected: Collection[str] = (),
     ) -> None:
         self.body = body
+        self.function = place[1]
         self.collected = collected
         self.arguments = arguments
         self.place = place

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ..code.telling import Told, path_of, without_rounding
+from .owned import is_own
 
 _numbers = itertools.count()
 
@@ -35,6 +36,25 @@ class Site:
     again: bool
 
 
+@dataclass(frozen=True)
+class LoopSite:
+    """A loop of the cell of which each turn may be a row of a table.
+
+    Attributes
+    ----------
+    key : str
+        The attribute under which the recorder of its turns is found.
+    labels : tuple of str
+        Its variables, and those of the loops around it.
+    assigned : frozenset of str
+        The names that its body assigns.
+    """
+
+    key: str
+    labels: tuple[str, ...]
+    assigned: frozenset[str]
+
+
 @dataclass
 class Plan:
     """What is to be followed in the code of one run.
@@ -53,14 +73,18 @@ class Plan:
         Names whose assignments have been found so far.
     sites : list of Site
         Values without a name that have been found so far.
+    loops : list of LoopSite
+        Loops whose turns may be the rows of a table.
     number : int
         Tells the recorders of one run from those of another.
     is_function : bool
         Whether the code is that of a function, which may be called again and again.
+    returns : str
+        For a function whose results are told though nobody keeps them: what they are called.
     defines : bool
         Whether the code defines functions that may have something to follow.
-    is_own : callable
-        Tells of a name whether it is a function that an earlier cell of the notebook defines.
+    namespace : mapping
+        The notebook's variables as the code begins.
     collected : set of str
         Entries of dicts, ``res.acc``, that the code puts into lists under other names.
     """
@@ -71,10 +95,12 @@ class Plan:
     infer: bool = True
     followed: set[str] = field(default_factory=set)
     sites: list[Site] = field(default_factory=list)
+    loops: list[LoopSite] = field(default_factory=list)
     number: int = field(default_factory=lambda: next(_numbers))
     is_function: bool = False
+    returns: str = ""
     defines: bool = False
-    is_own: Callable[[str], bool] = bool
+    namespace: Mapping[str, object] = field(default_factory=dict)
     collected: set[str] = field(default_factory=set)
 
     def key(self, name: str) -> str:
@@ -97,6 +123,19 @@ class Plan:
             return False
         return name in self.metrics or (self.infer and not (literal or turn or name.startswith("_")))
 
+    def loop(self, labels: tuple[str, ...], assigned: Iterable[str]) -> LoopSite:
+        """Take note of a loop whose turns may be rows."""
+        self.loops.append(LoopSite(f"at_{self.number}_turn_{len(self.loops)}", labels, frozenset(assigned)))
+        return self.loops[-1]
+
+    def returned(self, value: ast.expr) -> Site:
+        """Take note of what a function gives back."""
+        site = Site(
+            f"at_{self.number}_{len(self.sites)}_", self.returns, Told(self.returns, value, "returned"), again=True
+        )
+        self.sites.append(site)
+        return site
+
     def site(self, told: Told, *, in_loop: bool) -> Site | None:
         """Take note of a value that the code tells; None where it is not to be followed.
 
@@ -114,7 +153,7 @@ class Plan:
         elif isinstance(without_rounding(told.expr), ast.NamedExpr) or about in self.followed:
             return None
         elif told.how == "returned":
-            if self.is_function or not self.is_own(told.name):
+            if self.is_function or not is_own(self.namespace.get(told.name), self.namespace):
                 return None
         elif about and "." not in about and not self.is_function:
             return None  # a variable of the cell: its own role is asked for
@@ -125,6 +164,27 @@ class Plan:
         site = Site(f"at_{self.number}_{len(self.sites)}_", name, told, again)
         self.sites.append(site)
         return site
+
+
+# Of libraries that search: they call a function of the notebook again and again, and keep what it returns.
+_SEARCHES = frozenset({
+    "optimize", "fmin", "minimize", "maximize", "gp_minimize", "forest_minimize", "gbrt_minimize", "dummy_minimize",
+    "differential_evolution", "dual_annealing", "basinhopping", "minimize_scalar",
+})  # fmt: skip
+
+
+def handed_names(tree: ast.AST) -> set[str]:
+    """List the functions that a search calls, ``study.optimize(objective)``, or that a comprehension calls."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute(attr=name) | ast.Name(id=name), args=args, keywords=keywords):
+                given = [*args, *(keyword.value for keyword in keywords)]
+                found |= {one.id for one in given if isinstance(one, ast.Name) and name in _SEARCHES}
+            case ast.ListComp() | ast.DictComp() | ast.GeneratorExp() | ast.SetComp():
+                inner = (one for one in ast.walk(node) if isinstance(one, ast.Call))
+                found |= {one.func.id for one in inner if isinstance(one.func, ast.Name)}
+    return found
 
 
 def assigned_names(tree: ast.AST) -> set[str]:

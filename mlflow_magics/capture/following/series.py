@@ -86,16 +86,24 @@ class Track:
     """One series in the making."""
 
     record: Callable[[Any], None]
+    peek: Callable[[], tuple[int, float]]
     finish: Callable[[], Series | None]
 
 
 def track(
-    name: str, why: str, sink: Sink | None, read: Callable[[object], Any], *, every: int = 1, whole: bool = False
+    name: str,
+    why: str,
+    sink: Sink | None,
+    read: Callable[[object], Any],
+    *,
+    every: int = 1,
+    whole: bool = False,
+    seldom_told: Callable[[int], object] | None = None,
 ) -> Track:
     """Make the recorder of one series.
 
     All that changes from point to point is a variable of this function: nothing is faster, and between two calls no
-    other thread runs, so that the statistics need no lock.
+    other thread runs, so that the statistics need no lock. `seldom_told` is called with the step now and then.
     """
     to = sink if sink is not None else _Nowhere()
     append, hold = to.append, to.hold
@@ -144,6 +152,8 @@ def track(
     def seldom(step: int, value: float | Deferred) -> int:
         """Sample, and thin; tell the next step at which either is due."""
         nonlocal stride, limit, gap, sample_at
+        if seldom_told is not None:
+            seldom_told(step)
         with lock:
             if step >= sample_at:
                 sample.append(value)
@@ -205,7 +215,12 @@ def track(
             _stride(last_at, every, full),
         )  # fmt: skip
 
-    return Track(record, finish)
+    def peek() -> tuple[int, float]:
+        """Return how many points there are, and the last one's value."""
+        known = last if last_deferred is None else last_deferred.value
+        return last_at + 1, math.nan if known is None else known
+
+    return Track(record, peek, finish)
 
 
 def _stride(step: int, every: int, full: int) -> int:

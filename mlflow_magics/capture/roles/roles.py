@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Literal
 
 from ...vocabulary.errors import UnknownNameError
-from ...vocabulary.records import Captured, Choices, Figure, Metric, Param, Series, Skipped
+from ...vocabulary.records import CallTable, Captured, Choices, Figure, Metric, Param, Series, Skipped
 from ..code.dataflow import Dataflow, analyse
 from ..code.symbols import Local
 from ..values.flatten import flatten
@@ -102,6 +102,7 @@ def assign(
     told: Seq[Metric] = (),
     last: object = None,
     elsewhere: Collection[str] = (),
+    calls: Seq[CallTable] = (),
     history: Seq[str] = (),
 ) -> Captured:
     """Decide what of a cell is logged; to be called as the cell ends.
@@ -130,6 +131,8 @@ def assign(
         The value that the notebook shows below the cell; None where it shows none.
     elsewhere : collection of str, optional
         Entries of dicts that have series under other names.
+    calls : sequence of CallTable, optional
+        What was tried in the turns of loops.
     history : sequence of str, optional
         Sources of the cells run before, newest last: they tell how what this one reads came to be.
 
@@ -177,6 +180,7 @@ def assign(
         ),
         notes=tuple(cell.notes),
         series=tuple(series),
+        calls=tuple(calls),
     )
 
 

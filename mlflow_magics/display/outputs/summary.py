@@ -10,6 +10,7 @@ from ..markup import html, parts, text
 from ..markup.block import Block
 from ..markup.pieces import Piece, address, beside, block, note
 from ..markup.words import count
+from .calls import tried
 from .view import FOLDED, VISIBLE, Row, Rows, SeriesView, View, view_of
 
 _LOOKS: dict[Status, tuple[str, str, str]] = {
@@ -38,6 +39,7 @@ def render(outcome: Outcome) -> Block:
             *_head(view),
             beside(_rows("params", view.params), _rows("metrics", view.metrics)),
             beside(_series(view)),
+            *tried(outcome.calls),
             _opened(view),
             Piece(text.paragraph("also", _text_also(view))),
             _kept(view),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import glob
 import os
 import shutil
@@ -14,7 +15,7 @@ from typing import Any
 from mlflow.exceptions import MlflowException
 
 from ...vocabulary.errors import NotLoggableError
-from ...vocabulary.records import Figure
+from ...vocabulary.records import CallTable, Figure
 from ..calls.guards import reason
 from ..outbox.disk import copying
 from .names import fix_key
@@ -101,6 +102,17 @@ def stage_table(name: str, table: Any, folder: Path) -> list[str]:
         raise NotLoggableError(name, f"not a table ({type(table).__name__}): {error}") from error
     _path(folder, name, ".json").write_text(text, encoding="utf-8", errors="backslashreplace")
     return []
+
+
+def stage_calls(tables: Sequence[CallTable], folder: Path) -> None:
+    """Write what was tried in the turns of loops as ``calls.csv``; the second as ``calls_2.csv``."""
+    for number, table in enumerate(tables, 1):
+        with (folder / f"calls{f'_{number}' if number > 1 else ''}.csv").open(
+            "w", encoding="utf-8", newline=""
+        ) as file:
+            writer = csv.writer(file)
+            writer.writerow([*table.settings, *table.results])
+            writer.writerows(table.rows)
 
 
 def _path(folder: Path, name: str, suffix: str) -> Path:
