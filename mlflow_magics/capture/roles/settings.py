@@ -80,7 +80,7 @@ def find(cell: Cell, reached: int | None, wanted: Collection[str]) -> Found:
     cell : Cell
         The cell, and the variables at its end.
     reached : int or None
-        First line of the top-level statement in which it failed.
+        First line of the statement in which it failed; None where it ran to its end.
     wanted : collection of str
         Parameters that the user asked for: they are settings whatever they are called.
 
@@ -108,10 +108,10 @@ def is_showing_call(name: str) -> bool:
 def _is_reached(site: CallSite, cell: Cell, reached: int | None) -> bool:
     known = cell.before.get(site.variable)
     held = cell.namespace.get(site.variable, MISSING)
-    if reached is not None and site.lineno >= reached:
-        renewed = held is not MISSING and (known is None or known.ident != id(held))
-        if site.lineno > reached or not (site.is_plain or renewed):
-            return False
+    # Also where the cell failed further up, but in a later turn of a loop.
+    renewed = held is not MISSING and (known is None or known.ident != id(held))
+    if reached is not None and site.lineno > reached and not (site.in_loop and renewed):
+        return False
     for test, wanted in site.conditions:
         answer = UNKNOWN if test is None else worked_out(test, lambda expr: recalled(expr, cell, {}))
         if type(answer) in PLAIN:
