@@ -138,7 +138,7 @@ class TestBesideAutologging:
     def test_values_that_have_more_than_one_text(self, shell, capsys):
         shell.run_cell(self.LEAN)
         capsys.readouterr()
-        code = "clf = RandomForestClassifier(10, max_features=1/3, class_weight=None, ccp_alpha=1e-05, max_samples=True and 0.5)"
+        code = "clf = RandomForestClassifier(10, max_features=1/3, class_weight=None, ccp_alpha=1e-05)"
         run(shell, f"{code}.fit(X, y)")
         assert params().items() >= {"n_estimators": "10", "ccp_alpha": "1e-05", "class_weight": "None"}.items()
         shown = capsys.readouterr().out

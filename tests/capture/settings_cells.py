@@ -223,6 +223,29 @@ MODELS = [
         {"lr": "0.1", "epochs": "2"},
         ("r.final_loss",),
     ),
+    Cell(
+        "what only one of two was given",
+        "SEED = 7\na = Ridge(random_state=SEED)\nb = Ridge(random_state=SEED + 1)",
+        {"SEED": "7", "b.random_state": "8"},
+    ),
+    Cell(
+        "the seed of both, once by name",
+        "SEED = 7\na = Ridge(random_state=SEED)\nb = Lasso(random_state=7)",
+        {"SEED": "7", "random_state": "7"},
+    ),
+    Cell(
+        "the best one, fitted again",
+        "for depth in (1, 2):\n    m = RandomForestClassifier(max_depth=depth, n_estimators=5).fit(X, y)\n"
+        "final = RandomForestClassifier(max_depth=2, n_estimators=5).fit(X, y)",
+        {"n_estimators": "5", "final.max_depth": "2"},
+    ),
+    Cell(
+        "an expression that picks one",
+        "m = SVC(C=3) if X.mean() > 9 else Ridge(alpha=2)",
+        {"alpha": "2"},
+    ),
+    Cell("a second try", "try:\n    m = SVC(C=3)\nexcept ValueError:\n    m = SVC(C=5)", {"C": "3"}),
+    Cell("branches alike", "if X.mean() > 9:\n    m = SVC(C=3)\nelse:\n    m = SVC(C=5)", {}),
     Cell("nothing new", "novo = modelo.fit(X, y)", {}, earlier="modelo = Ridge(alpha=3.0)"),
     Cell(
         "a magic",

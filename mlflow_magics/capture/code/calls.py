@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from .scopes import Binding, Noted
-from .symbols import Attribute, Call, Guarded, Node, Sequence
+from .symbols import Attribute, Call, Guarded, Join, Node, Sequence
 
 Condition = tuple[ast.expr | None, bool]
 """A test and the answer that it must give; None for one that the code does not write as an expression."""
@@ -102,7 +102,7 @@ def _variables(bindings: Mapping[str, Iterable[Binding]]) -> dict[int, str]:
             match todo.pop():
                 case Guarded(value=value):
                     todo.append(value)
-                case Sequence(parts=parts):
+                case Sequence(parts=parts) | Join(parts=parts):
                     todo += parts
                 case Attribute(base=base):
                     todo.append(base)
