@@ -357,6 +357,27 @@ OWN = [
         {"evaluate.depth": "4"},
         ("depth",),
     ),
+    Cell(
+        "showing, in other words",
+        "mostra_matriz(X, 4)\nimprime(3)\nlog_result('acc', casas=3)\nresumo = avaliar(X, digitos=3)",
+        {},
+        earlier="def mostra_matriz(m, tam=2): return m\ndef imprime(valor, n=2): return valor\n"
+        "def log_result(nome, casas=2): return nome\ndef avaliar(m, digitos=2): return None",
+    ),
+    Cell(
+        "training that only prints",
+        "treinar_rede(0.1)\nlog_reg(C=2.0)",
+        {"taxa": "0.1", "passos": "2", "C": "2.0"},
+        earlier="def treinar_rede(taxa, passos=2):\n    for _ in range(passos):\n        print(taxa)\n"
+        "def log_reg(C): return 0.5",
+    ),
+    Cell(
+        "an environment",
+        "s = env.step(1)\nagente = Agente(gamma=0.9)",
+        {"gamma": "0.9"},
+        earlier="class Env:\n    def step(self, acao): return object()\nenv = Env()\n"
+        "class Agente:\n    def __init__(self, gamma): pass\n    def act(self, s): return 1",
+    ),
     Cell("numbers without a meaning", "r = soma(2, 3)", {}, ("r",), earlier="def soma(a, b): return a + b"),
     Cell("a random draw", "d = int(rng.integers(2, 8))\nr = evaluate(int(rng.integers(2, 8)))", {}, N=("depth",)),
     Cell("inside a function of the cell", "def run():\n    return evaluate(5)\nr = run()", {}, N=("depth",)),
