@@ -223,6 +223,29 @@ MODELS = [
         {"lr": "0.1", "epochs": "2"},
         ("r.final_loss",),
     ),
+    Cell(
+        "what only one of two was given",
+        "SEED = 7\na = Ridge(random_state=SEED)\nb = Ridge(random_state=SEED + 1)",
+        {"SEED": "7", "b.random_state": "8"},
+    ),
+    Cell(
+        "the seed of both, once by name",
+        "SEED = 7\na = Ridge(random_state=SEED)\nb = Lasso(random_state=7)",
+        {"SEED": "7", "random_state": "7"},
+    ),
+    Cell(
+        "the best one, fitted again",
+        "for depth in (1, 2):\n    m = RandomForestClassifier(max_depth=depth, n_estimators=5).fit(X, y)\n"
+        "final = RandomForestClassifier(max_depth=2, n_estimators=5).fit(X, y)",
+        {"n_estimators": "5", "final.max_depth": "2"},
+    ),
+    Cell(
+        "an expression that picks one",
+        "m = SVC(C=3) if X.mean() > 9 else Ridge(alpha=2)",
+        {"alpha": "2"},
+    ),
+    Cell("a second try", "try:\n    m = SVC(C=3)\nexcept ValueError:\n    m = SVC(C=5)", {"C": "3"}),
+    Cell("branches alike", "if X.mean() > 9:\n    m = SVC(C=3)\nelse:\n    m = SVC(C=5)", {}),
     Cell("nothing new", "novo = modelo.fit(X, y)", {}, earlier="modelo = Ridge(alpha=3.0)"),
     Cell(
         "a magic",
@@ -333,6 +356,27 @@ OWN = [
         "depth = evaluate(4)['acc']",
         {"evaluate.depth": "4"},
         ("depth",),
+    ),
+    Cell(
+        "showing, in other words",
+        "mostra_matriz(X, 4)\nimprime(3)\nlog_result('acc', casas=3)\nresumo = avaliar(X, digitos=3)",
+        {},
+        earlier="def mostra_matriz(m, tam=2): return m\ndef imprime(valor, n=2): return valor\n"
+        "def log_result(nome, casas=2): return nome\ndef avaliar(m, digitos=2): return None",
+    ),
+    Cell(
+        "training that only prints",
+        "treinar_rede(0.1)\nlog_reg(C=2.0)",
+        {"taxa": "0.1", "passos": "2", "C": "2.0"},
+        earlier="def treinar_rede(taxa, passos=2):\n    for _ in range(passos):\n        print(taxa)\n"
+        "def log_reg(C): return 0.5",
+    ),
+    Cell(
+        "an environment",
+        "s = env.step(1)\nagente = Agente(gamma=0.9)",
+        {"gamma": "0.9"},
+        earlier="class Env:\n    def step(self, acao): return object()\nenv = Env()\n"
+        "class Agente:\n    def __init__(self, gamma): pass\n    def act(self, s): return 1",
     ),
     Cell("numbers without a meaning", "r = soma(2, 3)", {}, ("r",), earlier="def soma(a, b): return a + b"),
     Cell("a random draw", "d = int(rng.integers(2, 8))\nr = evaluate(int(rng.integers(2, 8)))", {}, N=("depth",)),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .scopes import Binding, Noted
-from .symbols import Attribute, Call, Guarded, Node, Sequence
+from .symbols import Attribute, Call, Guarded, Join, Node, Sequence
 
 Condition = tuple[ast.expr | None, bool]
 """A test and the answer that it must give; None for one that the code does not write as an expression."""
@@ -24,11 +24,9 @@ class CallSite:
     code : ast.Call
         The same as it is written.
     lineno : int
-        First line of the top-level statement.
+        First line of the statement that it stands in, the innermost.
     in_loop : bool
         Whether it lies in a loop or a comprehension.
-    is_plain : bool
-        Whether the top-level statement has no block of its own: it is reached as a whole, or not at all.
     conditions : tuple of (ast.expr or None, bool)
         What must hold for it to be run, outermost first.
     within : tuple of str
@@ -41,7 +39,6 @@ class CallSite:
     code: ast.Call
     lineno: int
     in_loop: bool
-    is_plain: bool
     conditions: tuple[Condition, ...] = ()
     within: tuple[str, ...] = ()
     variable: str = ""
@@ -49,6 +46,7 @@ class CallSite:
 
 @dataclass(frozen=True)
 class _Place:
+    lineno: int = 0
     conditions: tuple[Condition, ...] = ()
     within: tuple[str, ...] = ()
 
@@ -73,15 +71,13 @@ def collect(
         In the order in which they were met: those in arguments before those around them.
     """
     places, decorators = _places(tree)
-    blocks = {statement.lineno for statement in tree.body if hasattr(statement, "body")}
     variables = _variables(bindings)
     return tuple(
         CallSite(
             one.call,
             one.code,
-            one.lineno,
+            place.lineno or one.lineno,  # not known of what a magic was given as a text
             one.in_loop,
-            one.lineno not in blocks,
             place.conditions,
             place.within,
             variables.get(id(one.call), ""),
@@ -106,7 +102,7 @@ def _variables(bindings: Mapping[str, Iterable[Binding]]) -> dict[int, str]:
             match todo.pop():
                 case Guarded(value=value):
                     todo.append(value)
-                case Sequence(parts=parts):
+                case Sequence(parts=parts) | Join(parts=parts):
                     todo += parts
                 case Attribute(base=base):
                     todo.append(base)
@@ -124,10 +120,12 @@ def _places(tree: ast.Module) -> tuple[dict[int, _Place], set[int]]:
     todo: list[tuple[ast.AST, _Place]] = [(tree, _Place())]
     while todo:
         node, place = todo.pop()
+        if isinstance(node, ast.stmt):
+            place = replace(place, lineno=node.lineno)
         match node:
             case ast.Call(func=func, args=args, keywords=keywords):
                 places[id(node)] = place
-                inside = _Place(place.conditions, (*place.within, last_name(func)))
+                inside = replace(place, within=(*place.within, last_name(func)))
                 todo += [(func, place), *((one, inside) for one in (*args, *keywords))]
             case ast.If(test=test, body=body, orelse=orelse):
                 todo += [(test, place), *_under(body, place, (test, True)), *_under(orelse, place, (test, False))]
@@ -149,5 +147,5 @@ def _places(tree: ast.Module) -> tuple[dict[int, _Place], set[int]]:
 
 
 def _under(nodes: Iterable[ast.AST], place: _Place, condition: Condition) -> list[tuple[ast.AST, _Place]]:
-    inside = _Place((*place.conditions, condition), place.within)
+    inside = replace(place, conditions=(*place.conditions, condition))
     return [(node, inside) for node in nodes]

@@ -58,6 +58,8 @@ def beside(captured: Captured, logged: Logged, shown: Shown, asked: Collection[s
             leave(param.name, param.name)
         elif param.name not in logged.params and (key := elsewhere(param.name, param.value)):
             leave(param.name, key)
+        elif _is_written_otherwise(param, logged):
+            leave(param.name, param.name)
         else:
             params.append(param)
     for metric in captured.metrics:
@@ -106,6 +108,12 @@ def _under_another_group(params: Iterable[Param], logged: Logged) -> dict[str, s
             ):
                 found |= keys
     return found
+
+
+def _is_written_otherwise(param: Param, logged: Logged) -> bool:
+    """Tell whether a number is logged in another text, ``1`` as ``1.0``: that is no other value."""
+    text = logged.params.get(param.name, param.value)
+    return text != param.value and _number(text) == _number(param.value) is not None
 
 
 def _is_asked(name: str, asked: Collection[str]) -> bool:

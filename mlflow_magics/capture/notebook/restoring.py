@@ -47,6 +47,8 @@ def restored(
     now = namespace or {}
     names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
     own = {node.id for node in names if not isinstance(node.ctx, ast.Load)} | set(bound_names(tree.body))
+    # train.epochs is what the function train was given, and no entry of a configuration.
+    own |= {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
     outside = dict.fromkeys(node.id for node in names if node.id not in own)
     above = []
     for name in outside:

@@ -79,6 +79,12 @@ VERBS: Final = each("""
 """)
 """First words of the methods of a class that does something with its settings."""
 
+_ASKS: Final = each("""
+    step act predict transform forward call backward encode decode classify regress
+    prever classificar
+""")
+"""Those among them whose arguments are data, not settings."""
+
 _OWN_SPECIAL: Final = ("__call__", "__getitem__")
 
 _DRAWS: Final = each("plt pyplot savefig imshow figure subplots plot scatter barplot heatmap show")
@@ -126,7 +132,7 @@ def _does(cls: type) -> bool:
     found = _members(cls)
     if not found.isdisjoint(_OWN_SPECIAL) or any(_trains(base) for base in bases_of(cls) if base is not cls):
         return True
-    return any((words(name) or [""])[0] in VERBS for name in found if not name.startswith("_"))
+    return any(_is_verb(name) for name in found if not name.startswith("_"))
 
 
 def _trains(cls: type) -> bool:
@@ -144,7 +150,7 @@ def _trains(cls: type) -> bool:
 def _function(made: Any, function: types.FunctionType, namespace: Mapping[str, object]) -> Builder | None:
     name = callable_name(function)
     if is_own(function, namespace):
-        if name == "<lambda>" or is_showing(name) or _only_shows(function):
+        if name == "<lambda>" or is_showing(name) or (not _is_verb(name) and _only_shows(function)):
             return None
         return Builder(name, signature_of(made), is_own=True)
     module = module_of(function)
@@ -153,13 +159,18 @@ def _function(made: Any, function: types.FunctionType, namespace: Mapping[str, o
     return Builder(name, signature_of(made)) if library in LIBRARIES and builds else None
 
 
+def _is_verb(name: str) -> bool:
+    """Tell whether a name begins with what is done to a model: ``train_epoch``, ``fit``."""
+    return (words(name) or [""])[0] in VERBS
+
+
 def _only_shows(function: types.FunctionType) -> bool:
     """Tell whether a function of the notebook draws, prints or logs what it is given, and makes nothing of it."""
     used = _names(function.__code__)
     if not _gives(function.__code__) and not used.isdisjoint(_PRINTS | _DRAWS | _LOGS):
-        return not any((words(name) or [""])[0] in VERBS for name in used)
+        return not any(map(_is_verb, used))
     # Also where it gives back the figure.
-    return not used.isdisjoint(("plt", "pyplot")) and not any((words(name) or [""])[0] in VERBS for name in used)
+    return not used.isdisjoint(("plt", "pyplot")) and not any(map(_is_verb, used))
 
 
 def _names(code: types.CodeType) -> set[str]:
@@ -191,7 +202,7 @@ def _method(func: Attribute, namespace: Mapping[str, object]) -> Builder | None:
     found = next((dict_of(base)[func.attr] for base in bases_of(cls) if func.attr in dict_of(base)), None)
     function = function_behind(found)
     if function is not None and is_own(function, namespace):
-        if (words(func.attr) or [""])[0] not in VERBS | {"fit", "compile"} or is_showing(func.attr):
+        if not (_is_verb(func.attr) or func.attr == "compile") or words(func.attr)[0] in _ASKS:
             return None
         return Builder(func.attr, signature_of(found, bound=True), is_own=True)
     if func.attr not in _METHODS or not _trains(cls):

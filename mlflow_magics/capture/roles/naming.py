@@ -15,7 +15,8 @@ _MOST: Final = 4
 
 def is_given(name: str, found: Found) -> bool:
     """Tell whether a name that the user asked for is that of a setting, also as ``ridge.alpha``."""
-    return any(name == one.name or name.endswith(f".{one.name}") for one in found.settings)
+    logged = (one.name for one in found.settings if not one.is_silent)
+    return any(name == one or name.endswith(f".{one}") for one in logged)
 
 
 def beside(records: Sequence[Record], found: Found, skip: Collection[str]) -> list[Record]:
@@ -43,7 +44,7 @@ def beside(records: Sequence[Record], found: Found, skip: Collection[str]) -> li
     added: dict[str, Record] = {}
     for name, group in groups.items():
         for full, one in _named(name, group, taken):
-            if full not in taken:
+            if full not in taken and one.text is not None and not one.is_silent:
                 added.setdefault(full, Param(full, one.text, one.why))
     for name, secret in found.secrets.items():
         if name not in taken:
@@ -56,10 +57,11 @@ def _named(name: str, group: list[Setting], taken: dict[str, str | None]) -> lis
     if _differ(group) and any(one.is_layer for one in group):
         # Of the many layers of a network no one's size is the run's.
         group = [one for one in group if not one.is_layer]
-    if not group:
+    heard = [one for one in group if not one.is_silent]
+    if not heard:
         return []
-    if not _differ(group) and taken.get(name, group[0].text) == group[0].text:
-        return [(name, group[0])]
+    if not _differ(group) and taken.get(name, heard[0].text) == heard[0].text:
+        return [(name, heard[0])]
     named = []
     for callee in dict.fromkeys(one.callee for one in group):
         named += _of_one_callee(callee, name, [one for one in group if one.callee == callee])
@@ -67,17 +69,18 @@ def _named(name: str, group: list[Setting], taken: dict[str, str | None]) -> lis
 
 
 def _of_one_callee(callee: str, name: str, group: list[Setting]) -> list[tuple[str, Setting]]:
+    values = {one.text: one for one in group if not one.is_silent}
     if not _differ(group):
-        return [(f"{callee}.{name}", group[0])]
+        return [(f"{callee}.{name}", one) for one in values.values()]
     by_variable: dict[str, list[Setting]] = {}
     for one in group:
         by_variable.setdefault(one.variable, []).append(one)
     if "" not in by_variable and not any(map(_differ, by_variable.values())):
-        return [(f"{variable}.{name}", same[0]) for variable, same in by_variable.items()]
-    values = {one.text: one for one in group}
+        return [(f"{one.variable}.{name}", one) for one in group if not one.is_silent]
     if len(values) > _MOST:
         return []
-    return [(f"{callee}_{number}.{name}", one) for number, one in enumerate(values.values(), 1)]
+    numbers = [f"_{number}" if len(values) > 1 else "" for number in range(1, len(values) + 1)]
+    return [(f"{callee}{number}.{name}", one) for number, one in zip(numbers, values.values(), strict=True)]
 
 
 def _differ(group: list[Setting]) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...vocabulary.records import Skipped
-from ..code.calls import CallSite
+from ..code.calls import CallSite, last_name
 from ..code.constants import PLAIN, UNKNOWN, worked_out
 from ..code.symbols import Call, DictDisplay, Local, Node, walk
 from ..values.flatten import dotted, flatten
@@ -33,8 +33,8 @@ class Setting:
     ----------
     name : str
         The parameter's, dotted for an entry of a dict.
-    text : str
-        The value, as a param is written.
+    text : str or None
+        The value, as a param is written; None where it is not known, or another one in each turn of a loop.
     callee : str
         What it was given to, in small letters.
     variable : str
@@ -43,14 +43,17 @@ class Setting:
         ``"argument of Ridge"``, ``"default of train"``.
     is_layer : bool
         Whether it was given to one layer of many.
+    is_silent : bool
+        Whether it is not logged, a variable for example, but tells another call's from it.
     """
 
     name: str
-    text: str
+    text: str | None
     callee: str
     variable: str
     why: str
     is_layer: bool = False
+    is_silent: bool = False
 
 
 @dataclass
@@ -80,7 +83,7 @@ def find(cell: Cell, reached: int | None, wanted: Collection[str]) -> Found:
     cell : Cell
         The cell, and the variables at its end.
     reached : int or None
-        First line of the top-level statement in which it failed.
+        First line of the statement in which it failed; None where it ran to its end.
     wanted : collection of str
         Parameters that the user asked for: they are settings whatever they are called.
 
@@ -108,10 +111,10 @@ def is_showing_call(name: str) -> bool:
 def _is_reached(site: CallSite, cell: Cell, reached: int | None) -> bool:
     known = cell.before.get(site.variable)
     held = cell.namespace.get(site.variable, MISSING)
-    if reached is not None and site.lineno >= reached:
-        renewed = held is not MISSING and (known is None or known.ident != id(held))
-        if site.lineno > reached or not (site.is_plain or renewed):
-            return False
+    # Also where the cell failed further up, but in a later turn of a loop.
+    renewed = held is not MISSING and (known is None or known.ident != id(held))
+    if reached is not None and site.lineno > reached and not (site.in_loop and renewed):
+        return False
     for test, wanted in site.conditions:
         answer = UNKNOWN if test is None else worked_out(test, lambda expr: recalled(expr, cell, {}))
         if type(answer) in PLAIN:
@@ -120,9 +123,16 @@ def _is_reached(site: CallSite, cell: Cell, reached: int | None) -> bool:
         else:
             # Which way the cell went, only the result tells: an object of that very class.
             made = resolve(site.call.func, cell.namespace)
-            if not is_a(made, type) or held is MISSING or type(held) is not made:
+            if not is_a(made, type) or held is MISSING or type(held) is not made or not _is_alone(site, cell):
                 return False
     return True
+
+
+def _is_alone(site: CallSite, cell: Cell) -> bool:
+    """Tell whether no other call of the same name gives its value to the same variable."""
+    name = last_name(site.code.func)
+    others = (one for one in cell.flow.calls if one is not site and one.variable == site.variable)
+    return not any(last_name(one.code.func) == name for one in others)
 
 
 class _Reading:
@@ -185,11 +195,18 @@ class _Reading:
             if not self._is_unlogged(name, builder):
                 for key, part, written in inner:
                     self._argument(f"{name}.{key}", part, written, builder)
-        elif name and self.cell.weigher.weigh(node) is Weight.INPUT:
-            value = constant(expr, self.cell) if isinstance(expr, ast.Attribute) else UNKNOWN
-            if value is UNKNOWN and not is_variable(node):
-                value = worked_out(expr, lambda one: recalled(one, self.cell, self.nodes))
-            self._take(name, value, builder, f"argument of {builder.name}")
+        elif name:
+            given = self.cell.weigher.weigh(node) is Weight.INPUT
+            value = worked_out(expr, lambda one: recalled(one, self.cell, self.nodes)) if given else UNKNOWN
+            if value is UNKNOWN or (is_variable(node) and constant(expr, self.cell) is UNKNOWN):
+                self._pass_over(name, value, builder)
+            else:
+                self._take(name, value, builder, f"argument of {builder.name}")
+
+    def _pass_over(self, name: str, value: Any, builder: Builder) -> None:
+        """Remember what is not logged under a parameter's name, since it may be what another call was not given."""
+        if not self._is_unlogged(name, builder):
+            self._put(name, text_of(value) if is_scalar(value) else None, builder, "", is_silent=True)
 
     def _defaults(self, builder: Builder, given: Collection[str]) -> None:
         """Take what a function of the notebook was not given, and so has by itself."""
@@ -215,11 +232,10 @@ class _Reading:
             return
         self._put(name, text_of(value), builder, why)
 
-    def _put(self, name: str, text: str | None, builder: Builder, why: str) -> None:
-        if text is not None:
-            callee = builder.name.partition(".")[0].lower()
-            one = Setting(name, text, callee, self.site.variable, why, builder.is_layer)
-            self.found.settings.append(one)
+    def _put(self, name: str, text: str | None, builder: Builder, why: str, *, is_silent: bool = False) -> None:
+        callee = builder.name.partition(".")[0].lower()
+        one = Setting(name, text, callee, self.site.variable, why, builder.is_layer, is_silent or text is None)
+        self.found.settings.append(one)
 
     def _is_wanted(self, name: str) -> bool:
         return any(one == name or one.endswith(f".{name}") for one in self.wanted)

@@ -21,7 +21,8 @@ NEVER: Final = each("""
     num_labels n_labels classes labels label pos_label y_true y_pred
     text texts prompt prompts question questions query message messages content document documents sentence sentences
     instructions system
-    inplace copy copy_x copy_X_train as_frame return_x_y return_train_score return_estimator return_indices error_score
+    digits decimals ndigits digitos decimais casas casas_decimais
+    inplace copy copy_x copy_x_train as_frame return_x_y return_train_score return_estimator return_indices error_score
     output_dict cache_size memory plot show save display log logger logging callback callbacks report_to logging_steps
     logging_dir logging_strategy log_every_n_steps log_level save_steps save_strategy save_total_limit save_freq
     enable_progress_bar enable_model_summary enable_checkpointing default_root_dir overwrite_output_dir push_to_hub
@@ -62,10 +63,11 @@ _SHAPES: Final = each("""
 
 _SHOWING: Final = each("""
     plot draw show print display visualize visualise render animate view heatmap hist scatter imshow savefig
-    save load read write dump export open download upload fetch store persist to log send notify describe summarize
+    save load read write dump export open download upload fetch store persist to send notify describe summarize
     summarise summary format pretty report info head assert check help
     plotar desenhar mostrar exibir imprimir visualizar renderizar salvar gravar guardar carregar ler abrir escrever
     exportar baixar enviar descrever resumir resumo formatar relatorio registrar
+    plota desenha mostra exibe imprime visualiza salva grava guarda carrega escreve exporta baixa envia descreve resume
 """)
 """First words of functions that show, read or keep something."""
 
@@ -74,6 +76,9 @@ _SHOWN: Final = each("""
     grafico graficos figura
 """)
 """Last words of such functions."""
+
+_LOGARITHMS: Final = each("reg regression regressao loss likelihood odds normal prob cosh")
+"""Words after which ``log`` is a logarithm."""
 
 _FILE: Final = re.compile(r"^(?:~|\.{1,2})?[/\\]|^[A-Za-z]:[/\\]|://|\.[A-Za-z][A-Za-z0-9]{1,7}$")
 _NUMBERED: Final = re.compile(r"\d+\.\w+$")
@@ -109,7 +114,7 @@ def is_unlogged(parameter: str, *, own: bool) -> bool:
     return (
         parameter.startswith("_")
         or small in NEVER
-        or (bool(parts) and parts[-1] in _LAST)
+        or (bool(parts) and (parts[-1] in _LAST or parts[0] == "verbose"))
         or (own and parameter in _MEANINGLESS)
     )
 
@@ -122,6 +127,8 @@ def takes_lists(parameter: str) -> bool:
 def is_showing(function: str) -> bool:
     """Tell whether a function of this name shows, reads or keeps something: ``plot_roc``, ``load_data``, ``to_csv``."""
     parts = words(function)
+    if parts[:1] == ["log"]:
+        return parts[1:2] == [] or parts[1] not in _LOGARITHMS
     return bool(parts) and (parts[0] in _SHOWING or parts[-1] in _SHOWN)
 
 

@@ -98,9 +98,10 @@ class Authored:
         return False
 
     def params(self, run_id: str, params: Mapping[str, str]) -> None:
-        """Note params."""
+        """Note params. What comes later under a name is refused by the store, and so is in no run."""
         if params and not getattr(self._ours, "depth", 0):
-            self._runs[run_id].params.update(params)
+            held = self._runs[run_id].params
+            held |= {key: value for key, value in params.items() if key not in held}
 
     def model(self, run_id: str, name: str) -> None:
         """Note a model."""
