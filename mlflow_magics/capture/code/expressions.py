@@ -26,8 +26,11 @@ from .syntax import MUTATORS, bound_names, root_of, statements, where
 from .telling import ToldValue
 
 OPERATORS: dict[type[ast.operator], str] = {
-    ast.Add: "+", ast.Sub: "-", ast.BitOr: "|",
-    ast.Div: "/", ast.Pow: "**",
+    ast.Add: "+",
+    ast.Sub: "-",
+    ast.BitOr: "|",
+    ast.Div: "/",
+    ast.Pow: "**",
 }
 """The operators that something later asks for; all others are alike."""
 

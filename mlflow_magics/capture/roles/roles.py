@@ -138,6 +138,7 @@ def assign(
         Nothing of it is secret. Values are read, never copied.
     """
     weigher = Weigher(flow, namespace, before.before)
+
     def was_given(name: str, full: str) -> bool | None:
         made = as_captured(name, history, namespace)
         found = [one for one in made or () if one.name == full]
