@@ -47,7 +47,7 @@ class OpenRun:
     notes : list of str
         What to tell the user when the run ends.
     shown : list of object
-        Figures that the cell has displayed so far.
+        What the cell drew (:class:`Drawn`), once it is over.
     system_metrics : object or None
         MLflow's sampler, while it samples.
     gave_up : bool

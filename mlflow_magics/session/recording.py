@@ -181,12 +181,18 @@ def _figures_beside(session: SessionState, opened: OpenRun, captured: Captured, 
     paths, pictures = artifacts.own_files(opened.tracked)
     if not paths:
         return captured
-    names = [one.name for one in captured.figures]
+    names = [one.variable or one.name for one in captured.figures]
     theirs = authoring.logged_figures(names, shown, paths, session.namespace)
-    drawn = (one for one in captured.figures if one.library == "matplotlib" and one.name not in theirs)
-    theirs |= {one.name for one in drawn if authored.is_drawn(one.figure, pictures)}
-    figures = tuple(one for one in captured.figures if one.name not in theirs)
-    said = (Skipped(name, "logged by the cell itself") for name in names if name in theirs)
+    ends = {path.rpartition("/")[2] for path in paths}
+    own = [
+        one
+        for one in captured.figures
+        if (one.variable or one.name) in theirs
+        or one.file in ends
+        or (one.library == "matplotlib" and authored.is_drawn(one.figure, pictures, one.picture))
+    ]
+    figures = tuple(one for one in captured.figures if one not in own)
+    said = (Skipped(name, "logged by the cell itself") for name in dict.fromkeys(o.variable or o.name for o in own))
     return replace(captured, figures=figures, skipped=(*said, *captured.skipped))
 
 

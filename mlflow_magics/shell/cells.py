@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ..session.openrun import OpenRun
     from ..session.session import Session
     from ..vocabulary.records import CellSource, Outcome, RunOptions, Status
+    from .figures import CellFigures
 
 _MARK = re.compile(r"%%mlflow_run(?=\s|$)")
 _CELL_MAGIC = re.compile(r"%%(\w[\w.]*)")
@@ -62,7 +63,7 @@ class _Frame:
         self.opened: OpenRun | None = None
         self.shown_error = _last_shown_error()
         self.own_error: BaseException | None = None
-        self.figures: frozenset[int] = frozenset()
+        self.figures: CellFigures | None = None
         self.plans: dict[int, Plan] = {}
 
 
@@ -147,11 +148,13 @@ class CellRuns:
         if source is None:
             return  # a syntax error further down: the cell fails by itself, and there is nothing to track
         frame.shown_error, frame.own_error = _last_shown_error(), None
-        frame.figures = frozenset(id(figure) for figure in _pyplot_figures())
         plan = frame.plans.get(_line_being_run(self.shell.user_ns) or 0)
         with self.session.uninterrupted():
             # Or a Ctrl-C while the run is created would leave it to nobody. This way the cell ends with it.
             frame.opened = self.session.open(options, source, plan)
+            from .figures import CellFigures
+
+            frame.figures = CellFigures()
 
     def _follow(self, tree: ast.Module) -> None:
         """Have recorded what a run assigns, in the tree of a cell or of the body of ``%%time`` and its like."""
@@ -237,11 +240,11 @@ class CellRuns:
 
     def _finish(self, frame: _Frame, status: Status, error: BaseException | None) -> None:
         opened, frame.opened = frame.opened, None
+        figures, frame.figures = frame.figures, None
+        drawn = figures.end() if figures is not None else []
         if opened is not None and opened in self.session.open_runs:
-            # Where no backend displays figures (a terminal, Agg), those the cell left open are the ones it made.
-            for figure in _pyplot_figures():
-                if id(figure) not in frame.figures:
-                    _remember(opened, figure)
+            opened.shown += drawn
+            opened.notes += [figures.note] if figures is not None and figures.note else []
             try:
                 with untouched():
                     self.show(self.session.close(opened, status, error))
@@ -261,8 +264,8 @@ class CellRuns:
     def _note_figure(self, figure: object) -> None:
         """Remember a figure that a run cell displays; IPython then formats it as ever."""
         for frame in reversed([self._unframed, *self._frames]):
-            if frame.opened is not None:
-                _remember(frame.opened, figure)
+            if frame.figures is not None:
+                frame.figures.shown(figure)
                 return
 
     # -- the cell's source ----------------------------------------------------------------------------------------
@@ -402,17 +405,3 @@ def _is_under_run() -> bool:
 def _last_shown_error() -> BaseException | None:
     found = getattr(sys, "last_value", None)
     return found if isinstance(found, BaseException) else None
-
-
-# -- figures ------------------------------------------------------------------------------------------------------
-
-
-def _remember(opened: OpenRun, figure: object) -> None:
-    if not any(figure is other for other in opened.shown):
-        opened.shown.append(figure)
-
-
-def _pyplot_figures() -> list[object]:
-    """Return the figures that pyplot holds open, if pyplot is in use at all."""
-    helpers = sys.modules.get("matplotlib._pylab_helpers")
-    return [manager.canvas.figure for manager in helpers.Gcf.get_all_fig_managers()] if helpers else []

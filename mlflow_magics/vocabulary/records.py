@@ -186,11 +186,39 @@ class Figure:
         The matplotlib, plotly or altair figure itself.
     library : {"matplotlib", "plotly", "altair"}
         Who knows how to save it.
+    variable : str
+        The variable that holds it, where it is named after the file that the cell saved it to.
+    file : str
+        The name of that file.
+    picture : bytes
+        What was saved; empty where the figure is to be drawn now.
     """
 
     name: str
     figure: Any
     library: Literal["matplotlib", "plotly", "altair"]
+    variable: str = ""
+    file: str = ""
+    picture: bytes = b""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a cell drew with matplotlib, whether or not a variable holds it.
+
+    Attributes
+    ----------
+    figure : object or None
+        The figure; None where it is gone, and only what was saved is left.
+    path : str
+        The file that it was saved to; empty where it was not.
+    picture : bytes
+        What was saved there, or into memory; empty where the figure is to be drawn now.
+    """
+
+    figure: Any
+    path: str = ""
+    picture: bytes = b""
 
 
 @dataclass(frozen=True)

@@ -438,7 +438,7 @@ FIGURES = {
         DRAW + "keep = mlflow.log_figure\nkeep(fig, 'a.png')\nax.plot([5, 5])",
         {"figures/fig.png"},
     ),
-    "another file": (DRAW + "mlflow.log_text('x', 'x.txt')\nfig.savefig('no.png')", {"figures/fig.png"}),
+    "another file": (DRAW + "mlflow.log_text('x', 'x.txt')\nfig.savefig('no.png')", {"figures/no.png"}),
 }
 
 

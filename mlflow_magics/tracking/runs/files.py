@@ -130,7 +130,8 @@ def stage_figures(figures: Sequence[Figure], folder: Path) -> list[str]:
     figures : sequence of Figure
         As captured.
     folder : pathlib.Path
-        Created if there is a figure. matplotlib's are PNG; plotly's and altair's stay interactive as HTML.
+        Created if there is a figure. matplotlib's are PNG, or what the cell saved them as; plotly's and altair's stay
+        interactive as HTML.
 
     Returns
     -------
@@ -141,8 +142,13 @@ def stage_figures(figures: Sequence[Figure], folder: Path) -> list[str]:
     for figure in figures:
         folder.mkdir(exist_ok=True)
         save, suffix = _SAVERS[figure.library]
+        suffix = os.path.splitext(figure.file)[1] or suffix
+        path = folder / (fix_key(figure.name).replace("/", "_") + suffix)
         try:
-            save(figure.figure, folder / (fix_key(figure.name).replace("/", "_") + suffix))
+            if figure.picture:
+                path.write_bytes(figure.picture)
+            else:
+                save(figure.figure, path)
         except Exception as error:  # noqa: BLE001
             # The figure is the user's and draws itself with the user's data: whatever it raises is its own affair,
             # and the other figures are saved.

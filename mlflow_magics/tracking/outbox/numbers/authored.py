@@ -135,12 +135,17 @@ def digest(content: bytes) -> bytes:
     return hashlib.sha256(content).digest()
 
 
-def is_drawn(figure: Any, pictures: Sequence[Picture]) -> bool:
+def is_drawn(figure: Any, pictures: Sequence[Picture], saved: bytes = b"") -> bool:
     """Tell whether a matplotlib figure is what one of some files shows: drawn alike, it has the same bytes.
 
     That is so however the file was saved: by ``log_figure``, or by ``savefig`` in anybody's function. One that was
-    changed since, or saved with other margins or colours, is another picture.
+    changed since, or saved with other margins or colours, is another picture. What the cell saved of it (`saved`) is
+    compared as it is; without a figure, nothing else can be.
     """
+    if saved and digest(saved) in {each.digest for each in pictures}:
+        return True
+    if figure is None:
+        return False
     for dpi in {each.dpi for each in pictures if each.dpi}:
         wanted = {each.digest for each in pictures if each.dpi == dpi}
         for margins in (None, "tight"):
