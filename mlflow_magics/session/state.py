@@ -28,6 +28,10 @@ class SessionState:
         The kernel's namespace, live.
     hidden : collection of str, optional
         Names in it that are IPython's, not the user's.
+    executed : mapping of int to (str, str, float), optional
+        By execution count: each cell's id and text, and when it ended; live.
+    run_id : str, optional
+        The run that a job named by ``MLFLOW_RUN_ID``, where that is known.
 
     Attributes
     ----------
@@ -46,21 +50,27 @@ class SessionState:
         Called, without arguments, when a run began or ended or the connection changed; must return at once.
     """
 
-    def __init__(self, namespace: Mapping[str, Any], hidden: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        namespace: Mapping[str, Any],
+        hidden: Collection[str] = (),
+        executed: Mapping[int, tuple[str, str, float]] | None = None,
+        run_id: str = "",
+    ) -> None:
         self.namespace = namespace
         self.hidden = hidden
         self.connection: Connection | None = None
         self.refused: tuple[str, tuple[str | None, str | None]] | None = None
         self.open_runs: list[OpenRun] = []
         self.previous: dict[str, tuple[Mapping[str, str], Mapping[str, float]] | None] = {}
-        self.executed: dict[int, tuple[str, str, float]] = {}
+        self.executed = {} if executed is None else executed
         self._fluent: FluentRuns | None = None
         self._autologged: set[str] = set()
         self.news: list[str] = []
         self.last: tuple[OpenRun, Outcome] | None = None
         self.observers: list[Callable[[], None]] = []
         self._pid = os.getpid()
-        self._named_run = _named_run()
+        self._named_run = run_id or _named_run()
 
     def expect_place(self) -> None:
         """See that what follows does not go to a store that nobody named.
