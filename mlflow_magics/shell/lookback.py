@@ -245,7 +245,7 @@ class MlflowLookback(Magics):
             if connection.experiment_url:
                 display(tables.page("the experiment's page", connection.experiment_url))
                 return
-            from ..tracking.connecting.connection import artifact_root
+            from ..tracking.connecting.connected import artifact_root
 
             port, fresh = webui.serve(connection.uri, artifact_root(), args.port)
             word = "started" if fresh else "running"

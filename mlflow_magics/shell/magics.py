@@ -106,7 +106,7 @@ class MlflowMagics(Magics):
         ``%mlflow_connect --offline``
         """
         from ..display.outputs import tables
-        from ..vocabulary.records import SignIn
+        from ..vocabulary.stores import SignIn
 
         with arguments.one_line(self.session.redact):
             args = arguments.parse(self.mlflow_connect, line)
