@@ -16,13 +16,13 @@ __all__ = ["__version__", "load_ipython_extension", "unload_ipython_extension"]
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """Register the magics with `shell`; ``%load_ext mlflow_magics`` calls this."""
-    from .shell.magics import register
+    from .shell.loading import register
 
     register(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """Take everything back that loading put in place; ``%unload_ext mlflow_magics`` calls this."""
-    from .shell.magics import unregister
+    from .shell.loading import unregister
 
     unregister(shell)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..capture.notebook import authoring
 from ..capture.values import secrets
-from ..tracking.connecting import connection
+from ..tracking.connecting import connected
 from ..tracking.patches import cellruns, store
 from ..tracking.runs import names, run_series, run_tags, runs, system_metrics
 from ..vocabulary.errors import MlflowMagicsError, TrackingError
@@ -43,7 +43,7 @@ def begin(session: SessionState, opened: OpenRun) -> None:
     assert session.connection is not None
     opened.experiment_id = session.connection.experiment_id
     opened.experiment_name = session.connection.experiment_name
-    if chosen := connection.chosen_experiment():
+    if chosen := connected.chosen_experiment():
         opened.experiment_id, opened.experiment_name = chosen
     if options.run_id and options.experiment:
         raise MlflowMagicsError("--run-id goes on in the run's own experiment; leave -e out")
@@ -53,7 +53,7 @@ def begin(session: SessionState, opened: OpenRun) -> None:
     if opened.of_job:
         opened.notes += _job_notes(opened)
     elif asked := options.experiment or (opened.flow.sets_experiment if opened.flow is not None else ""):
-        opened.experiment_id, _ = connection.use_experiment(asked)
+        opened.experiment_id, _ = connected.use_experiment(asked)
         opened.experiment_name = asked
     name = secrets.redact(names.fix_run_name(options.name), session.namespace, "message")
     if name != options.name:
@@ -143,7 +143,7 @@ class _Opening:
     def open(self) -> Any:
         """Open it, in the experiment that is chosen at this moment."""
         opened = self._opened
-        if opened.cell_run is not None and not opened.options.experiment and (chosen := connection.chosen_experiment()):
+        if opened.cell_run is not None and not opened.options.experiment and (chosen := connected.chosen_experiment()):
             opened.experiment_id, opened.experiment_name = chosen
         return runs.open_run(
             opened.experiment_id,
@@ -162,7 +162,7 @@ def _take(opened: OpenRun, run: Any) -> None:
     opened.name = run.info.run_name
     if (found := run.info.experiment_id) != opened.experiment_id:
         # Gone on with, or the author's in another experiment, or the experiment takes no run any more.
-        name_of = functools.partial(connection.experiment_name, found)
+        name_of = functools.partial(connected.experiment_name, found)
         opened.experiment_name = attempt(opened, "the experiment's name is not known", name_of) or found
         opened.experiment_id = found
 

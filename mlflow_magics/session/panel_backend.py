@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from ..capture.notebook import listing
 from ..capture.values import secrets
 from ..vocabulary.errors import MlflowMagicsError, TrackingError
-from ..vocabulary.panel import Header, Logged, Page, RunView, State
-from ..vocabulary.records import Integration, Outcome, RunOptions, Waiting
+from ..vocabulary.panel import Header, LogReport, Page, RunView, State
+from ..vocabulary.records import Outcome, RunOptions
+from ..vocabulary.stores import Integration, Waiting
 from . import manual
 from .openrun import OpenRun
 from .session import Session
@@ -110,7 +111,7 @@ class SessionBackend:
         """See :meth:`..vocabulary.panel.PanelBackend.loggables`."""
         return listing.loggables(self.session.known_names(), self.session.namespace, self._history())
 
-    def log(self, chosen: Sequence[tuple[str, str]]) -> Logged:
+    def log(self, chosen: Sequence[tuple[str, str]]) -> LogReport:
         """See :meth:`..vocabulary.panel.PanelBackend.log`; without an open run, into the run that ended last."""
         into = self._run_to_log_into()
         lines: list[str] = []
@@ -123,7 +124,7 @@ class SessionBackend:
         if into not in self.session.open_runs:
             commands = [f"%mlflow_start --run-id {into.tracked.info.run_id}", *commands, "%mlflow_end"]
         self._tell()
-        return Logged("\n".join(commands), tuple(map(self.session.redact, lines)))
+        return LogReport("\n".join(commands), tuple(map(self.session.redact, lines)))
 
     def integrations(self) -> tuple[Integration, ...]:
         """See :meth:`..vocabulary.panel.PanelBackend.integrations`."""
@@ -271,7 +272,7 @@ class SessionBackend:
             self._tell()
 
     def _view(self, opened: OpenRun, status: str, ended: float | None) -> RunView:
-        from ..tracking.connecting import connection
+        from ..tracking.location import links
 
         run_id = str(opened.tracked.info.run_id)
         live = self._live()
@@ -286,7 +287,7 @@ class SessionBackend:
             status=status,
             began=self._began_at(opened),
             ended=ended,
-            url=connection.run_url(uri, self._stored(opened.experiment_id), self._stored(run_id)) if uri else "",
+            url=links.run_url(uri, self._stored(opened.experiment_id), self._stored(run_id)) if uri else "",
             params=params,
             metrics={**metrics, **(live.last(run_id) if live is not None else {})},
             tags={key: self.session.redact(value) for key, value in tags.items() if not key.startswith(_OWN)},

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..capture.notebook import authoring, failure, provenance, repeated
 from ..capture.values import secrets
 from ..tracking.calls import guards, interrupts
-from ..tracking.connecting import connection
+from ..tracking.connecting import connected
+from ..tracking.location import links
 from ..tracking.models import models
 from ..tracking.outbox.numbers import authored
 from ..tracking.runs import artifacts, datasets, earlier, files, run_series, run_tags, runs, settling
@@ -52,7 +53,7 @@ def record(
     facts: dict[str, Any] = {"where": session.connection.where}
     entry = opened.cell_run
     assert entry is not None
-    with guards.unseeded(), connection.held():
+    with guards.unseeded(), connected.held():
         attempt(opened, "the runs that the cell opened are not known", entry.settle)
         if entry.run is None:
             session.fluent.leave(entry, status)
@@ -119,12 +120,12 @@ def record(
         opened.name = next(name for name, _, _ in runs.told([run.info.run_id])) or opened.name
     beside = [run_id for run_id in run_ids if run_id != run.info.run_id]
     facts["runs"] = tuple(
-        OpenedRun(name, run_id, connection.run_url(session.connection.uri, experiment_id, run_id))
+        OpenedRun(name, run_id, links.run_url(session.connection.uri, experiment_id, run_id))
         for name, run_id, experiment_id in runs.told(beside)
     )
     facts["run_name"] = opened.name
-    facts["run_url"] = connection.run_url(session.connection.uri, opened.experiment_id, facts["run_id"])
-    facts["experiment_url"] = connection.experiment_url(session.connection.uri, opened.experiment_id)
+    facts["run_url"] = links.run_url(session.connection.uri, opened.experiment_id, facts["run_id"])
+    facts["experiment_url"] = links.experiment_url(session.connection.uri, opened.experiment_id)
     return facts
 
 
@@ -388,7 +389,7 @@ def _note_other_experiment(opened: OpenRun) -> None:
     """Say so where the cell itself called ``mlflow.set_experiment``: its run was open by then, and cannot move."""
     chosen = None
     with contextlib.suppress(MlflowMagicsError):
-        chosen = None if opened.options.experiment else connection.chosen_experiment()
+        chosen = None if opened.options.experiment else connected.chosen_experiment()
     if chosen is not None and chosen[0] != opened.experiment_id:
         opened.notes.append(
             f"mlflow.set_experiment({chosen[1]!r}) came after this run was opened in {opened.experiment_name!r}; "

@@ -16,7 +16,7 @@ from ..vocabulary.errors import TrackingError
 
 if TYPE_CHECKING:
     from ..tracking.connecting.recovery import Left
-    from ..vocabulary.records import Sync
+    from ..vocabulary.stores import Sync
     from .state import SessionState
 
 

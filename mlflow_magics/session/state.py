@@ -1,6 +1,6 @@
 """What is connected and open in one shell, and the questions that can be answered from it.
 
-All rooms below are imported when first needed, so that loading the extension costs nothing.
+All rooms below are imported when first needed, so that a magic imports no more than it needs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from ..vocabulary.errors import TrackingError
 
 if TYPE_CHECKING:
     from ..tracking.patches.fluent import FluentRuns
-    from ..vocabulary.records import Connection, Outcome, Waiting
+    from ..vocabulary.records import Outcome
+    from ..vocabulary.stores import Connection, Waiting
     from .openrun import OpenRun
 
 
@@ -28,6 +29,10 @@ class SessionState:
         The kernel's namespace, live.
     hidden : collection of str, optional
         Names in it that are IPython's, not the user's.
+    executed : mapping of int to (str, str, float), optional
+        By execution count: each cell's id and text, and when it ended; live.
+    run_id : str, optional
+        The run that a job named by ``MLFLOW_RUN_ID``, where that is known.
 
     Attributes
     ----------
@@ -46,21 +51,27 @@ class SessionState:
         Called, without arguments, when a run began or ended or the connection changed; must return at once.
     """
 
-    def __init__(self, namespace: Mapping[str, Any], hidden: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        namespace: Mapping[str, Any],
+        hidden: Collection[str] = (),
+        executed: Mapping[int, tuple[str, str, float]] | None = None,
+        run_id: str = "",
+    ) -> None:
         self.namespace = namespace
         self.hidden = hidden
         self.connection: Connection | None = None
         self.refused: tuple[str, tuple[str | None, str | None]] | None = None
         self.open_runs: list[OpenRun] = []
         self.previous: dict[str, tuple[Mapping[str, str], Mapping[str, float]] | None] = {}
-        self.executed: dict[int, tuple[str, str, float]] = {}
+        self.executed = {} if executed is None else executed
         self._fluent: FluentRuns | None = None
         self._autologged: set[str] = set()
         self.news: list[str] = []
         self.last: tuple[OpenRun, Outcome] | None = None
         self.observers: list[Callable[[], None]] = []
         self._pid = os.getpid()
-        self._named_run = _named_run()
+        self._named_run = run_id or _named_run()
 
     def expect_place(self) -> None:
         """See that what follows does not go to a store that nobody named.
@@ -72,10 +83,10 @@ class SessionState:
         """
         if self.refused is None or self.connection is not None:
             return
-        from ..tracking.connecting import connection
+        from ..tracking.connecting import connected
 
         why, tracked_to = self.refused
-        if connection.user_set() != tracked_to:
+        if connected.user_set() != tracked_to:
             self.refused = None  # mlflow.set_tracking_uri names one, or the variable
             return
         raise TrackingError(f"%mlflow_connect failed: connect again, or %mlflow_connect local ({why})")
@@ -95,13 +106,13 @@ class SessionState:
         MlflowMagicsError
             The place that the user named was refused, or none can be read in what he said.
         """
-        from ..tracking.connecting import connection
+        from ..tracking.connecting import connected
         from ..tracking.runs import run_tags
 
         self.expect_place()
-        if self.connection is None or (not self.open_runs and connection.has_moved()):
-            return connection.expected(run_tags.notebook_folder(self.namespace))
-        return connection.with_chosen_experiment(self.connection)
+        if self.connection is None or (not self.open_runs and connected.has_moved()):
+            return connected.expected(run_tags.notebook_folder(self.namespace))
+        return connected.with_chosen_experiment(self.connection)
 
     @property
     def fluent(self) -> FluentRuns:
@@ -202,9 +213,9 @@ class SessionState:
             run_id = opened.run.info.run_id if opened.run else ""
             url = ""
             if opened.run is not None and self.connection is not None:
-                from ..tracking.connecting import connection
+                from ..tracking.location import links
 
-                url = connection.run_url(self.connection.uri, opened.experiment_id, run_id)
+                url = links.run_url(self.connection.uri, opened.experiment_id, run_id)
             described.append((opened.name or opened.options.name or "(not tracked)", run_id, url))
         if not described and (job := self._fluent.given_run_id() if self._fluent is not None else ""):
             described.append(("the job's run, which the cells log into", job, ""))

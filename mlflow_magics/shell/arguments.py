@@ -16,13 +16,12 @@ from ..vocabulary.untouched import untouched
 
 _Magic = TypeVar("_Magic", bound=Callable[..., Any])
 
-# Texts: %load_ext imports this module, and compiling them takes as long as the rest of it.
-_HELP = (
+_HELP = re.compile(
     r"(?s)(?P<usage>::\n\n.*?)\n\n(?P<what>.*?)\n\n"
     r"(?P<options>(?:positional arguments|options|optional arguments):\n.*)"
 )
-_EXAMPLES = r"(?s)Examples\n-+\n(.*?)(?:\n\n|\Z)"
-_OPTION = r"(?<!\S)-[-\w]+"
+_EXAMPLES = re.compile(r"(?s)Examples\n-+\n(.*?)(?:\n\n|\Z)")
+_OPTION = re.compile(r"(?<!\S)-[-\w]+")
 
 
 def parse(magic: Callable[..., Any], line: str) -> Any:
@@ -79,7 +78,7 @@ def one_line(redact: Callable[[str], str], *, runs_users_code: bool = False) -> 
 def with_options(magic: _Magic) -> _Magic:
     """Decorate a magic whose options are declared above it, as IPython's ``magic_arguments`` does, but late.
 
-    The parser and the help are made when they are asked for: for all magics they are most of what ``%load_ext`` takes.
+    The parser and the help are made when they are asked for: for all magics they take longer than the rest.
     """
     magic.getdoc = lambda: help_of(magic)  # type: ignore[attr-defined]  # IPython's ``?`` asks for it first
     return magic
@@ -90,7 +89,7 @@ def parser_of(magic: Callable[..., Any]) -> MagicArgumentParser:
     function: Any = getattr(magic, "__func__", magic)
     if not hasattr(function, "parser"):
         function.parser = construct_parser(function)
-        found = re.match(_HELP, function.__doc__ or "")
+        found = _HELP.match(function.__doc__ or "")
         if found is not None:
             # In the order in which people read: what it does, examples, then every option.
             parts = found["what"].strip(), found["usage"].strip(), found["options"].strip()
@@ -114,7 +113,7 @@ def examples_of(magic: Callable[..., Any]) -> tuple[str, list[str]]:
     """Return the first line of a magic's help, and its examples."""
     text = help_of(magic)
     what = text.partition("\n\n")[0].replace("\n", " ")
-    section = re.search(_EXAMPLES, text)
+    section = _EXAMPLES.search(text)
     return what.replace("``", ""), re.findall(r"^``(.+?)``", section[1], re.MULTILINE) if section else []
 
 
@@ -129,7 +128,7 @@ def _explain(message: str, magic: Callable[..., Any], line: str) -> str:
     from difflib import get_close_matches  # late: only a wrong line needs it
 
     known = options_of(magic)
-    for word in re.findall(_OPTION, line):
+    for word in _OPTION.findall(line):
         if word.startswith("--") and not any(option.startswith(word.split("=")[0]) for option in known):
             near = get_close_matches(word, known, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(known)}"

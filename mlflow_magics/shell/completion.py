@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import SimpleCompletion, context_matcher
-
-from .arguments import has_options, options_of
 
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext
     from IPython.core.interactiveshell import InteractiveShell
 
-_MAGIC = re.compile(r"^\s*(?:[\w.,\s]+=\s*)?%%?(\w+) (.*)$")
+# A text: %load_ext imports this module, and compiling it takes as long as the rest of it.
+_MAGIC = r"^\s*(?:[\w.,\s]+=\s*)?%%?(\w+) (.*)$"
 
 
 class OptionCompleter:
@@ -45,8 +43,12 @@ class OptionCompleter:
             self.shell.Completer.custom_matchers.remove(self._matcher)
 
     def _match(self, context: CompletionContext) -> dict[str, Any]:
+        import re
+
+        from .arguments import has_options, options_of
+
         # Also behind `runs = `.
-        found = _MAGIC.search(context.line_with_cursor[: context.cursor_position])
+        found = re.search(_MAGIC, context.line_with_cursor[: context.cursor_position])
         name, typed = found.groups() if found else ("", "")
         word = typed.rsplit(None, 1)[-1] if typed and not typed[-1].isspace() else ""
         magic = self.shell.magics_manager.magics["line"].get(name) if name.startswith("mlflow_") else None

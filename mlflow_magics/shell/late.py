@@ -1,79 +1,49 @@
-"""Imports the commands that look back when one of them is first typed, or asked for its help."""
+"""Stands for the magics until one is typed, or asked for its help: ``%load_ext`` imports none of them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
-if TYPE_CHECKING:
-    from IPython.core.interactiveshell import InteractiveShell
+TRACKING = tuple(
+    f"mlflow_{name}" for name in ("connect", "run", "log", "autolog", "start", "end", "panel", "status", "sync")
+)
+"""The magics of :class:`.magics.MlflowMagics`, in the order in which they are explained; a test holds it to that."""
 
-    from ..session.session import Session
-    from .lookback import MlflowLookback
-
-NAMES = tuple(f"mlflow_{name}" for name in ("runs", "best", "diff", "load", "restore", "ui", "help"))
-"""Those of :class:`.lookback.MlflowLookback`; its table is what a test holds this against."""
+LOOKBACK = tuple(f"mlflow_{name}" for name in ("runs", "best", "diff", "load", "restore", "ui", "help"))
+"""Those of :class:`.lookback.MlflowLookback`."""
 
 
-class LookbackMagics:
-    """Stands in the shell's table for the magics that look back.
+class Stub:
+    """One magic in the shell's table, before it is imported.
 
     Parameters
     ----------
-    shell : InteractiveShell
-        The shell.
-    session : Session
-        The state that they share with the commands that track.
+    name : str
+        The magic's name.
+    magics : callable
+        Imports the object that the magic is a method of.
     """
 
-    def __init__(self, shell: InteractiveShell, session: Session) -> None:
-        self._shell = shell
-        self._session = session
-        self._made: MlflowLookback | None = None
-        self._stubs = {name: _Stub(self, name) for name in NAMES}
-
-    def register(self) -> None:
-        """Put the names into the shell's table."""
-        self._shell.magics_manager.magics["line"].update(self._stubs)
-
-    def unregister(self) -> None:
-        """Take them out again."""
-        for name, stub in self._stubs.items():
-            if self._shell.magics_manager.magics["line"].get(name) is stub:
-                del self._shell.magics_manager.magics["line"][name]
-        made: object = self._made
-        # IPython keeps every Magics object among those that %config lists.
-        self._shell.configurables[:] = [each for each in self._shell.configurables if each is not made]
-
-    def magic(self, name: str) -> Any:
-        """Return the magic itself."""
-        if self._made is None:
-            from .lookback import MlflowLookback
-
-            self._made = MlflowLookback(self._shell, self._session)
-        return getattr(self._made, name)
-
-
-class _Stub:
-    # One magic's name, until it is typed. Its docstring is the magic's help, for %quickref and ?.
-
-    def __init__(self, magics: LookbackMagics, name: str) -> None:
-        self._magics = magics
+    def __init__(self, name: str, magics: Callable[[], Any]) -> None:
         self.__name__ = name
+        self._magics = magics
 
-    def __call__(self, line: str) -> Any:
-        return self.made(line)
+    def __call__(self, *typed: str) -> Any:
+        """Run the magic: its line, and the cell below it if there is one."""
+        return self.__wrapped__(*typed)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.made, name)
+        return getattr(self.__wrapped__, name)
 
     @property
-    def made(self) -> Any:
-        """The magic itself."""
-        return self._magics.magic(self.__name__)
+    def __wrapped__(self) -> Any:
+        """The magic itself; under this name IPython and `inspect` look for its signature and its file."""
+        return getattr(self._magics(), self.__name__)
 
     @property
     def __doc__(self) -> str:  # type: ignore[override]
-        """The magic's whole help."""
+        """The magic's whole help, for ``%quickref``."""
         from .arguments import help_of
 
-        return help_of(self.made)
+        return help_of(self.__wrapped__)

@@ -11,7 +11,7 @@ from IPython.display import display
 
 from ..session import words
 from ..vocabulary.errors import OptionError, UnknownNameError
-from . import arguments
+from . import arguments, late
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -19,12 +19,6 @@ if TYPE_CHECKING:
     from ..session.session import Session
     from ..tracking.outbox.outbox import Outbox
     from ..vocabulary.panel import RunView
-
-
-_IN_ORDER = (
-    *("connect", "run", "log", "autolog", "start", "end", "panel", "status", "sync"),
-    *("runs", "best", "diff", "load", "restore", "ui", "help"),
-)
 
 
 class BestRun:
@@ -251,7 +245,7 @@ class MlflowLookback(Magics):
             if connection.experiment_url:
                 display(tables.page("the experiment's page", connection.experiment_url))
                 return
-            from ..tracking.connecting.connection import artifact_root
+            from ..tracking.connecting.connected import artifact_root
 
             port, fresh = webui.serve(connection.uri, artifact_root(), args.port)
             word = "started" if fresh else "running"
@@ -274,10 +268,11 @@ class MlflowLookback(Magics):
         with arguments.one_line(self.session.redact):
             asked = line.strip().lstrip("%").removeprefix("mlflow_")
             lines = self.shell.magics_manager.magics["line"]
-            known = {name.removeprefix("mlflow_"): magic for name, magic in lines.items() if name.startswith("mlflow_")}
+            ours = [name for name in (*late.TRACKING, *late.LOOKBACK) if name in lines]
+            known = {name.removeprefix("mlflow_"): lines[name] for name in ours}
             if asked and asked not in known:
                 raise UnknownNameError("magic", asked, known, "%mlflow_help lists them")
-            chosen = {name: known[name] for name in ([asked] if asked else _IN_ORDER) if name in known}
+            chosen = {asked: known[asked]} if asked else known
             shown = [(f"%mlflow_{name}", *arguments.examples_of(magic)) for name, magic in chosen.items()]
             display(tables.help(shown, "%mlflow_NAME? shows every option"))
 

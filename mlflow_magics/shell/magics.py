@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import sys
 import threading
@@ -14,18 +13,17 @@ from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 from IPython.core.magic_arguments import argument
 from IPython.display import display
 
-from ..session import sending, words
-from ..session.session import Session
+from ..session import words
 from ..vocabulary.errors import MlflowMagicsError, OptionError
-from . import arguments
-from .cells import CellRuns
-from .completion import OptionCompleter
-from .late import LookbackMagics
+from . import arguments, options
+from .cells import show_outcome
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from ..vocabulary.records import Outcome, RunOptions
+    from ..session.session import Session
+    from ..vocabulary.records import RunOptions
+    from .cells import CellRuns
     from .panels import Panels
 
 
@@ -64,10 +62,6 @@ class MlflowMagics(Magics):
         super().__init__(shell)
         self.session = session
         self.cells = cells
-        self.lookback = LookbackMagics(shell, session)
-        # A cell's tree is rewritten before its magic is run, by what is typed on the magic's line.
-        cells.read_line = lambda line: _run_options(arguments.parse(self.mlflow_run, line))
-        self.completer: OptionCompleter
 
     @cached_property
     def panels(self) -> Panels:
@@ -75,6 +69,15 @@ class MlflowMagics(Magics):
         from .panels import Panels
 
         return Panels(self.shell, self.session, self.cells)
+
+    def close_panels(self) -> None:
+        """Close the panels that are open."""
+        if "panels" in vars(self):
+            self.panels.close()
+
+    def read_run(self, line: str) -> RunOptions:
+        """Return what is typed behind ``%mlflow_run``."""
+        return options.run_options(arguments.parse(self.mlflow_run, line))
 
     @arguments.with_options
     @argument(
@@ -103,16 +106,16 @@ class MlflowMagics(Magics):
         ``%mlflow_connect --offline``
         """
         from ..display.outputs import tables
-        from ..vocabulary.records import SignIn
+        from ..vocabulary.stores import SignIn
 
         with arguments.one_line(self.session.redact):
             args = arguments.parse(self.mlflow_connect, line)
-            uri, experiment, config = _place(args), _text(args.experiment), _text(args.config)
+            uri, experiment, config = options.place(args), options.text(args.experiment), options.text(args.config)
             if args.check:
                 display(tables.check(self.session.check(uri, experiment, config)))
                 return
             sign_in = SignIn(_is_attended(self.shell), _show_line if args.device_code else None)
-            registry_uri = _text(args.registry_uri)
+            registry_uri = options.text(args.registry_uri)
             before = self.session.connection
             try:
                 connected = self.session.connect(
@@ -172,7 +175,7 @@ class MlflowMagics(Magics):
             self.shell.run_cell(f"%mlflow_run {line}\n{cell}").raise_error()
             return
         with arguments.one_line(self.session.redact):
-            self.cells.begin(_run_options(arguments.parse(self.mlflow_run, line)))
+            self.cells.begin(self.session, self.read_run(line))
 
     @arguments.with_options
     @_run_arguments
@@ -187,7 +190,7 @@ class MlflowMagics(Magics):
         from ..display.outputs import tables
 
         with arguments.one_line(self.session.redact):
-            opened = self.session.open_spanning(_run_options(arguments.parse(self.mlflow_start, line)))
+            opened = self.session.open_spanning(options.run_options(arguments.parse(self.mlflow_start, line)))
             lines = [f"run {opened.name} is open; %mlflow_end closes it"] if opened.run else []
             display(tables.notes(map(self.session.redact, [*lines, *opened.notes])))
             opened.notes.clear()
@@ -207,7 +210,7 @@ class MlflowMagics(Magics):
             status = arguments.parse(self.mlflow_end, line).status
             if status not in ("FINISHED", "FAILED", "KILLED"):
                 raise OptionError(f"--status is FINISHED, FAILED or KILLED, not {status}")
-            _show(self.session.close(self.session.find_spanning(), status))
+            show_outcome(self.session.close(self.session.find_spanning(), status))
 
     @arguments.with_options
     @argument(
@@ -252,7 +255,7 @@ class MlflowMagics(Magics):
 
         with arguments.one_line(self.session.redact):
             args = arguments.parse(self.mlflow_autolog, line)
-            rows, notes = self.session.autolog(words.names(args.flavor), _autolog_options(args))
+            rows, notes = self.session.autolog(words.names(args.flavor), options.autolog_options(args))
             display(tables.integrations(rows, [self.session.redact(note) for note in notes]))
 
     @no_var_expand
@@ -358,74 +361,6 @@ class MlflowMagics(Magics):
             display(tables.sync(done, map(self.session.redact, self.session.take_news())))
 
 
-def register(shell: InteractiveShell) -> None:
-    """Put the extension in place; an earlier one is taken out first, so that loading twice is harmless.
-
-    Parameters
-    ----------
-    shell : InteractiveShell
-        The shell to extend.
-    """
-    unregister(shell)
-    hidden = {*shell.user_ns_hidden, "In", "Out", "exit", "quit", "get_ipython", "open"}
-    session = Session(shell.user_ns, hidden)
-    cells = CellRuns(shell, session, _show)
-    magics = MlflowMagics(shell, session, cells)
-    cells.register()
-    shell.register_magics(magics)
-    magics.lookback.register()
-    magics.completer = OptionCompleter(shell)
-    magics.completer.register()
-    sending.recover(session)
-    # MLflow would end open runs at exit by itself, but not through our hands.
-    atexit.register(cells.kernel_ends)
-
-
-def unregister(shell: InteractiveShell) -> None:
-    """Take everything back: magics, events, transformer, completer, MLflow's functions, environment."""
-    magics = shell.magics_manager.registry.pop(MlflowMagics.__name__, None)
-    if magics is None:
-        return
-    for kind, table in shell.magics_manager.magics.items():
-        for name in magics.magics[kind]:
-            table.pop(name, None)
-    magics.lookback.unregister()
-    if "mlflow_magics.tracking.lookback.webui" in sys.modules:
-        sys.modules["mlflow_magics.tracking.lookback.webui"].stop()
-    magics.completer.unregister()
-    if "panels" in vars(magics):
-        magics.panels.close()
-    magics.session.disconnect()
-    magics.cells.unregister()
-    # IPython keeps every Magics object among those that %config lists.
-    shell.configurables[:] = [one for one in shell.configurables if one is not magics]
-    atexit.unregister(magics.cells.kernel_ends)
-
-
-def _place(args: Any) -> str | None:
-    """Return where to track; the three names of a workspace as the id that Azure has for it."""
-    names = {
-        "--subscription": _text(args.subscription),
-        "--resource-group": _text(args.resource_group),
-        "--workspace": _text(args.workspace),
-    }
-    uri = _text(args.uri)
-    given = {"a URI": uri, "--config": args.config, "--workspace": any(names.values())}
-    ways = [way for way, value in given.items() if value]
-    if len(ways) > 1:
-        raise OptionError(f"{' and '.join(ways)} each say where to track; give one of them")
-    if not any(names.values()):
-        return uri
-    missing = [option for option, value in names.items() if not value]
-    if missing:
-        raise OptionError(f"a workspace has three names; {' and '.join(missing)} missing")
-    subscription, group, workspace = names.values()
-    return (
-        f"/subscriptions/{subscription}/resourceGroups/{group}"
-        f"/providers/Microsoft.MachineLearningServices/workspaces/{workspace}"
-    )
-
-
 def _is_attended(shell: InteractiveShell) -> bool:
     """Tell whether somebody can answer: a front end that takes input, or a terminal."""
     kernel = getattr(shell, "kernel", None)
@@ -436,70 +371,3 @@ def _show_line(line: str) -> None:
     from ..display.outputs import tables
 
     display(tables.notes([line]))
-
-
-def _show(outcome: Outcome) -> None:
-    from ..display.outputs import summary
-
-    display(summary.render(outcome))
-
-
-def _run_options(args: Any) -> RunOptions:
-    """Return what was typed as a value; ``%mlflow_start`` has fewer options than ``%%mlflow_run``."""
-    from ..vocabulary.records import Choices, RunOptions
-
-    typed = vars(args)
-    if typed.get("every", 1) < 1:
-        raise OptionError(f"--every takes a whole number from 1 on, not {typed['every']}")
-    return RunOptions(
-        name=words.unquote(typed["name"]),
-        experiment=words.unquote(typed["experiment"]),
-        description=words.unquote(typed["description"]),
-        run_id=words.unquote(typed["run_id"]),
-        choices=Choices(
-            params=words.names(typed.get("params")),
-            metrics=words.names(typed.get("metrics")),
-            skip=words.names(typed.get("skip")),
-        ),
-        artifacts=tuple(words.unquote(path) for path in typed.get("artifacts") or ()),
-        data=tuple(_dataset(word) for word in words.names(typed.get("data"))),
-        models=tuple(_model(word) for word in words.names(typed.get("model"))),
-        tags=words.pairs(typed["tags"], "--tags"),
-        nested=typed["nested"],
-        system_metrics=typed["log_system_metrics"],
-        capture=not typed.get("no_capture", True),
-        source=not typed.get("no_source", True),
-        dry_run=typed.get("dry_run", False),
-        watch=words.names(typed.get("watch")),
-        every=typed.get("every", 1),
-    )
-
-
-def _dataset(word: str) -> tuple[str, str]:
-    name, sign, context = words.unquote(word).partition("=")
-    if not name.isidentifier() or (sign and not context.strip()):
-        raise OptionError(f"--data takes a variable, or variable=testing, not {word!r}")
-    return name, context.strip() or "training"
-
-
-def _autolog_options(args: Any) -> dict[str, Any]:
-    """Return the options that were typed, under MLflow's names; what was not typed is left to MLflow."""
-    typed = {
-        "exclude_flavors": list(words.names(args.exclude)),
-        "exclusive": args.exclusive,
-        "log_input_examples": args.log_input_examples,
-        "silent": args.silent,
-        "extra_tags": words.pairs(args.extra_tags, "--extra-tags"),
-        "disable_for_unsupported_versions": args.disable_for_unsupported_versions,
-    }
-    switched_off = {"log_models": args.no_log_models, "log_datasets": args.no_log_datasets}
-    return {k: v for k, v in typed.items() if v} | {k: False for k, off in switched_off.items() if off}
-
-
-def _model(word: str) -> tuple[str, str]:
-    variable, _, name = word.partition("=")
-    return variable, name or variable
-
-
-def _text(word: str | None) -> str | None:
-    return words.unquote(word) if word else None

@@ -14,29 +14,6 @@ if TYPE_CHECKING:
     from ..vocabulary.records import RunOptions
 
 
-class Follower(ast.NodeTransformer):
-    """Sees every tree that IPython is about to run.
-
-    Parameters
-    ----------
-    follow : callable
-        Changes the tree of a cell in place, or leaves it.
-    """
-
-    def __init__(self, follow: Callable[[ast.Module], None]) -> None:
-        self.follow = follow
-
-    def visit(self, node: ast.AST) -> ast.AST:
-        """Return the tree that IPython hands over, whatever happens."""
-        try:
-            if isinstance(node, ast.Module):
-                self.follow(node)
-        # IPython drops a transformer that raises. The tree stays good: some of it is only not followed.
-        except Exception:  # noqa: BLE001, S110
-            pass
-        return node
-
-
 def is_magic(node: ast.stmt) -> bool:
     """Tell whether a statement is what IPython makes of ``%mlflow_run``. True for a line of its own."""
     return (

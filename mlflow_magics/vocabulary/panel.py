@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from .records import LOCAL, Integration
+from .records import LOCAL
+from .stores import Integration
 
 State = Literal["not connected", "connected", "sending", "waiting", "offline"]
 """Whether the store takes what is written; ``"waiting"``: not at the moment."""
@@ -182,8 +183,8 @@ class Loggable:
 
 
 @dataclass(frozen=True)
-class Logged:
-    """What logging came to.
+class LogReport:
+    """What logging from the panel came to.
 
     Attributes
     ----------
@@ -220,7 +221,7 @@ class PanelBackend(Protocol):
     def loggables(self) -> tuple[Loggable, ...]:
         """List what can be logged."""
 
-    def log(self, chosen: Sequence[tuple[str, str]]) -> Logged:
+    def log(self, chosen: Sequence[tuple[str, str]]) -> LogReport:
         """Log variables, each as the role beside it, into the open run."""
 
     def integrations(self) -> tuple[Integration, ...]:

@@ -18,7 +18,7 @@ for _step in range({steps}):
     loss = sum([_math.sqrt(_i) for _i in range(1_500)]) / (_step + 1)
 _spent = _time.perf_counter() - _begin
 """
-CLOSE = "get_ipython().magics_manager.registry['MlflowMagics'].panels.close()"
+CLOSE = "get_ipython().magics_manager.registry['MlflowMagics'].magics.panels.close()"
 
 
 def panel(folder: Path, *, steps: int = 20_000, rounds: int = 5) -> Iterator[Row]:

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from mlflow_magics.vocabulary.errors import MlflowMagicsError
-from mlflow_magics.vocabulary.panel import Curve, Header, Loggable, Logged, Page, RunView
-from mlflow_magics.vocabulary.records import Integration
+from mlflow_magics.vocabulary.panel import Curve, Header, Loggable, LogReport, Page, RunView
+from mlflow_magics.vocabulary.stores import Integration
 
 HEADER = Header(
     where="http://127.0.0.1:5000",
@@ -156,10 +156,10 @@ class FakeDesk:
         self._note("loggables")
         return self.names_known
 
-    def log(self, chosen: Sequence[tuple[str, str]]) -> Logged:
+    def log(self, chosen: Sequence[tuple[str, str]]) -> LogReport:
         self._note("log", tuple(chosen))
         command = "\n".join(f"%mlflow_log {role} {name}" for name, role in chosen)
-        return Logged(command, tuple(f"logged {role} {name}" for name, role in chosen))
+        return LogReport(command, tuple(f"logged {role} {name}" for name, role in chosen))
 
     def integrations(self) -> tuple[Integration, ...]:
         self._note("integrations")

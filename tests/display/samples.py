@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mlflow_magics.vocabulary.records import CheckStep, Connection, Integration, Metric, Outcome, Param, Skipped
+from mlflow_magics.vocabulary.records import Metric, Outcome, Param, Skipped
+from mlflow_magics.vocabulary.stores import CheckStep, Connection, Integration
 
 RUN_ID = "3f2a9c1b7d5e4f60a8b9c0d1e2f30415"
 EXPERIMENT_URL = "http://127.0.0.1:5000/#/experiments/42"

@@ -11,7 +11,8 @@ import pytest
 from mlflow_magics.display.markup.block import Block
 from mlflow_magics.display.markup.html import safe_url
 from mlflow_magics.display.outputs import summary, tables
-from mlflow_magics.vocabulary.records import CheckStep, Connection, Integration, Metric, Outcome, Param, Skipped
+from mlflow_magics.vocabulary.records import Metric, Outcome, Param, Skipped
+from mlflow_magics.vocabulary.stores import CheckStep, Connection, Integration
 from tests.display import samples
 from tests.display.page import Page, fits
 

@@ -15,7 +15,7 @@ from mlflow_magics.display.panel.tabs.loglist import LogList
 from mlflow_magics.display.panel.tools.worker import Worker
 from mlflow_magics.vocabulary.errors import OptionError
 from mlflow_magics.vocabulary.panel import Header, Loggable
-from mlflow_magics.vocabulary.records import Integration
+from mlflow_magics.vocabulary.stores import Integration
 from tests.display.page import Page
 from tests.display.tab_desk import TabDesk, find, living, tree
 from tests.display.test_hostile import CORPUS

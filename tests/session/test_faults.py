@@ -178,7 +178,10 @@ class TestTakenBack:
         assert autologging_is_disabled("sklearn")
 
     def test_no_magics_object_is_left(self, shell):
+        shell.run_cell("%mlflow_status")
         shell.run_cell("%reload_ext mlflow_magics")
+        assert not any(isinstance(each, MlflowMagics) for each in shell.configurables)
+        shell.run_cell("%mlflow_status")
         assert sum(isinstance(each, MlflowMagics) for each in shell.configurables) == 1
         shell.run_cell("%unload_ext mlflow_magics")
         assert not any(isinstance(each, MlflowMagics) for each in shell.configurables)

@@ -362,9 +362,8 @@ import sys, threading, time
 from IPython.core.interactiveshell import InteractiveShell
 shell = InteractiveShell.instance()
 shell.run_line_magic("load_ext", "mlflow_magics")
-for thread in threading.enumerate():
-    if thread.name.startswith("mlflow_magics"):
-        thread.join(30)
+while ours := [thread for thread in threading.enumerate() if thread.name.startswith("mlflow_magics")]:
+    ours[0].join()
 heavy = {"mlflow", "numpy", "pandas", "requests"} & set(sys.modules)
 print(sorted(heavy), [thread.name for thread in threading.enumerate() if "mlflow" in thread.name])
 """

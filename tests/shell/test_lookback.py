@@ -21,7 +21,7 @@ import pytest
 from IPython.core.oinspect import getdoc
 
 from mlflow_magics.capture.notebook import restoring
-from mlflow_magics.shell import late, lookback
+from mlflow_magics.shell import late, lookback, magics
 from tests.rig.servers import MlflowServer
 
 FIT = """%%mlflow_run {name} --metrics accuracy loss --model model
@@ -540,7 +540,9 @@ class TestHelp:
                     assert "::" not in text.partition("Examples")[0], name
 
     def test_the_names_that_stand_for_the_magics_are_all_of_them(self):
-        assert set(late.NAMES) == set(lookback.MlflowLookback.magics["line"])
+        assert set(late.TRACKING) == set(magics.MlflowMagics.magics["line"])
+        assert set(late.LOOKBACK) == set(lookback.MlflowLookback.magics["line"])
+        assert set(magics.MlflowMagics.magics["cell"]) == {"mlflow_run"}
 
     def test_all_and_one(self, run, refused):
         _, shown = run("%mlflow_help")

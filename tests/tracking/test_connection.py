@@ -17,7 +17,8 @@ from mlflow.tracking._tracking_service.utils import _tracking_store_registry
 
 from mlflow_magics.tracking.azure import plugin
 from mlflow_magics.tracking.calls.limits import LIMITS
-from mlflow_magics.tracking.connecting.connection import connect, disconnect, use_experiment
+from mlflow_magics.tracking.connecting.connected import use_experiment
+from mlflow_magics.tracking.connecting.connection import connect, disconnect
 from mlflow_magics.tracking.location import localstore, process_state
 from mlflow_magics.vocabulary.errors import ConnectionFailedError, MlflowMagicsError
 from tests.rig.servers import SilentServer, StatusServer, TlsServer, refused_port

@@ -25,7 +25,6 @@ from typing import TypeVar
 
 from ..code.syntax import bound_names
 from ..code.telling import appended_by, returned_by, told_by
-from .calls import MOST_ROWS
 from .hook import NAME
 from .plan import Plan, Site
 from .turns import turns_of
@@ -163,7 +162,7 @@ class _Instrumenter:
         if isinstance(node, ast.For | ast.AsyncFor):
             labels = (*place.labels, *(name.id for name in _names(node.target)))
             is_grid = (
-                place.is_grid and 0 < turns_of(node.iter, ChainMap(self._numbers, self.plan.namespace)) <= MOST_ROWS
+                place.is_grid and turns_of(node.iter, ChainMap(self._numbers, self.plan.namespace)) > 0  # type: ignore[arg-type]  # it only reads <= MOST_ROWS
             )
             inner = replace(inner, labels=labels, is_grid=is_grid)
             bound = [*self._turns(node, inner), *self._calls([node.target], inner, turn=True)]

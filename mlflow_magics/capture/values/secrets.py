@@ -14,7 +14,8 @@ from .inspection import is_a, mro
 from .kinds import is_scalar
 from .secret_forms import is_mixed, is_placeholder, is_random, secret_spans
 from .secret_names import Grade, grade, is_password_name, is_token_name, words_of
-from .secret_text import Kind, is_secret_text, named_spans
+from .secret_strings import Kind, is_secret_text
+from .secret_text import named_spans
 
 LOOKED: Final = 8_500
 """Characters of a value that are looked at: MLflow takes 8,000 of a tag and 6,000 of a param, and gets no more."""

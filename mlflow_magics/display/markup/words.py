@@ -6,7 +6,7 @@ import math
 import re
 import unicodedata
 
-from ...vocabulary.records import Waiting
+from ...vocabulary.stores import Waiting
 
 LIMIT = 120
 """The characters of a value that are shown; the whole of it is in MLflow."""

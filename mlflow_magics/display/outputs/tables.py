@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ...vocabulary.records import CheckStep, Connection, Integration, Sync, Waiting
+from ...vocabulary.stores import CheckStep, Connection, Integration, Sync, Waiting
 from ..markup import html, parts, text, words
 from ..markup.block import Block
 from ..markup.pieces import Piece, address, block, indented, note

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from ...vocabulary.errors import ConnectionFailedError
-from ...vocabulary.records import SignIn
+from ...vocabulary.stores import SignIn
 from ..calls import timeouts
 from ..calls.limits import answer_seconds
 from ..calls.waiting import within

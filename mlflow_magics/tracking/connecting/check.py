@@ -10,7 +10,7 @@ import mlflow
 from mlflow import MlflowClient
 
 from ...vocabulary.errors import ConnectionFailedError
-from ...vocabulary.records import CheckStep
+from ...vocabulary.stores import CheckStep
 from ..calls import limits
 from ..calls.masking import one_line
 from ..calls.waiting import within
@@ -19,7 +19,7 @@ from ..location import discover, localstore, process_state
 from ..location.localstore import without_log_lines
 from ..location.plugs import plug_of
 from ..location.uris import Target
-from . import connection
+from . import connected
 from .experiments import Experiment, explained, find_or_create
 from .probe import reach
 
@@ -47,8 +47,8 @@ def check(
     ConnectionFailedError
         If `uri` cannot be read as one at all.
     """
-    before = connection.unconnected()
-    choice = connection.choose(uri, experiment, folder, config)
+    before = connected.unconnected()
+    choice = connected.choose(uri, experiment, folder, config)
     target = choice.target
     steps: list[CheckStep] = []
     try:
@@ -85,7 +85,7 @@ def _seen_of_server(target: Target, version: str) -> dict[str, str]:
     seen = {
         "name": parts.hostname or "",
         "port": str(parts.port or {"http": 80, "https": 443}[parts.scheme]),
-        "authentication": f"let in as {connection.user_of(target)}",
+        "authentication": f"let in as {connected.user_of(target)}",
         "version": _versions(version),
     }
     if parts.scheme == "https":
@@ -209,7 +209,7 @@ def _entered(target: Target, before: process_state.State) -> Iterator[Target]:
         yield entered
     finally:
         process_state.put(here)
-        if not connection.is_connected_to(entered.uri):
+        if not connected.is_connected_to(entered.uri):
             plug.leave(entered)
 
 

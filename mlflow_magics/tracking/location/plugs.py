@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from ...vocabulary.records import SignIn
+from ...vocabulary.stores import SignIn
 
 if TYPE_CHECKING:
     from .store_limits import StoreLimits

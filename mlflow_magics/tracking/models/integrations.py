@@ -15,7 +15,7 @@ from mlflow.utils.autologging_utils import (
 )
 
 from ...vocabulary.errors import UnknownNameError
-from ...vocabulary.records import Integration
+from ...vocabulary.stores import Integration
 from .flavors import has_module
 
 _TRAINING = "params, metrics, model"

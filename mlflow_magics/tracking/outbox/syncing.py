@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from ...vocabulary.records import Sync
+from ...vocabulary.stores import Sync
 from .disk.accounts import Account
 from .numbers.unwritten import Unwritten
 from .sending import replay

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from ...vocabulary.records import Waiting
+from ...vocabulary.stores import Waiting
 from .disk import over_limit
 from .disk.accounts import Account
 from .numbers.unwritten import Unwritten

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mlflow.entities import Run
 
-from ...vocabulary.records import Waiting
+from ...vocabulary.stores import Waiting
 from ..patches.store import connected
 
 

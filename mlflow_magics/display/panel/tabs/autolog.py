@@ -8,7 +8,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from ....vocabulary.panel import PanelBackend
-from ....vocabulary.records import Integration
+from ....vocabulary.stores import Integration
 from ...markup.html import EMPTY, Markup, element, join, text, words
 from ...markup.parts import RED, callout, mono, subdued
 from ...markup.words import clean

@@ -8,7 +8,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from ....vocabulary.panel import Loggable, Logged, PanelBackend
+from ....vocabulary.panel import Loggable, LogReport, PanelBackend
 from ...markup.html import EMPTY, Markup, join, text
 from ...markup.parts import mono, subdued
 from ...markup.words import clean, count
@@ -132,7 +132,7 @@ class LogList(KernelTab[Loggable]):
         with self._lock:
             self._draw()
 
-    def _report(self, logged: Logged) -> None:
+    def _report(self, logged: LogReport) -> None:
         report = [text(clean(line, 300)) for line in logged.lines[:_LINES]]
         if len(logged.lines) > _LINES:
             report.append(hint(f"and {count(len(logged.lines) - _LINES, 'more line')}"))
