@@ -29,6 +29,7 @@ from mlflow_magics.tracking.outbox.sending.delivery import Delivery
 from mlflow_magics.tracking.outbox.sending.refusals import REJECTED_TAG
 from mlflow_magics.tracking.outbox.sending.sender import Sender
 from tests.rig.faulty import Fault, FaultyProxy
+from tests.rig.waiting import eventually
 
 HOUR = 3_600_000
 
@@ -660,13 +661,6 @@ def thread(box, quick):
     made = Sender(box.delivery, offline=False, before=lambda: None)
     yield made
     made.stop()
-
-
-def eventually(is_so, seconds=10.0):
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.01)
 
 
 def test_what_is_written_is_sent_by_itself(box, thread):
