@@ -166,11 +166,11 @@ class Panel:
 
     def _turn(self) -> tuple[float, float | None]:
         """Draw what has changed; tell the :class:`.ticker.Ticker` when to come again. First in the main thread."""
-        if self._closed:
-            return 0.0, None
         began = time.thread_time()
         try:
             with self._drawing:
+                if self._closed:
+                    return 0.0, None  # asked here: the widgets are freed under the same lock
                 self._state.look()
                 header, run = self._state.header(), self._state.run()
                 self._top.refresh(header, run)
