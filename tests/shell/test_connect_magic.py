@@ -8,8 +8,6 @@ import os
 import random
 import re
 import shutil
-import signal
-import sys
 
 import mlflow
 import pytest
@@ -18,6 +16,7 @@ from mlflow import MlflowClient
 from mlflow_magics.tracking.azure import plugin
 from mlflow_magics.tracking.location import process_state
 from tests.rig.servers import StatusServer, refused_port
+from tests.rig.striking import struck
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -559,25 +558,7 @@ class TestAFailedConnectLeavesTheEarlierOneWhole:
         here, there = f"sqlite:///{folder}/mlflow.db", f"sqlite:///{folder}/other/mlflow.db"
 
         def connect(strike):
-            seen = 0
-
-            def trace(frame, event, _):
-                nonlocal seen
-                name = frame.f_code.co_filename
-                if "mlflow_magics" not in name or not name.endswith(rooms):
-                    return None
-                if event == "line":
-                    seen += 1
-                    if seen == strike:
-                        signal.raise_signal(signal.SIGINT)
-                return trace
-
-            sys.settrace(trace)
-            try:
-                result = stored.run_cell("%mlflow_connect other -e there")
-            finally:
-                sys.settrace(None)
-            return result, seen
+            return struck(lambda: stored.run_cell("%mlflow_connect other -e there"), strike, rooms)
 
         _, lines = connect(0)
         assert stored.run_cell("%mlflow_connect local -e kept").success
