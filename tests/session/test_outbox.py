@@ -43,20 +43,6 @@ def database(folder, _store):
     return folder / "mlflow.db"
 
 
-@pytest.fixture
-def run(shell, capsys):
-    """Run a cell, which must work; return what it shows, on one line."""
-
-    def run(cell, ok=True):
-        capsys.readouterr()
-        result = shell.run_cell(cell, store_history=True)
-        assert result.success == ok, result.error_in_exec or result.error_before_exec
-        captured = capsys.readouterr()
-        return " ".join((captured.out + captured.err * (not ok)).split())
-
-    return run
-
-
 def status_with(run, words):
     """What ``%mlflow_status`` shows once it holds these words."""
     told = []

@@ -6,37 +6,13 @@ import json
 import os
 import subprocess
 import sys
-import textwrap
 
 import mlflow
 import pytest
 from mlflow import MlflowClient
 
-
-def runs(experiment="Default"):
-    """All runs, newest first."""
-    client = MlflowClient()
-    found = client.get_experiment_by_name(experiment)
-    return client.search_runs([found.experiment_id], order_by=["attributes.start_time DESC"])
-
-
-def only_run(experiment="Default"):
-    (run,) = runs(experiment)
-    return run
-
-
-def artifacts(run):
-    return sorted(file.path for file in MlflowClient().list_artifacts(run.info.run_id))
-
-
-def artifact(run, path):
-    folder = mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path=path)
-    with open(folder, encoding="utf-8") as file:
-        return file.read()
-
-
-def cell(text):
-    return textwrap.dedent(text).strip("\n") + "\n"
+from tests.rig.runs import artifact, artifacts, only_run, runs
+from tests.rig.shells import cell
 
 
 class TestOutcome:

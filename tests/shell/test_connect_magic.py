@@ -16,6 +16,7 @@ from mlflow import MlflowClient
 from mlflow_magics.tracking.azure import plugin
 from mlflow_magics.tracking.location import process_state
 from tests.rig.servers import StatusServer, refused_port
+from tests.rig.shells import shown
 from tests.rig.striking import struck
 
 
@@ -45,14 +46,7 @@ def stored(shell, folder, _store):
 @pytest.fixture
 def connect(shell, capsys):
     """Run ``%mlflow_connect``, which must work; return the block's text on one line, as wrapping may fall anywhere."""
-
-    def run(words=""):
-        capsys.readouterr()
-        result = shell.run_cell(f"%mlflow_connect {words}")
-        assert result.success, result.error_in_exec
-        return " ".join(capsys.readouterr().out.split())
-
-    return run
+    return lambda words="": shown(shell, capsys, f"%mlflow_connect {words}", store_history=False)
 
 
 @pytest.fixture

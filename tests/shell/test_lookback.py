@@ -22,6 +22,7 @@ from IPython.core.oinspect import getdoc
 from mlflow_magics.capture.notebook import restoring
 from mlflow_magics.shell import late, lookback
 from tests.rig.servers import MlflowServer
+from tests.rig.shells import run_cell
 from tests.rig.waiting import eventually
 
 FIT = """%%mlflow_run {name} --metrics accuracy loss --model model
@@ -50,10 +51,8 @@ def run(looked, capsys):
 
     def one(cell):
         capsys.readouterr()
-        result = looked.run_cell(cell)
-        shown = " ".join(capsys.readouterr().out.split())
-        assert result.success, shown
-        return result.result, shown
+        result = run_cell(looked, cell, store_history=False)
+        return result.result, " ".join(capsys.readouterr().out.split())
 
     return one
 

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import textwrap
 
 import pytest
 from mlflow import MlflowClient
+
+from tests.rig.shells import cell
 
 
 def found():
     runs = MlflowClient().search_runs(["0"])
     return {run.info.run_name: (run.info.status, run.data.metrics) for run in runs}
-
-
-def cell(text):
-    return textwrap.dedent(text).strip("\n") + "\n"
 
 
 def test_a_thread_that_outlives_its_cell_goes_on_in_its_run(tracked):
