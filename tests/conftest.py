@@ -9,10 +9,13 @@ import signal
 import sqlite3
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.rig.shells import shown
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ.setdefault("MPLBACKEND", "agg")
@@ -135,6 +138,12 @@ def shell(bare_shell):
     """A real InteractiveShell with the extension loaded, in an empty folder."""
     bare_shell.extension_manager.load_extension("mlflow_magics")
     return bare_shell
+
+
+@pytest.fixture
+def run(shell, capsys):
+    """Run a cell in the test's shell, which must work; return what it shows, on one line."""
+    return partial(shown, shell, capsys)
 
 
 @pytest.fixture(scope="session")

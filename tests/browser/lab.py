@@ -10,7 +10,6 @@ import secrets
 import shutil
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ import pytest
 
 from tests.execute_notebooks import METADATA, fresh_environment
 from tests.rig.servers import LOOPBACK, free_port
+from tests.rig.waiting import eventually
 
 DARK, LIGHT = "JupyterLab Dark", "JupyterLab Light"
 
@@ -95,17 +95,21 @@ class Lab:
         return f"{self.url}/{path}/{notebook}?reset&token={self.token}"
 
     def _wait(self, patience: float) -> None:
-        assert self._process is not None
-        deadline = time.monotonic() + patience
-        while time.monotonic() < deadline and self._process.poll() is None:
+        process = self._process
+        assert process is not None
+
+        def answers() -> bool:
             with (
                 contextlib.suppress(OSError, urllib.error.URLError),
                 urllib.request.urlopen(f"{self.url}/api?token={self.token}", timeout=2) as answer,
             ):
-                if answer.status == 200:
-                    return
-            time.sleep(0.1)
-        raise RuntimeError(f"JupyterLab did not start:\n{(self.home / 'lab.log').read_text()[-4000:]}")
+                return bool(answer.status == 200)
+            return False
+
+        def told() -> str:
+            return f"the start of JupyterLab:\n{(self.home / 'lab.log').read_text()[-4000:]}"
+
+        eventually(answers, told, patience, pause=0.1, unless=lambda: process.poll() is not None)
 
     def _stop(self) -> None:
         if self._process is None:

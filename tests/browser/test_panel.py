@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import time
 
 import pytest
 from mlflow import MlflowClient
 
 from tests.rig.faulty import Fault, FaultyProxy
+from tests.rig.waiting import eventually
 
 from . import lab as rig
 
@@ -90,13 +90,12 @@ def tab(shown, name):
 def run_with(uri, condition, patience=20.0):
     """The run in the store, of which this is true; what is logged is sent in the background."""
     client = MlflowClient(uri)
-    deadline = time.monotonic() + patience
-    while time.monotonic() < deadline:
+
+    def found():
         ids = [experiment.experiment_id for experiment in client.search_experiments()]
-        if found := client.search_runs(ids, condition, order_by=["attributes.start_time DESC"]):
-            return found[0]
-        time.sleep(0.2)
-    raise AssertionError(f"no run with {condition}")
+        return client.search_runs(ids, condition, order_by=["attributes.start_time DESC"])
+
+    return eventually(found, f"a run with {condition}", patience, pause=0.2)[0]
 
 
 def points(shown):

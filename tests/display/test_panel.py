@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from traitlets import All
 
 from mlflow_magics.display.markup import words
 from mlflow_magics.display.panel import Panel
+from mlflow_magics.display.panel import panel as room
 from mlflow_magics.display.panel.picture import picture
 from mlflow_magics.display.panel.tabs import metrics as metrics_tab
 from mlflow_magics.display.panel.tabs.values import Values
@@ -22,19 +24,13 @@ from mlflow_magics.display.panel.tools.facts import elapsed
 from mlflow_magics.display.panel.tools.worker import Worker
 from mlflow_magics.vocabulary.errors import MlflowMagicsError
 from mlflow_magics.vocabulary.panel import Header
+from tests.display.clock import Clock
 from tests.display.desks import HEADER, OTHER, RUN, FakeDesk, curve, falling
 from tests.display.page import Page, fits
+from tests.rig.waiting import eventually
 
 BUSY = replace(HEADER, busy=True)
 OPEN = replace(RUN, status="RUNNING", ended=None, open_here=True, of_cell=True)
-
-
-def until(true: Callable[[], object], seconds: float = 5.0) -> None:
-    """Wait for what another thread does."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
 
 
 def inside(widget: Any) -> Iterator[Any]:
@@ -78,11 +74,18 @@ def threads() -> set[threading.Thread]:
     return {each for each in threading.enumerate() if each.name.startswith("mlflow_magics-panel")}
 
 
+def worked(panel: Panel) -> None:
+    """Wait until all is done that was asked of the store."""
+    done = threading.Event()
+    panel._worker.submit(lambda: None, lambda _: done.set(), lambda _: done.set())
+    assert done.wait(30)
+
+
 @pytest.fixture
 def open_panel() -> Iterator[Callable[..., Panel]]:
     made: list[Panel] = []
 
-    def make(backend: FakeDesk, **options: bool) -> Panel:
+    def make(backend: FakeDesk, **options: Any) -> Panel:
         made.append(Panel(backend, **options))
         return made[-1]
 
@@ -150,8 +153,7 @@ def test_every_control_says_what_it_is(open_panel):
     panel = open_panel(FakeDesk(RUN))
     for title in ("Log", "Autolog", "Runs"):
         box = pick(panel, title)
-        until(lambda box=box: not any("this tab opens" in each.value for each in inside(box) if hasattr(each, "value")
-                                      and isinstance(each, widgets.HTML)))  # fmt: skip
+        eventually(lambda box=box: "this tab opens" not in html(box))
     controls = (widgets.Button, widgets.Text, widgets.Textarea, widgets.Dropdown, widgets.Checkbox, widgets.FloatSlider)
     found = [each for each in inside(panel.widget) if isinstance(each, controls)]
     assert len(found) > 10
@@ -162,16 +164,16 @@ def test_every_control_says_what_it_is(open_panel):
 def test_closing_leaves_nothing_behind():
     gc.collect()
     before, already = set(widgets.widget._instances), threads()
-    backend = FakeDesk(RUN)
-    panel = Panel(backend)
+    backend, clock = FakeDesk(RUN), Clock()
+    panel = Panel(backend, ticker=clock.ticker)
     for title in ("Metrics", "Log", "Autolog", "Runs"):
         pick(panel, title)
-        time.sleep(0.3)
+        clock.advance(0.3)
     assert threads() - already
     assert len(set(widgets.widget._instances) - before) > 50
     panel.close()
     panel.close()
-    until(lambda: not threads() - already)
+    eventually(lambda: not threads() - already)
     assert set(widgets.widget._instances) - before == set()
     assert backend.observers == []
     looks = backend.looks
@@ -187,17 +189,17 @@ def test_a_slow_store_does_not_hold_up_the_closing():
     panel.close()
     assert time.monotonic() - began < 2
     backend.gate.set()
-    until(lambda: not threads() - already)
+    eventually(lambda: not threads() - already)
 
 
 def test_two_panels_show_the_same_and_one_closes_alone(open_panel):
     backend = FakeDesk(RUN)
     first, second = open_panel(backend), open_panel(backend, compact=True)
     backend.put(replace(RUN, name="renamed"))
-    until(lambda: find(first, widgets.Text, description="Name").value == "renamed" and "renamed" in said(second))
+    eventually(lambda: find(first, widgets.Text, description="Name").value == "renamed" and "renamed" in said(second))
     first.close()
     backend.put(replace(RUN, name="again"))
-    until(lambda: "again" in said(second))
+    eventually(lambda: "again" in said(second))
 
 
 def test_the_button_at_the_end_closes_the_panel(open_panel):
@@ -219,52 +221,69 @@ def count_changes(panel: Panel) -> list[str]:
 
 
 def test_nothing_is_asked_while_nothing_goes_on(open_panel):
-    backend = FakeDesk(RUN)
-    open_panel(backend)
-    time.sleep(0.6)
+    backend, clock = FakeDesk(RUN), Clock()
+    open_panel(backend, ticker=clock.ticker)
+    clock.advance(1)
     looks = backend.looks
-    time.sleep(1.5)
+    clock.advance(24 * 3600)
     assert backend.looks == looks
+    assert clock.until == math.inf
 
 
 def test_what_waits_is_looked_at_each_second(open_panel):
-    backend = FakeDesk(RUN, replace(HEADER, state="waiting", said="3 points waiting"))
-    panel = open_panel(backend)
+    backend, clock = FakeDesk(RUN, replace(HEADER, state="waiting", said="3 points waiting")), Clock()
+    panel = open_panel(backend, ticker=clock.ticker)
+    clock.advance(10.5)
+    assert clock.turns == list(range(11))
     backend.put(header=HEADER, tell=False)
-    until(lambda: "● connected" in said(panel), 2.5)
+    assert "● connected" not in said(panel)
+    clock.advance(1)
+    assert "● connected" in said(panel)
 
 
-def test_a_running_cell_is_followed_four_times_a_second_at_the_most(open_panel):
-    backend = FakeDesk(OPEN, BUSY)
-    panel = open_panel(backend)
+def test_a_running_cell_is_followed_four_times_a_second_at_the_most(open_panel, monkeypatch):
+    monkeypatch.setattr(room, "_SHARE", math.inf)  # of the processor: how long a turn takes is the machine's
+    backend, clock = FakeDesk(OPEN, BUSY), Clock()
+    panel = open_panel(backend, ticker=clock.ticker)
+    clock.advance()
     drawn: list[float] = []
-    find(panel, widgets.Tab).children[0].children[1].children[1].observe(
-        lambda _: drawn.append(time.monotonic()), "value"
-    )
-    end, points = time.monotonic() + 2.1, 50
-    while time.monotonic() < end:
-        points += 1
+    find(panel, widgets.Tab).children[0].children[1].children[1].observe(lambda _: drawn.append(clock.now), "value")
+    for points in range(51, 451):
         backend.put(replace(OPEN, curves=(falling("loss", points),)), tell=points % 3 == 0)
-        time.sleep(0.005)
-    assert 3 <= len(drawn) <= 9
+        clock.advance(1 / 64)  # in numbers that a float holds exactly
+    assert drawn == clock.turns[1:] == [turn / 4 for turn in range(1, 26)]
+
+
+def test_a_turn_leaves_a_running_cell_its_processor(open_panel, monkeypatch):
+    """However often the panel is woken, the time that a turn takes is followed by many times as long a pause."""
+    monkeypatch.setattr(room, "_SHARE", 1e-9)  # so that the least that a turn can take is followed by minutes
+    backend, clock = FakeDesk(OPEN, BUSY), Clock()
+    open_panel(backend, ticker=clock.ticker)
+    for _ in range(50):
+        backend.put(OPEN)
+        clock.advance(1)
+    assert clock.turns == [0.0]
+    clock.step()
+    assert len(clock.turns) == 2
 
 
 def test_what_did_not_change_is_not_sent(open_panel):
     run = replace(OPEN, began=time.time() + 1000)  # its time does not tick
-    backend = FakeDesk(run, BUSY)
-    panel = open_panel(backend)
-    time.sleep(1.0)  # every live tab had its turn
+    backend, clock = FakeDesk(run, BUSY), Clock()
+    panel = open_panel(backend, ticker=clock.ticker)
+    for _ in range(4):
+        clock.step()  # every live tab has its turn
     sent, looks = count_changes(panel), backend.looks
     for _ in range(4):
         backend.put(replace(run, curves=tuple(replace(each) for each in run.curves)), tell=False)
-        time.sleep(0.3)
-    assert backend.looks > looks
+        clock.step()
+    assert backend.looks == looks + 4
     assert sent == []
 
 
 def test_the_time_ticks(open_panel):
     panel = open_panel(FakeDesk(replace(OPEN, began=time.time() - 5), BUSY))
-    until(lambda: "for 7 s" in said(panel), 4)
+    eventually(lambda: "for 7 s" in said(panel), patience=4)
 
 
 def test_time_in_words():
@@ -280,19 +299,20 @@ def test_all_live_tabs_are_live_where_the_front_end_cannot_say_which_is_seen(ope
     panel = open_panel(backend)
     tabs = find(panel, widgets.Tab)
     backend.put(replace(OPEN, params={"reg": "0.7"}, curves=(falling("loss", 51), falling("late", 5))), tell=False)
-    until(lambda: "0.7" in said(tabs.children[2]) and "late" in said(tabs.children[1]), 5)
+    eventually(lambda: "0.7" in said(tabs.children[2]) and "late" in said(tabs.children[1]), patience=5)
 
 
 def test_only_the_visible_tab_is_redrawn_where_it_can(open_panel):
-    backend = FakeDesk(OPEN, BUSY)
-    panel = open_panel(backend, clicks_while_busy=lambda: True)
+    backend, clock = FakeDesk(OPEN, BUSY), Clock()
+    panel = open_panel(backend, clicks_while_busy=lambda: True, ticker=clock.ticker)
     tabs = find(panel, widgets.Tab)
-    time.sleep(0.6)
     backend.put(replace(OPEN, params={"reg": "0.7"}), tell=False)
-    time.sleep(0.8)
+    clock.advance(30)
+    assert len(clock.turns) > 3
     assert "0.7" not in said(tabs.children[2])
     pick(panel, "Params & results")
-    until(lambda: "0.7" in said(tabs.children[2]))
+    clock.advance(30)
+    assert "0.7" in said(tabs.children[2])
 
 
 def test_an_exception_is_one_line_and_the_panel_lives_on(open_panel, monkeypatch):
@@ -301,10 +321,10 @@ def test_an_exception_is_one_line_and_the_panel_lives_on(open_panel, monkeypatch
     true_run = backend.run
     monkeypatch.setattr(backend, "run", lambda: 1 / 0)
     backend.put()  # not raised into the cell
-    until(lambda: "ZeroDivisionError" in said(panel))
+    eventually(lambda: "ZeroDivisionError" in said(panel))
     monkeypatch.setattr(backend, "run", true_run)
     backend.put(replace(RUN, name="well again"))
-    until(lambda: find(panel, widgets.Text, description="Name").value == "well again", 8)
+    eventually(lambda: find(panel, widgets.Text, description="Name").value == "well again", patience=8)
 
 
 # -- the head -------------------------------------------------------------------------------------------------
@@ -314,14 +334,14 @@ def test_experiments_are_offered_and_used(open_panel):
     backend = FakeDesk(RUN)
     panel = open_panel(backend)
     chooser = find(panel, widgets.Combobox)
-    until(lambda: chooser.options == ("diabetes", "iris", "digits"))
+    eventually(lambda: chooser.options == ("diabetes", "iris", "digits"))
     chooser.value = "iris"
-    until(
+    eventually(
         lambda: (
             backend.asked("use_experiment") == [("use_experiment", "iris")] and backend.header().experiment_id != "1"
         )
     )
-    until(lambda: "new runs go to iris" in said(panel))
+    eventually(lambda: "new runs go to iris" in said(panel))
     assert chooser.value == "iris"
 
 
@@ -329,14 +349,14 @@ def test_a_new_experiment_takes_one_more_click(open_panel):
     backend = FakeDesk(RUN)
     panel = open_panel(backend)
     chooser = find(panel, widgets.Combobox)
-    until(lambda: chooser.options)
+    eventually(lambda: chooser.options)
     chooser.value = "irsi"
     button = find(panel, widgets.Button, description="Create “irsi”")
     assert button.layout.display == ""
-    time.sleep(0.2)
+    worked(panel)
     assert not backend.asked("use_experiment")
     button.click()
-    until(lambda: backend.asked("use_experiment") == [("use_experiment", "irsi")])
+    eventually(lambda: backend.asked("use_experiment") == [("use_experiment", "irsi")])
     assert button.layout.display == "none"
 
 
@@ -344,10 +364,10 @@ def test_an_experiment_that_cannot_be_used_is_one_line(open_panel):
     backend = FakeDesk(RUN)
     panel = open_panel(backend)
     chooser = find(panel, widgets.Combobox)
-    until(lambda: chooser.options)
+    eventually(lambda: chooser.options)
     backend.error = MlflowMagicsError("iris is deleted; restore it or choose another")
     chooser.value = "iris"
-    until(lambda: "iris is deleted; restore it or choose another" in said(panel))
+    eventually(lambda: "iris is deleted; restore it or choose another" in said(panel))
     assert chooser.value == "diabetes"
 
 
@@ -355,7 +375,7 @@ def test_an_experiment_chosen_elsewhere_is_shown(open_panel):
     backend = FakeDesk(RUN)
     panel = open_panel(backend)
     backend.put(header=replace(HEADER, experiment_name="elsewhere"))
-    until(lambda: find(panel, widgets.Combobox).value == "elsewhere")
+    eventually(lambda: find(panel, widgets.Combobox).value == "elsewhere")
     assert not backend.asked("use_experiment")
 
 
@@ -375,7 +395,7 @@ def test_a_run_is_renamed_described_and_tagged(open_panel):
         ("describe", RUN.run_id, "second\ntry"),
         ("tag", RUN.run_id, "stage", "prod"),
     ]
-    until(lambda: "prod" in said(panel))
+    eventually(lambda: "prod" in said(panel))
     assert find(panel, widgets.Text, placeholder="tag").value == ""
     assert backend.asked("rename") == [("rename", RUN.run_id, "better")], "what the panel fills in is no edit"
 
@@ -383,7 +403,7 @@ def test_a_run_is_renamed_described_and_tagged(open_panel):
 def test_what_is_refused_is_said(open_panel):
     backend = FakeDesk(RUN)
     panel = open_panel(backend)
-    until(lambda: backend.asked("experiments"))
+    eventually(lambda: backend.asked("experiments"))
     backend.error = MlflowMagicsError("a deleted run takes no tags; restore it first")
     find(panel, widgets.Text, placeholder="tag").value = "a"
     find(panel, widgets.Button, description="Set").click()
@@ -400,9 +420,9 @@ def test_a_run_is_started_and_ended(open_panel):
     find(panel, widgets.Text, placeholder="name of a new run").value = "by hand"
     find(panel, widgets.Button, description="Start").click()
     assert backend.asked("start") == [("start", "by hand")]
-    until(lambda: not end.disabled and "▶ running" in said(panel))
+    eventually(lambda: not end.disabled and "▶ running" in said(panel))
     end.click()
-    until(lambda: end.disabled and "✓ finished" in said(panel))
+    eventually(lambda: end.disabled and "✓ finished" in said(panel))
 
 
 def test_a_cells_run_is_not_ended_by_a_button(open_panel):
@@ -431,7 +451,7 @@ def test_an_empty_name_and_a_long_note_are_left_alone(open_panel):
 def test_a_chart_for_each_curve_and_a_table_of_the_rest(open_panel):
     panel = open_panel(FakeDesk(RUN))
     box = pick(panel, "Metrics")
-    until(lambda: "<svg" in html(box) and "accuracy" in said(box))
+    eventually(lambda: "<svg" in html(box) and "accuracy" in said(box))
     assert "0.79" in said(box)
 
 
@@ -439,11 +459,11 @@ def test_twelve_charts_at_once_and_a_search(open_panel):
     run = replace(RUN, curves=tuple(falling(f"m{i:02}", 20) for i in range(30)), metrics={})
     panel = open_panel(FakeDesk(run))
     box = pick(panel, "Metrics")
-    until(lambda: html(box).count("<svg") == 12 and "page 1 of 3" in said(box))
+    eventually(lambda: html(box).count("<svg") == 12 and "page 1 of 3" in said(box))
     find(panel, widgets.Button, description="▶").click()
-    until(lambda: "m12" in said(box) and "m11" not in said(box))
+    eventually(lambda: "m12" in said(box) and "m11" not in said(box))
     find(panel, widgets.Text, placeholder="search metrics").value = "M29"
-    until(lambda: html(box).count("<svg") == 1 and "m29" in said(box))
+    eventually(lambda: html(box).count("<svg") == 1 and "m29" in said(box))
 
 
 def test_another_run_is_drawn_beside(open_panel):
@@ -451,13 +471,13 @@ def test_another_run_is_drawn_beside(open_panel):
     panel = open_panel(backend)
     box = pick(panel, "Metrics")
     chooser = find(panel, widgets.Dropdown, description="Compare")
-    until(lambda: len(chooser.options) == 2)
+    eventually(lambda: len(chooser.options) == 2)
     assert RUN.run_id not in [value for _, value in chooser.options]
     before = html(box)
     chooser.value = OTHER.run_id
-    until(lambda: backend.asked("details") == [("details", OTHER.run_id)] and "older" in said(box))
+    eventually(lambda: backend.asked("details") == [("details", OTHER.run_id)] and "older" in said(box))
     chooser.value = ""
-    until(lambda: html(box) == before)
+    eventually(lambda: html(box) == before)
 
 
 def test_the_look_of_charts_is_passed_on(open_panel, monkeypatch):
@@ -465,11 +485,11 @@ def test_the_look_of_charts_is_passed_on(open_panel, monkeypatch):
     monkeypatch.setattr(metrics_tab, "plot", lambda curves, **look: asked.append(look) or "")
     panel = open_panel(FakeDesk(RUN))
     pick(panel, "Metrics")
-    until(lambda: asked)
+    eventually(lambda: asked)
     find(panel, widgets.Checkbox, description="log scale").value = True
     find(panel, widgets.FloatSlider).value = 0.9
     find(panel, widgets.ToggleButtons).value = "time"
-    until(lambda: asked[-1]["log"] and asked[-1]["smoothing"] == 0.9 and asked[-1]["axis"] == "time")
+    eventually(lambda: asked[-1]["log"] and asked[-1]["smoothing"] == 0.9 and asked[-1]["axis"] == "time")
 
 
 def test_only_the_chart_that_changed_is_drawn_and_the_budget_goes_round(monkeypatch):
@@ -494,15 +514,21 @@ def test_only_the_chart_that_changed_is_drawn_and_the_budget_goes_round(monkeypa
 
 
 def test_runs_are_asked_for_again_when_one_has_ended(open_panel):
-    backend = FakeDesk(RUN)
-    panel = open_panel(backend)
+    backend, clock = FakeDesk(RUN), Clock()
+    panel = open_panel(backend, ticker=clock.ticker)
+
+    def asked() -> int:
+        clock.advance(30)
+        worked(panel)
+        return len(backend.asked("runs"))
+
     pick(panel, "Metrics")
-    until(lambda: len(backend.asked("runs")) == 1)
+    assert asked() == 1
     backend.put(OPEN, header=BUSY)
-    time.sleep(0.6)
-    assert len(backend.asked("runs")) == 1
+    assert asked() == 1
     backend.put(replace(RUN, run_id="d" * 32), header=HEADER)
-    until(lambda: len(backend.asked("runs")) == 2)
+    assert asked() == 2
+    assert asked() == 2
 
 
 # -- params and results ---------------------------------------------------------------------------------------
@@ -511,16 +537,16 @@ def test_runs_are_asked_for_again_when_one_has_ended(open_panel):
 def test_values_and_how_they_changed(open_panel):
     panel = open_panel(FakeDesk(RUN))
     box = pick(panel, "Params & results")
-    until(lambda: "liblinear" in said(box))
+    eventually(lambda: "liblinear" in said(box))
     assert "choose a run as baseline" in said(box)
     panel.set_baseline(OTHER)
-    until(lambda: "against older" in said(box))
+    eventually(lambda: "against older" in said(box))
     words = said(box)
     for part in ("was 1", "only there: x", "▲up +0.04 (+5.33 %)", "▼down -0.1 (-50 %)", "=unchanged"):
         assert part in words
     assert [each for each in Page(html(box)).all("span") if each.get("aria-hidden") == "true"]
     find(panel, widgets.Button, description="✕ compare with none").click()
-    until(lambda: "against" not in said(box))
+    eventually(lambda: "against" not in said(box))
     assert panel.baseline is None
 
 
@@ -591,20 +617,22 @@ def test_the_bundle_of_a_panel_has_all_three(open_panel):
 
 
 def test_the_picture_is_renewed_when_a_run_ends_and_when_idle_never_during_a_cell(open_panel):
-    backend = FakeDesk(RUN)
-    panel = open_panel(backend)
+    backend, clock = FakeDesk(RUN), Clock()
+    panel = open_panel(backend, ticker=clock.ticker)
     display = Display()
     panel.show(display)
     updates = display.handle.updates
     backend.put(replace(OPEN, params={"reg": "0.5"}), header=BUSY)
-    time.sleep(1.0)
+    clock.advance(30)
+    assert len(clock.turns) > 3
     assert updates == []
     backend.put(replace(RUN, name="done", params={"reg": "0.5"}))
     assert [thread for thread, _ in updates] == ["MainThread"]
     assert "done" in updates[-1][1].html
     backend.put(header=HEADER, tell=False)
     find(panel, widgets.Text, description="Name").value = "named later"
-    until(lambda: "named later" in updates[-1][1].text)
+    clock.advance(30)
+    assert "named later" in updates[-1][1].text
 
 
 def test_closing_renews_the_picture(open_panel):
@@ -651,7 +679,7 @@ def test_jobs_are_done_one_at_a_time_and_the_newest_of_a_key():
         worker.submit(lambda number=number: number, done.append, done.append, key="same")
     worker.submit(lambda: "other", done.append, done.append)
     gate.set()
-    until(lambda: len(done) == 3)
+    eventually(lambda: len(done) == 3)
     assert done == ["gate", 4, "other"]
     worker.close()
 
@@ -666,7 +694,7 @@ def test_errors_of_jobs_are_one_line_and_the_thread_lives_on():
     worker.submit(lambda: fail(ValueError("two\nlines")), done.append, lines.append)
     worker.submit(lambda: 1, lambda _: fail(KeyError("in done")), lines.append)
     worker.submit(lambda: 2, done.append, lines.append)
-    until(lambda: done == [2])
+    eventually(lambda: done == [2])
     assert lines[0] == "say this"
     assert all("\n" not in line for line in lines)
     assert len(lines) == 3
@@ -680,16 +708,18 @@ def test_a_closed_worker_shows_nothing_more():
     worker.close()
     gate.set()
     worker.submit(lambda: 2, done.append, done.append)
-    time.sleep(0.3)
+    worker._thread.join(30)
+    assert not worker._thread.is_alive()
     assert done == []
 
 
 def test_the_global_random_state_is_left_alone():
     import random
 
-    state = random.getstate()
-    panel = Panel(FakeDesk(RUN))
+    state, clock = random.getstate(), Clock()
+    panel = Panel(FakeDesk(RUN), ticker=clock.ticker)
     pick(panel, "Metrics")
-    time.sleep(0.4)
+    clock.advance(1)
+    worked(panel)
     panel.close()
     assert random.getstate() == state

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -14,10 +13,12 @@ from mlflow_magics.display.panel import Panel
 from mlflow_magics.display.panel.picture import picture
 from mlflow_magics.vocabulary.errors import MlflowMagicsError
 from mlflow_magics.vocabulary.panel import Header, RunView
+from tests.display.clock import Clock
 from tests.display.desks import OTHER, RUN, FakeDesk, falling
 from tests.display.page import Page, fits
 from tests.display.test_hostile import CORPUS
-from tests.display.test_panel import inside, pick, until
+from tests.display.test_panel import inside, pick
+from tests.rig.waiting import eventually
 
 EVIL = [
     *CORPUS,
@@ -124,12 +125,12 @@ def compare(panel: Panel, backend: FakeDesk) -> None:
     """Have all three live tabs drawn, another run beside."""
     metrics = pick(panel, "Metrics")
     dropdown = next(each for each in inside(metrics) if isinstance(each, widgets.Dropdown))
-    until(lambda: len(dropdown.options) == 2)
+    eventually(lambda: len(dropdown.options) == 2)
     dropdown.value = "b" * 32
-    until(lambda: backend.asked("details"))
+    eventually(lambda: backend.asked("details"))
     panel.set_baseline(replace(OTHER, name=backend.shown_run.name, params=backend.shown_run.params | {"loss": "gone"}))
     values = pick(panel, "Params & results")
-    until(lambda: any("against" in each.value for each in inside(values) if isinstance(each, widgets.HTML)))
+    eventually(lambda: any("against" in each.value for each in inside(values) if isinstance(each, widgets.HTML)))
 
 
 @pytest.mark.parametrize("evil", EVIL, ids=range(len(EVIL)))
@@ -145,7 +146,7 @@ def test_errors_are_one_harmless_line(evil):
     backend = FakeDesk(RUN)
     panel = Panel(backend)
     try:
-        until(lambda: backend.asked("experiments"))
+        eventually(lambda: backend.asked("experiments"))
         backend.error = MlflowMagicsError(evil) if evil else ValueError(evil)
         key = next(e for e in inside(panel.widget) if isinstance(e, widgets.Text) and e.placeholder == "tag")
         key.value = "a"
@@ -166,13 +167,14 @@ def test_odd_numbers_are_drawn():
     )
     run = replace(RUN, began=-1e300, ended=1e300, curves=curves, metrics={"nan": float("nan"), "inf": float("inf")})
     backend = FakeDesk(run)
-    panel = Panel(backend)
+    clock = Clock()
+    panel = Panel(backend, ticker=clock.ticker)
     try:
         for title in ("Metrics", "Params & results"):
             pick(panel, title)
-            time.sleep(0.4)
+            clock.advance(1)
         panel.set_baseline(replace(OTHER, metrics={"nan": 1.0, "inf": -float("inf")}))
-        time.sleep(0.4)
+        clock.advance(1)
         assert "not redrawn" not in "".join(e.value for e in inside(panel.widget) if isinstance(e, widgets.HTML))
         assert fits(picture(backend.shown_header, run).text) == []
     finally:

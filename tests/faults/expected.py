@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.rig import stored
+from tests.rig.waiting import eventually as eventually
 
 SERIES = "loss"
 """A variable that is assigned in a loop, with no log call."""
@@ -60,15 +60,6 @@ def loop(
     log = _LOG.format(first=first) if own else ""
     log += f"    _time.sleep({pause})\n" if pause else ""
     return _LOOP.format(name=name, first=first, last=last, before=early, own=log, after=after)
-
-
-def eventually(happened: Callable[[], object], what: str | Callable[[], str], patience: float = 30.0) -> None:
-    """Wait for something that happens in the background."""
-    deadline = time.monotonic() + patience
-    while not happened():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not in {patience} s: {what() if callable(what) else what}")
-        time.sleep(0.05)
 
 
 def only_run(database: Path, experiment: str) -> stored.StoredRun:

@@ -16,10 +16,11 @@ import signal
 import struct
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from .waiting import eventually
 
 MAIN = Path(__file__).with_name("child_main.py")
 PATIENCE = 60.0
@@ -84,11 +85,11 @@ class Child:
 
     def until(self, happened: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
         """Wait until something has happened."""
-        deadline = time.monotonic() + patience
-        while not happened():
-            if time.monotonic() > deadline or (self.exit_code() is not None and not happened()):
-                raise AssertionError(f"not reached: {what} (exit {self.exit_code()}); its output:\n{self.output}")
-            time.sleep(0.005)
+
+        def told() -> str:
+            return f"{what} (exit {self.exit_code()}); its output:\n{self.output}"
+
+        eventually(happened, told, patience, pause=0.005, unless=lambda: self.exit_code() is not None)
 
     def wait_begun(self) -> None:
         """Wait until it is about to run its first cell."""
@@ -121,11 +122,9 @@ class Child:
 
     def wait(self, patience: float = PATIENCE) -> list[Ran]:
         """Wait until the process has ended by itself."""
-        deadline = time.monotonic() + patience
-        while self.exit_code() is None:
-            if time.monotonic() > deadline:
-                raise AssertionError(f"it did not end in {patience} s; its output:\n{self.output}")
-            time.sleep(0.005)
+        eventually(
+            lambda: self.exit_code() is not None, lambda: f"its end; its output:\n{self.output}", patience, pause=0.005
+        )
         return self.results()
 
     # -- what is done to it ---------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
 
 from .children import PATIENCE, clean_environment
+from .waiting import eventually
 
 
 @dataclass(frozen=True)
@@ -106,9 +107,7 @@ class KernelProcess:
         provisioner = self.manager.provisioner
         assert provisioner is not None
         os.kill(provisioner.pid, signal.SIGKILL)
-        deadline = time.monotonic() + PATIENCE
-        while self.manager.is_alive() and time.monotonic() < deadline:
-            time.sleep(0.01)
+        eventually(lambda: not self.manager.is_alive(), "the kernel's end", PATIENCE)
 
     def restart(self) -> None:
         """A new process in its place, also after a kill."""

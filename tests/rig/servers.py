@@ -16,13 +16,14 @@ import ssl
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import urlsplit
+
+from .waiting import eventually
 
 LOOPBACK = "127.0.0.1"
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "date", "server"}
@@ -89,16 +90,18 @@ class MlflowServer(_Started):
             raise
 
     def _wait(self, patience: float) -> None:
-        deadline = time.monotonic() + patience
-        while time.monotonic() < deadline:
-            assert self._process is not None
-            if self._process.poll() is not None:
-                break
+        process = self._process
+        assert process is not None
+
+        def answers() -> bool:
             with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/health", timeout=2) as answer:
-                if answer.status == 200:
-                    return
-            time.sleep(0.1)
-        raise RuntimeError(f"mlflow server did not start:\n{(self.folder / 'server.log').read_text()[-4000:]}")
+                return bool(answer.status == 200)
+            return False
+
+        def told() -> str:
+            return f"the start of mlflow server:\n{(self.folder / 'server.log').read_text()[-4000:]}"
+
+        eventually(answers, told, patience, pause=0.1, unless=lambda: process.poll() is not None)
 
     def stop(self) -> None:
         """End the server at once, as a crash would."""
@@ -110,13 +113,12 @@ class MlflowServer(_Started):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         # The workers die a moment after their parent, and until then the port still accepts.
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            with socket.socket() as probe:
-                if probe.connect_ex((LOOPBACK, self.port)) != 0:
-                    return
-            time.sleep(0.05)
-        raise RuntimeError(f"the server's workers still listen on port {self.port}")
+        eventually(self._is_deaf, f"the end of the server's workers; they still listen on port {self.port}", 10.0)
+
+    def _is_deaf(self) -> bool:
+        """Tell whether nobody listens on the port."""
+        with socket.socket() as probe:
+            return probe.connect_ex((LOOPBACK, self.port)) != 0
 
 
 class _HttpServer(_Started):

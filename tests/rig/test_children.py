@@ -11,6 +11,7 @@ import pytest
 from . import stored
 from .children import Zygote, prepare, spawn
 from .kernels import KernelProcess
+from .waiting import eventually
 
 LOOP = "for i in range(10_000_000):\n    _marks[i] = _now()\n    _now()"
 
@@ -100,9 +101,7 @@ def test_a_kernel_is_interrupted_killed_and_restarted(tmp_path):
     with KernelProcess(tmp_path, tmp_path / "state") as kernel:
         assert kernel.run("x = 1\nprint('hello')\n'shown'").printed == "hello\n'shown'"
         loop = kernel.start("import time, pathlib\npathlib.Path('on').touch()\nwhile True: time.sleep(0.01)")
-        deadline = time.monotonic() + 30
-        while not (tmp_path / "on").exists() and time.monotonic() < deadline:
-            time.sleep(0.01)
+        eventually((tmp_path / "on").exists)
         kernel.interrupt()
         assert kernel.wait(loop).error == "KeyboardInterrupt"
         kernel.start("while True: pass")

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import os
-import textwrap
 
 import mlflow
 import pytest
 from mlflow import MlflowClient
 
-from tests.shell.test_cells import artifacts, only_run, runs
-from tests.shell.test_kernel import runs_in, start
+from tests.rig.runs import artifacts, only_run, runs
+from tests.rig.shells import cell
+from tests.shell.test_kernel import start
 
 __all__ = ["start"]  # a fixture
-
-
-def cell(text):
-    return textwrap.dedent(text).strip("\n") + "\n"
 
 
 def by_name():
@@ -262,7 +258,7 @@ class TestJob:
         for source in cells:
             replied = kernel.run(source)
             assert replied.status == ("error" if "1 / 0" in source else "ok"), replied
-        assert len(runs_in(uri)) == 1
+        assert len(runs(uri=uri)) == 1
         ended_by_hand = "end_run" in "".join(cells)
         kernel.restart()
         run = client.get_run(job.info.run_id)
@@ -271,7 +267,7 @@ class TestJob:
         assert run.data.params["depth"] == "3"
         if not ended_by_hand:  # that was the author's own doing
             assert run.info.status == "RUNNING"
-        assert len(runs_in(uri)) == 1
+        assert len(runs(uri=uri)) == 1
 
 
 def test_child_processes_find_the_run_and_mlflows_own_variable_is_untouched(tracked):

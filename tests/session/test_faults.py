@@ -12,8 +12,9 @@ from mlflow.utils.autologging_utils import autologging_is_disabled
 
 from mlflow_magics.shell.cells import CellRuns
 from mlflow_magics.shell.magics import MlflowMagics
+from tests.rig.runs import artifact, artifacts, only_run, runs
 from tests.rig.servers import SilentServer, refused_port
-from tests.shell.test_cells import artifact, artifacts, cell, only_run, runs
+from tests.rig.shells import cell
 
 
 def write(path, text):

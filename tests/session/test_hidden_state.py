@@ -11,18 +11,7 @@ import pytest
 
 from mlflow_magics.capture.notebook import provenance
 
-
-@pytest.fixture
-def run(tracked, capsys):
-    """Run a cell of some id; return what it showed, on one line."""
-
-    def one(source, cell_id=None):
-        capsys.readouterr()
-        options = {"cell_id": cell_id} if cell_id else {}
-        assert tracked.run_cell(source, store_history=True, **options).success
-        return " ".join(capsys.readouterr().out.split())
-
-    return one
+pytestmark = pytest.mark.usefixtures("tracked")
 
 
 def reads():
@@ -60,14 +49,14 @@ def test_a_run_that_reads_nothing_has_no_tag(run):
 
 
 def test_a_cell_that_was_run_again_with_another_source(run):
-    run("data = [1, 2]", "a")
-    assert "otherwise" not in run("%%mlflow_run\nscore = sum(data)", "r")
-    run("other = [1, 2]", "a")
-    shown = run("%%mlflow_run\nscore = sum(data)", "r")
+    run("data = [1, 2]", cell_id="a")
+    assert "otherwise" not in run("%%mlflow_run\nscore = sum(data)", cell_id="r")
+    run("other = [1, 2]", cell_id="a")
+    shown = run("%%mlflow_run\nscore = sum(data)", cell_id="r")
     assert "data comes from [" in shown
     assert "reads otherwise now: run it again" in shown
-    run("data = [1, 2]", "b")
-    assert "otherwise" not in run("%%mlflow_run\nscore = sum(data)", "r")
+    run("data = [1, 2]", cell_id="b")
+    assert "otherwise" not in run("%%mlflow_run\nscore = sum(data)", cell_id="r")
 
 
 def test_a_cell_that_was_edited_and_not_run(tracked, run, tmp_path, monkeypatch):
@@ -79,7 +68,7 @@ def test_a_cell_that_was_edited_and_not_run(tracked, run, tmp_path, monkeypatch)
         notebook.write_text(json.dumps({"cells": cells}))
         os.utime(notebook, (time.time() + later, time.time() + later))
 
-    run("data = [1, 2]", "a")
+    run("data = [1, 2]", cell_id="a")
     for source, later, warned in (
         (["data = [1, 2]"], 5, False),
         (["data = [1, 2, 3]"], 5, True),
@@ -87,9 +76,9 @@ def test_a_cell_that_was_edited_and_not_run(tracked, run, tmp_path, monkeypatch)
         ([], 5, True),  # deleted
     ):
         save(source, later)
-        assert ("otherwise" in run("%%mlflow_run\nscore = sum(data)", "r")) == warned, source
+        assert ("otherwise" in run("%%mlflow_run\nscore = sum(data)", cell_id="r")) == warned, source
     notebook.write_text("{")
-    assert "otherwise" not in run("%%mlflow_run\nscore = sum(data)", "r")
+    assert "otherwise" not in run("%%mlflow_run\nscore = sum(data)", cell_id="r")
 
 
 def test_many_names_are_cut():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 
 import mlflow
 import pytest
@@ -11,6 +12,7 @@ from mlflow import MlflowClient
 
 from mlflow_magics.session.panel_backend import SessionBackend
 from mlflow_magics.vocabulary.errors import MlflowMagicsError
+from tests.rig.shells import run_cell
 
 
 @pytest.fixture
@@ -25,12 +27,7 @@ def magics(home):
 
 @pytest.fixture
 def run(home, magics):
-    def run(source):
-        result = home.run_cell(source, store_history=True)
-        assert result.success, result.error_in_exec or result.error_before_exec
-        return result
-
-    return run
+    return partial(run_cell, home)
 
 
 @pytest.fixture

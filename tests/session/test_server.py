@@ -9,6 +9,7 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
+from tests.rig.runs import artifact, only_run, runs
 from tests.rig.servers import CountingProxy, MlflowServer, _every_method, _forward
 from tests.session.test_authored import EARLIER, STYLES, history
 
@@ -25,23 +26,6 @@ def at_server(shell, mlflow_server):
         return shell
 
     return connect
-
-
-def runs(server, experiment):
-    """The experiment's runs, newest first."""
-    client = MlflowClient(server.url)
-    return client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
-
-
-def only_run(server, experiment):
-    (run,) = runs(server, experiment)
-    return run
-
-
-def artifact_text(server, run, path, folder):
-    place = MlflowClient(server.url).download_artifacts(run.info.run_id, path, str(folder))
-    with open(place, encoding="utf-8") as file:
-        return file.read()
 
 
 def ten_and_ten(turn=0):
@@ -91,13 +75,13 @@ class TestARun:
             store_history=True,
         )
         assert result.result == 1.5
-        run = only_run(mlflow_server, "whole")
+        run = only_run("whole", mlflow_server.url)
         assert (run.info.run_name, run.info.status) == ("ridge", "FINISHED")
         assert run.data.params == {"alpha": "0.5"}
         assert run.data.metrics == {"score": 1.5}
         assert (run.data.tags["stage"], run.data.tags["mlflow.note.content"]) == ("dev", "a note")
         assert run.data.tags["mlflow.source.type"] == "NOTEBOOK"
-        assert "alpha = 0.5" in artifact_text(mlflow_server, run, "cell.py", folder)
+        assert "alpha = 0.5" in artifact(run, "cell.py", mlflow_server.url)
         shown = " ".join(capsys.readouterr().out.split())
         assert f"{mlflow_server.url}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}" in shown
 
@@ -106,15 +90,15 @@ class TestARun:
         shell.run_cell("%mlflow_start outer")
         shell.run_cell("%%mlflow_run inner\n1 / 0\n")
         shell.run_cell("%mlflow_end")
-        found = {run.info.run_name: run for run in runs(mlflow_server, "family")}
+        found = {run.info.run_name: run for run in runs("family", mlflow_server.url)}
         assert {name: run.info.status for name, run in found.items()} == {"outer": "FINISHED", "inner": "FAILED"}
         assert found["inner"].data.tags["mlflow.parentRunId"] == found["outer"].info.run_id
-        assert "ZeroDivisionError" in artifact_text(mlflow_server, found["inner"], "traceback.txt", folder)
+        assert "ZeroDivisionError" in artifact(found["inner"], "traceback.txt", mlflow_server.url)
 
     def test_a_param_the_server_refuses_takes_no_neighbour_with_it(self, at_server, mlflow_server, capsys):
         shell = at_server("refused")
         shell.run_cell("%%mlflow_run\nimport mlflow\nmlflow.log_param('lr', 1)\nlr = 0.5\nother = 2\n")
-        assert only_run(mlflow_server, "refused").data.params == {"lr": "1", "other": "2"}
+        assert only_run("refused", mlflow_server.url).data.params == {"lr": "1", "other": "2"}
         assert "stays '1'" in capsys.readouterr().out
 
 
@@ -139,7 +123,7 @@ class TestRequests:
         for turn in range(3):
             _, requests = self.counted(shell, counting_proxy, f"%%mlflow_run {line}\n{ten_and_ten(turn)}")
             self.assert_cheap(requests, artifacts=1)
-        newest, *_ = found = runs(mlflow_server, f"counted-{line}")
+        newest, *_ = found = runs(f"counted-{line}", mlflow_server.url)
         assert len(found) == 3
         assert newest.data.params == {f"p{i}": str(i + 2) for i in range(10)}
         assert newest.data.metrics == {f"m{i}": pytest.approx(100 / (i + 1)) for i in range(10)}
@@ -212,7 +196,7 @@ class TestAServerThatGoesAway:
             assert shell.run_cell("%mlflow_sync").success
             result = shell.run_cell("%%mlflow_run back\nlr = 0.3\nlr\n")
             assert result.result == 0.3
-            found = {run.info.run_name: run for run in runs(server, "outage")}
+            found = {run.info.run_name: run for run in runs("outage", server.url)}
             assert {name: (run.info.status, run.data.params) for name, run in found.items()} == {
                 "lost": ("FINISHED", {"lr": "0.1"}),
                 "later": ("FINISHED", {"lr": "0.2"}),
@@ -228,7 +212,7 @@ class TestAServerThatGoesAway:
             result = shell.run_cell("%%mlflow_run\nlr = 0.1\nlr\n")
             shown = " ".join(capsys.readouterr().out.split())
         assert result.result == 0.1
-        run = only_run(mlflow_server, "partly")
+        run = only_run("partly", mlflow_server.url)
         assert (run.info.status, run.data.params) == ("FINISHED", {"lr": "0.1"})
         assert (
             "1 write waits, and is sent when the store answers: files (cell.py): it answers with an error (500)"
@@ -253,13 +237,13 @@ class TestSecrets:
         shown = capfd.readouterr()
         assert "***" in shown.out
         assert "hunter2" not in shown.out + shown.err
-        found = runs(mlflow_server, "masked")
+        found = runs("masked", mlflow_server.url)
         assert len(found) == 5
         client = MlflowClient(mlflow_server.url)
         for run in found:
             assert "hunter2" not in json.dumps([run.data.params, run.data.tags, run.info.run_name])
             for file in client.list_artifacts(run.info.run_id):
-                assert "hunter2" not in artifact_text(mlflow_server, run, file.path, folder)
+                assert "hunter2" not in artifact(run, file.path, mlflow_server.url)
 
     def test_nor_where_the_server_is_gone(self, shell, tmp_path, capfd):
         with MlflowServer(tmp_path / "server") as server:

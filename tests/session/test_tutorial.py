@@ -6,7 +6,6 @@ import math
 import os
 import shutil
 import sqlite3
-import textwrap
 from dataclasses import dataclass
 
 import mlflow
@@ -14,11 +13,9 @@ import pytest
 from mlflow import MlflowClient
 from sklearn.linear_model import LogisticRegression
 
+from tests.rig.shells import cell
+
 pytestmark = pytest.mark.slow
-
-
-def cell(text):
-    return textwrap.dedent(text).strip("\n") + "\n"
 
 
 # -- three tutorials: the style is that of MLflow's quickstart, its ElasticNet example, and Azure ML's labs ----------

@@ -7,6 +7,7 @@ import pytest
 from mlflow import MlflowClient
 
 from mlflow_magics.tracking.models.autologging import integrations, turn_off
+from tests.rig.shells import run_cell
 
 SETUP = """
 import numpy as np
@@ -33,12 +34,6 @@ def on():
     return {row.name for row in integrations() if row.on and row.installed}
 
 
-def run(shell, source):
-    result = shell.run_cell(source, store_history=True)
-    assert result.success, result.error_in_exec
-    return result
-
-
 def last_run():
     return MlflowClient().get_run(mlflow.last_active_run().info.run_id)
 
@@ -50,28 +45,28 @@ def runs_named(name):
 
 class TestOnAndOff:
     def test_alone_it_is_everything(self, shell, capsys):
-        run(shell, "%mlflow_autolog")
+        run_cell(shell, "%mlflow_autolog")
         assert on() >= {"sklearn", "xgboost"}
         assert "autolog · on for" in capsys.readouterr().out
-        run(shell, "%mlflow_autolog off")
+        run_cell(shell, "%mlflow_autolog off")
         assert on() == set()
 
     @pytest.mark.parametrize("words", ["sklearn xgboost", "sklearn,xgboost", "scikit-learn xgboost"])
     def test_by_name_and_one_off(self, shell, words):
-        run(shell, f"%mlflow_autolog {words}")
+        run_cell(shell, f"%mlflow_autolog {words}")
         assert on() == {"sklearn", "xgboost"}
-        run(shell, "%mlflow_autolog sklearn off")
+        run_cell(shell, "%mlflow_autolog sklearn off")
         assert on() == {"xgboost"}
 
     def test_all_but_one(self, shell):
-        run(shell, "%mlflow_autolog --exclude sklearn")
+        run_cell(shell, "%mlflow_autolog --exclude sklearn")
         assert "sklearn" not in on()
         assert "xgboost" in on()
 
     def test_status(self, shell, capsys):
-        run(shell, f"%mlflow_autolog sklearn {LEAN}")
+        run_cell(shell, f"%mlflow_autolog sklearn {LEAN}")
         capsys.readouterr()
-        run(shell, "%mlflow_autolog status")
+        run_cell(shell, "%mlflow_autolog status")
         shown = capsys.readouterr().out
         rows = {line.split()[0]: line for line in shown.splitlines() if line.strip()}
         assert "● on" in rows["sklearn"]
@@ -100,15 +95,15 @@ class TestOnAndOff:
         assert on() == set()
 
     def test_an_option_that_a_flavor_does_not_take_is_said(self, shell, capsys):
-        run(shell, "%mlflow_autolog statsmodels sklearn --log-input-examples --no-log-models")
+        run_cell(shell, "%mlflow_autolog statsmodels sklearn --log-input-examples --no-log-models")
         shown = " ".join(capsys.readouterr().out.split())
         assert "sklearn" in on()
         # statsmodels is not installed here, or takes no input examples; either way it is said.
         assert "note statsmodels" in shown
 
     def test_nothing_is_printed_but_the_block(self, shell, capfd):
-        run(shell, f"%mlflow_autolog sklearn {LEAN}")
-        run(shell, "%%mlflow_run\nmodel = Ridge().fit(X, y)\n")
+        run_cell(shell, f"%mlflow_autolog sklearn {LEAN}")
+        run_cell(shell, "%%mlflow_run\nmodel = Ridge().fit(X, y)\n")
         shown = capfd.readouterr()
         assert shown.err == ""
         assert "View" not in shown.out
@@ -117,9 +112,9 @@ class TestOnAndOff:
 
 class TestInARunCell:
     def test_it_logs_into_the_cells_run_and_capture_adds_the_rest(self, shell, capsys):
-        run(shell, f"%mlflow_autolog sklearn {LEAN}")
+        run_cell(shell, f"%mlflow_autolog sklearn {LEAN}")
         capsys.readouterr()
-        run(
+        run_cell(
             shell,
             "%%mlflow_run fitted\nC = 0.5\nrounds = 300\nmodel = LogisticRegression(C=C, max_iter=rounds).fit(X, y)\n"
             "accuracy = model.score(X, y)\n",
@@ -137,16 +132,16 @@ class TestInARunCell:
         assert "rounds" in shown
 
     def test_a_value_that_autolog_has_logged_otherwise_stays_and_is_said(self, shell, capsys):
-        run(shell, f"%mlflow_autolog sklearn {LEAN}")
+        run_cell(shell, f"%mlflow_autolog sklearn {LEAN}")
         capsys.readouterr()
-        run(shell, "%%mlflow_run clash\nalpha = 2\nmodel = Ridge(alpha=alpha / 4).fit(X, y)\n")
+        run_cell(shell, "%%mlflow_run clash\nalpha = 2\nmodel = Ridge(alpha=alpha / 4).fit(X, y)\n")
         (found,) = runs_named("clash")
         assert found.data.params["alpha"] == "0.5"
         assert "alpha stays '0.5'" in capsys.readouterr().out
 
     def test_two_fits_in_one_cell(self, shell):
-        run(shell, f"%mlflow_autolog sklearn {LEAN}")
-        run(
+        run_cell(shell, f"%mlflow_autolog sklearn {LEAN}")
+        run_cell(
             shell,
             "%%mlflow_run two\nfirst = LogisticRegression(max_iter=300).fit(X, y)\n"
             "second = Ridge(alpha=3.0).fit(X, y)\nbest = max(first.score(X, y), second.score(X, y))\n",
@@ -161,8 +156,8 @@ class TestInARunCell:
 
     def test_two_fits_of_one_kind_do_not_stop_the_cell(self, shell):
         """The second one's params conflict with the first one's; MLflow itself lets the fit go on."""
-        run(shell, f"%mlflow_autolog sklearn {LEAN}")
-        result = run(
+        run_cell(shell, f"%mlflow_autolog sklearn {LEAN}")
+        result = run_cell(
             shell,
             "%%mlflow_run same\nscores = {}\nfor a in (0.1, 1.0):\n"
             "    scores[a] = Ridge(alpha=a).fit(X, y).score(X, y)\nlen(scores)\n",
@@ -173,37 +168,37 @@ class TestInARunCell:
         assert found.data.params["alpha"] == "0.1"
 
     def test_its_model_is_in_the_cells_run(self, shell):
-        run(shell, "%mlflow_autolog sklearn --no-log-datasets")
-        run(shell, "%%mlflow_run modelled\nmodel = Ridge(alpha=0.5).fit(X, y)\n")
+        run_cell(shell, "%mlflow_autolog sklearn --no-log-datasets")
+        run_cell(shell, "%%mlflow_run modelled\nmodel = Ridge(alpha=0.5).fit(X, y)\n")
         (found,) = runs_named("modelled")
         loaded = mlflow.sklearn.load_model(f"runs:/{found.info.run_id}/model")
         assert loaded.alpha == 0.5
 
     def test_a_failing_fit_is_the_cells_failure(self, shell):
-        run(shell, f"%mlflow_autolog sklearn {LEAN}")
+        run_cell(shell, f"%mlflow_autolog sklearn {LEAN}")
         result = shell.run_cell("%%mlflow_run failing\nRidge().fit(X, y[:3])\n")
         assert isinstance(result.error_in_exec, ValueError)
         (found,) = runs_named("failing")
         assert found.info.status == "FAILED"
 
     def test_outside_a_run_cell_it_opens_runs_of_its_own(self, shell):
-        run(shell, f"%mlflow_autolog sklearn {LEAN} --extra-tags who=auto")
-        run(shell, "Ridge(alpha=7.0).fit(X, y);")
+        run_cell(shell, f"%mlflow_autolog sklearn {LEAN} --extra-tags who=auto")
+        run_cell(shell, "Ridge(alpha=7.0).fit(X, y);")
         found = last_run()
         assert (found.info.status, found.data.params["alpha"], found.data.tags["who"]) == ("FINISHED", "7.0", "auto")
         assert mlflow.active_run() is None
 
     def test_in_a_run_that_spans_cells(self, shell):
-        run(shell, f"%mlflow_autolog sklearn {LEAN}")
-        run(shell, "%mlflow_start spanning")
-        run(shell, "Ridge(alpha=7.0).fit(X, y);")
-        run(shell, "%mlflow_end")
+        run_cell(shell, f"%mlflow_autolog sklearn {LEAN}")
+        run_cell(shell, "%mlflow_start spanning")
+        run_cell(shell, "Ridge(alpha=7.0).fit(X, y);")
+        run_cell(shell, "%mlflow_end")
         (found,) = runs_named("spanning")
         assert found.data.params["alpha"] == "7.0"
 
     def test_off_within_the_cell(self, shell):
-        run(shell, f"%mlflow_autolog sklearn {LEAN}")
-        run(shell, "%%mlflow_run quiet\n%mlflow_autolog off\nmodel = Ridge(alpha=7.0).fit(X, y)\n")
+        run_cell(shell, f"%mlflow_autolog sklearn {LEAN}")
+        run_cell(shell, "%%mlflow_run quiet\n%mlflow_autolog off\nmodel = Ridge(alpha=7.0).fit(X, y)\n")
         (found,) = runs_named("quiet")
         # Of autolog's there would be six more.
         assert found.data.params == {"alpha": "7.0"}
@@ -212,16 +207,16 @@ class TestInARunCell:
         cell = (
             "np.random.seed(7)\nnoise = np.random.rand()\nmodel = Ridge().fit(X, y)\ndraw = float(np.random.rand())\n"
         )
-        run(shell, cell)
+        run_cell(shell, cell)
         bare = shell.user_ns["draw"]
-        run(shell, f"%mlflow_autolog sklearn {LEAN}")
-        run(shell, f"%%mlflow_run seeded\n{cell}")
+        run_cell(shell, f"%mlflow_autolog sklearn {LEAN}")
+        run_cell(shell, f"%%mlflow_run seeded\n{cell}")
         assert shell.user_ns["draw"] == bare
 
 
 def test_xgboost_has_a_point_for_each_round(shell):
-    run(shell, f"%mlflow_autolog xgboost {LEAN}")
-    run(
+    run_cell(shell, f"%mlflow_autolog xgboost {LEAN}")
+    run_cell(
         shell,
         "%%mlflow_run boosted\nimport xgboost\nrounds = 4\ndata = xgboost.DMatrix(X, y)\n"
         "booster = xgboost.train({'max_depth': 2}, data, rounds, evals=[(data, 'train')], verbose_eval=False)\n",

@@ -8,8 +8,6 @@ import os
 import random
 import re
 import shutil
-import signal
-import sys
 
 import mlflow
 import pytest
@@ -18,6 +16,8 @@ from mlflow import MlflowClient
 from mlflow_magics.tracking.azure import plugin
 from mlflow_magics.tracking.location import process_state
 from tests.rig.servers import StatusServer, refused_port
+from tests.rig.shells import shown
+from tests.rig.striking import struck
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -46,14 +46,7 @@ def stored(shell, folder, _store):
 @pytest.fixture
 def connect(shell, capsys):
     """Run ``%mlflow_connect``, which must work; return the block's text on one line, as wrapping may fall anywhere."""
-
-    def run(words=""):
-        capsys.readouterr()
-        result = shell.run_cell(f"%mlflow_connect {words}")
-        assert result.success, result.error_in_exec
-        return " ".join(capsys.readouterr().out.split())
-
-    return run
+    return lambda words="": shown(shell, capsys, f"%mlflow_connect {words}", store_history=False)
 
 
 @pytest.fixture
@@ -559,25 +552,7 @@ class TestAFailedConnectLeavesTheEarlierOneWhole:
         here, there = f"sqlite:///{folder}/mlflow.db", f"sqlite:///{folder}/other/mlflow.db"
 
         def connect(strike):
-            seen = 0
-
-            def trace(frame, event, _):
-                nonlocal seen
-                name = frame.f_code.co_filename
-                if "mlflow_magics" not in name or not name.endswith(rooms):
-                    return None
-                if event == "line":
-                    seen += 1
-                    if seen == strike:
-                        signal.raise_signal(signal.SIGINT)
-                return trace
-
-            sys.settrace(trace)
-            try:
-                result = stored.run_cell("%mlflow_connect other -e there")
-            finally:
-                sys.settrace(None)
-            return result, seen
+            return struck(lambda: stored.run_cell("%mlflow_connect other -e there"), strike, rooms)
 
         _, lines = connect(0)
         assert stored.run_cell("%mlflow_connect local -e kept").success

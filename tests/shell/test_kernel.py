@@ -17,6 +17,7 @@ from mlflow import MlflowClient
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+from tests.rig.runs import artifacts, only_run, runs
 from tests.rig.servers import CountingProxy, _every_method, _forward
 
 pytestmark = pytest.mark.slow
@@ -110,15 +111,13 @@ class Kernel:
         self.manager.shutdown_kernel(now=True)
 
     def runs(self, experiment="Default"):
-        return runs_in(f"sqlite:///{self.folder}/mlflow.db", experiment)
+        return runs(experiment, f"sqlite:///{self.folder}/mlflow.db")
 
     def only_run(self, experiment="Default"):
-        (run,) = self.runs(experiment)
-        return run
+        return only_run(experiment, f"sqlite:///{self.folder}/mlflow.db")
 
     def artifacts(self, run, path=None):
-        client = MlflowClient(f"sqlite:///{self.folder}/mlflow.db")
-        return [file.path for file in client.list_artifacts(run.info.run_id, path)]
+        return artifacts(run, path, f"sqlite:///{self.folder}/mlflow.db")
 
 
 def kernel_environment(folder):
@@ -127,12 +126,6 @@ def kernel_environment(folder):
     # The backend is ipykernel's choice there, not that of this process.
     kept.pop("MPLBACKEND", None)
     return kept | {"MLFLOW_DISABLE_TELEMETRY": "true", "IPYTHONDIR": str(folder / ".ipython")}
-
-
-def runs_in(uri, experiment="Default"):
-    client = MlflowClient(uri)
-    found = client.get_experiment_by_name(experiment)
-    return client.search_runs([found.experiment_id]) if found else []
 
 
 def store_in(folder, template):
@@ -351,7 +344,7 @@ class TestInterrupt:
             after = kernel.run("%%mlflow_run after\nlr = 0.2\nlr")
             assert after.value == "0.2"
             assert kernel.run("import mlflow\nmlflow.active_run() is None").value == "True"
-        statuses = {run.info.run_name: run.info.status for run in runs_in(mlflow_server.url, "impatient")}
+        statuses = {run.info.run_name: run.info.status for run in runs("impatient", mlflow_server.url)}
         # The cell had finished; only the sending was cut short.
         assert statuses == {"stopped": "FINISHED", "after": "FINISHED"}
 
@@ -439,10 +432,10 @@ class TestRunners:
         with pytest.raises(CellExecutionError, match="no such luck"):
             client.execute()
         assert not (jupyter / "ran-on").exists()
-        runs = {run.info.run_name: run for run in runs_in(f"sqlite:///{jupyter}/mlflow.db")}
-        assert {name: run.info.status for name, run in runs.items()} == {"good": "FINISHED", "bad": "FAILED"}
+        found = {run.info.run_name: run for run in runs(uri=f"sqlite:///{jupyter}/mlflow.db")}
+        assert {name: run.info.status for name, run in found.items()} == {"good": "FINISHED", "bad": "FAILED"}
         store = MlflowClient(f"sqlite:///{jupyter}/mlflow.db")
-        assert "traceback.txt" in [file.path for file in store.list_artifacts(runs["bad"].info.run_id)]
+        assert "traceback.txt" in [file.path for file in store.list_artifacts(found["bad"].info.run_id)]
         value, block = book.cells[1].outputs
         assert (value.output_type, value.data["text/plain"]) == ("execute_result", "1.0")
         assert (block.output_type, set(block.data)) == ("display_data", {"text/plain", "text/html"})
@@ -474,10 +467,10 @@ class TestRunners:
                 progress_bar=False,
             )
         assert not (jupyter / "ran-on").exists()
-        runs = {run.info.run_name: run for run in runs_in(f"sqlite:///{jupyter}/mlflow.db")}
-        assert {name: run.info.status for name, run in runs.items()} == {"good": "FINISHED", "bad": "FAILED"}
-        assert runs["good"].data.params["alpha"] == "0.7"
-        assert runs["good"].data.tags["mlflow.source.name"] == "training.ipynb"
+        found = {run.info.run_name: run for run in runs(uri=f"sqlite:///{jupyter}/mlflow.db")}
+        assert {name: run.info.status for name, run in found.items()} == {"good": "FINISHED", "bad": "FAILED"}
+        assert found["good"].data.params["alpha"] == "0.7"
+        assert found["good"].data.tags["mlflow.source.name"] == "training.ipynb"
 
 
 def test_credentials_do_not_reach_the_saved_notebook(jupyter, mlflow_server):
@@ -501,11 +494,11 @@ def test_credentials_do_not_reach_the_saved_notebook(jupyter, mlflow_server):
     saved = nbformat.writes(book)
     assert "masked" in saved
     assert "hunter2" not in saved
-    runs = runs_in(mlflow_server.url, "masked-notebook")
-    assert len(runs) == 3
-    for run in runs:
+    found = runs("masked-notebook", mlflow_server.url)
+    assert len(found) == 3
+    for run in found:
         assert "hunter2" not in str(run.data.tags) + str(run.data.params)
     artifacts = mlflow_server.folder / "artifacts"
-    written = [path for run in runs for path in artifacts.glob(f"*/{run.info.run_id}/artifacts/*")]
+    written = [path for run in found for path in artifacts.glob(f"*/{run.info.run_id}/artifacts/*")]
     assert sorted(path.name for path in written) == ["cell.py", "cell.py", "traceback.txt"]
     assert not any("hunter2" in path.read_text(encoding="utf-8") for path in written)

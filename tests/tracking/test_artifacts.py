@@ -23,6 +23,7 @@ from mlflow_magics.tracking.outbox.sending import files_pause, sender
 from mlflow_magics.tracking.patches import artifacts, store
 from mlflow_magics.tracking.runs import files
 from tests.rig.faulty import Fault, FaultyProxy
+from tests.rig.waiting import eventually
 
 
 @pytest.fixture
@@ -115,10 +116,7 @@ def test_files_that_are_not_taken_hold_up_no_value_and_no_cell(connected, mlflow
     assert (waiting.points, waiting.others, waiting.state) == (0, 1, "waiting")
     assert "files" in waiting.why
     connected.heal()
-    deadline = time.monotonic() + 15
-    while not stored(mlflow_server, "late file"):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    eventually(lambda: stored(mlflow_server, "late file"))
     sync()
 
 
@@ -379,9 +377,7 @@ def test_a_run_whose_files_are_not_taken_is_closed_and_they_are_named(connected,
     with mlflow.start_run() as run:
         for k in range(3):
             mlflow.log_text("wanted", f"wanted-{k}.txt")
-    deadline = time.monotonic() + 15
-    while mlflow.get_run(run.info.run_id).info.status != "FINISHED":
-        assert time.monotonic() < deadline
+    eventually(lambda: mlflow.get_run(run.info.run_id).info.status == "FINISHED", patience=15)
     waiting = store.current().telling.waiting()
     assert waiting.others == 3
     assert "wanted-0.txt" in waiting.why

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import textwrap
 
 import pytest
 from mlflow import MlflowClient
+
+from tests.rig.shells import cell
 
 
 def found():
     runs = MlflowClient().search_runs(["0"])
     return {run.info.run_name: (run.info.status, run.data.metrics) for run in runs}
-
-
-def cell(text):
-    return textwrap.dedent(text).strip("\n") + "\n"
 
 
 def test_a_thread_that_outlives_its_cell_goes_on_in_its_run(tracked):
@@ -48,7 +45,9 @@ pids = Parallel(n_jobs=2)(delayed(work.log)(name, i) for i in range(2))
 def workers(tracked, folder, monkeypatch):
     """A shell in which joblib's workers can log; its pool is gone afterwards."""
     (folder / "work.py").write_text(
-        "import os\nimport mlflow\ndef log(name, i):\n    mlflow.log_metric(f'{name}{i}', i)\n    return os.getpid()\n"
+        "import os\nimport time\nimport mlflow\n"
+        "def log(name, i):\n    mlflow.log_metric(f'{name}{i}', i)\n    return os.getpid()\n"
+        "def hold(gate):\n    while not os.path.exists(gate):\n        time.sleep(0.01)\n    return 'done'\n"
     )
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setenv("PYTHONPATH", str(folder))
@@ -87,13 +86,18 @@ def test_workers_stay_where_nobody_logs(workers, monkeypatch):
     assert workers.user_ns["reusable_executor"]._executor is before
 
 
-def test_a_pool_with_work_to_do_stays(workers):
+def test_a_pool_with_work_to_do_stays(workers, folder):
     workers.run_cell(
         cell("""
         %%mlflow_run one
-        import mlflow, time
+        import mlflow, work
         pool = reusable_executor.get_reusable_executor(max_workers=1)
-        answer = pool.submit(time.sleep, 1)
+        answer = pool.submit(work.hold, "gate")
         """)
     )
-    assert workers.run_cell("answer.result()").success
+    workers.run_cell("%%mlflow_run two\na = 1")
+    (folder / "gate").touch()
+    assert workers.run_cell("answer.result(60)").result == "done"
+    # It was not even asked to end, which it would do after its work.
+    assert workers.run_cell("pool.submit(work.hold, 'gate').result(60)").result == "done"
+    assert workers.user_ns["reusable_executor"]._executor is workers.user_ns["pool"]

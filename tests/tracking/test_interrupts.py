@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import signal
-import sys
 import threading
 
 import pytest
@@ -11,28 +10,7 @@ import pytest
 from mlflow_magics.tracking.calls import interrupts, silence, timeouts
 from mlflow_magics.tracking.location import localstore
 from mlflow_magics.tracking.patches import store
-
-
-def struck(job, line):
-    """Run a job with a Ctrl-C at one of the lines of ours that it runs; return whether it ran so many."""
-    seen = 0
-
-    def trace(frame, event, _):
-        nonlocal seen
-        if "mlflow_magics" not in frame.f_code.co_filename:
-            return None
-        if event == "line":
-            seen += 1
-            if seen == line:
-                signal.raise_signal(signal.SIGINT)
-        return trace
-
-    sys.settrace(trace)
-    try:
-        job()
-    finally:
-        sys.settrace(None)
-    return seen >= line
+from tests.rig.striking import struck
 
 
 def state():
@@ -75,7 +53,8 @@ def test_a_ctrl_c_at_any_line_leaves_nothing_changed(block, tmp_path):
     line, came = 1, 0
     while True:
         try:
-            if not struck(job, line):
+            _, lines = struck(job, line)
+            if lines < line:
                 break
         except KeyboardInterrupt:
             came += 1

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -23,6 +22,7 @@ from mlflow_magics.tracking.outbox.disk.damage import setaside
 from mlflow_magics.tracking.outbox.disk.database import JournalError
 from mlflow_magics.tracking.outbox.disk.entries import Key, RunEntry
 from mlflow_magics.tracking.outbox.disk.journal import Journal
+from tests.rig.waiting import eventually
 
 URI = "http://tracking.example:5000"
 NAMES = st.sampled_from(["run-a", "run-b", ""])
@@ -283,9 +283,7 @@ def test_of_two_heirs_each_journal_has_one(state, tmp_path):
         left.close(remove=False)
     go = tmp_path / "go"
     heirs = [in_another_process(RACE, go, tmp_path / f"ready-{number}") for number in range(2)]
-    deadline = time.monotonic() + 30
-    while len(list(tmp_path.glob("ready-*"))) < 2 and time.monotonic() < deadline:
-        time.sleep(0.005)
+    eventually(lambda: len(list(tmp_path.glob("ready-*"))) == 2)
     go.touch()
     won = [int(heir.communicate()[0]) for heir in heirs]
     assert sum(won) == 10

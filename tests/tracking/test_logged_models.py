@@ -19,6 +19,7 @@ from mlflow_magics.tracking.models import models
 from mlflow_magics.tracking.outbox.disk import addresses
 from mlflow_magics.tracking.patches import store
 from tests.rig.faulty import Fault, FaultyProxy
+from tests.rig.waiting import eventually
 
 X = np.arange(20.0).reshape(10, 2)
 Y = np.array([0] * 5 + [1] * 5)
@@ -56,10 +57,11 @@ def log(name="forest", **options):
 
 def sync():
     """Send all; a try that was under way when the server came back may still fail."""
-    deadline = time.monotonic() + 30
-    while (done := store.current().syncing.sync(lambda sent, left: None)).waiting.total and time.monotonic() < deadline:
-        time.sleep(0.2)
-    return done
+    tried = []
+    eventually(
+        lambda: tried.append(store.current().syncing.sync(lambda sent, left: None)) or not tried[-1].waiting.total
+    )
+    return tried[-1]
 
 
 def plain_status(model_id):

@@ -25,6 +25,7 @@ from mlflow_magics.tracking.outbox.disk.entries import Key
 from mlflow_magics.tracking.outbox.disk.points.points import PointLog
 from mlflow_magics.tracking.patches import store
 from mlflow_magics.tracking.patches.outbox_store import OutboxStore
+from tests.rig.waiting import eventually
 
 
 @pytest.fixture
@@ -116,11 +117,8 @@ def test_the_disk_is_brought_up_to_date_each_second_and_not_by_the_loop(box, mon
     real = box.journal.sync
     monkeypatch.setattr(box.journal, "sync", lambda: (threads.add(threading.current_thread().name), real()))
     box.journal.add("r", "values", {"params": {"a": "1"}, "tags": {}})
-    deadline = time.monotonic() + 20
-    while box.journal._synced != box.journal._db.written and time.monotonic() < deadline:
-        time.sleep(0.05)
+    eventually(lambda: box.journal._synced == box.journal._db.written)
     assert threads == {"mlflow_magics disk"}
-    assert box.journal._synced == box.journal._db.written
 
 
 def test_a_folder_that_is_deleted_under_its_kernel_is_told_and_nothing_is_lost(box):

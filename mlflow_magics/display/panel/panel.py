@@ -26,7 +26,7 @@ from .tabs.metrics import Metrics
 from .tabs.run import Run
 from .tabs.runs_table import Runs
 from .tabs.values import Values
-from .ticker import Ticker
+from .ticker import Ticker, Turn
 from .tools.controls import area, free, guarded, one_line
 from .tools.style import PREFIX, sheet
 from .tools.worker import Worker
@@ -48,6 +48,8 @@ class Panel:
         Only one line instead of head and tabs.
     clicks_while_busy : callable, optional
         Whether the kernel gets clicks while a cell is running (subshells).
+    ticker : callable, optional
+        Makes what redraws it from then on, of a function that does so once.
 
     Attributes
     ----------
@@ -58,7 +60,11 @@ class Panel:
     """
 
     def __init__(
-        self, backend: PanelBackend, compact: bool = False, clicks_while_busy: Callable[[], bool] = lambda: False
+        self,
+        backend: PanelBackend,
+        compact: bool = False,
+        clicks_while_busy: Callable[[], bool] = lambda: False,
+        ticker: Callable[[Turn], Ticker] = Ticker,
     ) -> None:
         self._backend = backend
         self._state = PanelState(backend)
@@ -94,7 +100,7 @@ class Panel:
         self._ticker: Ticker | None = None
         self._turn()  # the first view is whole
         self._forget = backend.observe(self._changed)
-        self._ticker = Ticker(self._turn)
+        self._ticker = ticker(self._turn)
 
     # -- shown ------------------------------------------------------------------------------------------------
 
@@ -166,11 +172,11 @@ class Panel:
 
     def _turn(self) -> tuple[float, float | None]:
         """Draw what has changed; tell the :class:`.ticker.Ticker` when to come again. First in the main thread."""
-        if self._closed:
-            return 0.0, None
         began = time.thread_time()
         try:
             with self._drawing:
+                if self._closed:
+                    return 0.0, None  # asked here: the widgets are freed under the same lock
                 self._state.look()
                 header, run = self._state.header(), self._state.run()
                 self._top.refresh(header, run)

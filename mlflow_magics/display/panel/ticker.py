@@ -7,16 +7,19 @@ from collections.abc import Callable
 
 _PACE = 0.25  # seconds between two turns at the least: four a second
 
+Turn = Callable[[], tuple[float, float | None]]
+"""Draws, and raises nothing. Returns how many seconds to leave the processor to others, whoever wakes us, and after how
+many to come again; None: not before we are woken."""
+
+Wait = Callable[[threading.Event, float | None], bool]
+"""Waits for an event, so many seconds at the most or without end; tells whether it has happened."""
+
 
 class Ticker:
-    """Calls `turn` in one daemon thread, again and again.
+    """Calls `turn` in one daemon thread, again and again; `wait` is the clock that it goes by."""
 
-    `turn` draws and raises nothing. It returns how many seconds to leave the processor to others, whoever wakes us, and
-    after how many to come again; None: not before we are woken.
-    """
-
-    def __init__(self, turn: Callable[[], tuple[float, float | None]]) -> None:
-        self._turn = turn
+    def __init__(self, turn: Turn, wait: Wait = threading.Event.wait) -> None:
+        self._turn, self._wait = turn, wait
         self._woken, self._closed = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="mlflow_magics-panel-ticker", daemon=True)
         self._thread.start()
@@ -38,7 +41,7 @@ class Ticker:
             pause, rest = self._turn()
             # A loop that opens a thousand runs a second wakes us as often: the pace is kept all the same.
             pause = max(_PACE, pause)
-            if self._closed.wait(pause):
+            if self._wait(self._closed, pause):
                 return
             if rest is None or rest > pause:
-                self._woken.wait(None if rest is None else rest - pause)
+                self._wait(self._woken, None if rest is None else rest - pause)

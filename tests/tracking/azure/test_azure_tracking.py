@@ -5,12 +5,11 @@ The workspace is :mod:`tests.rig.azure`; what only a real one can show is listed
 
 from __future__ import annotations
 
-import time
-
 import mlflow
 import pytest
 
 from tests.rig.azure.notebook import LOAD
+from tests.rig.waiting import eventually
 
 pytest.importorskip("azureml.mlflow")
 
@@ -21,6 +20,11 @@ def notebook(azure_notebook):
     return azure_notebook
 
 
+def send_all(instance):
+    """Wait until nothing is left to be sent, and ask for it meanwhile."""
+    eventually(lambda: "nothing was waiting" in instance.run("%mlflow_sync"), patience=60, pause=0.5)
+
+
 @pytest.mark.parametrize("status", [403, 429, 503])
 def test_a_service_that_refuses_for_a_while(notebook, azure_ml, status):
     instance = notebook("compute_instance")
@@ -29,9 +33,7 @@ def test_a_service_that_refuses_for_a_while(notebook, azure_ml, status):
     shown = instance.run("%%mlflow_run\nlr = 0.1\nfor step in range(10):\n    loss = 1 / (step + 1)\n")
     assert "wait, and are sent when the store answers" in shown
     azure_ml.faults.clear()
-    deadline = time.monotonic() + 60
-    while "nothing was waiting" not in instance.run("%mlflow_sync") and time.monotonic() < deadline:
-        time.sleep(0.5)
+    send_all(instance)
     (run,) = instance.runs(f"refusing-{status}")
     assert (run.info.status, run.data.params) == ("FINISHED", {"lr": "0.1"})
     assert len(instance.client.get_metric_history(run.info.run_id, "loss")) == 10
@@ -74,9 +76,7 @@ open("note.txt", "w").write("x")
 %mlflow_log artifact note.txt
 """
     instance.run(cell)
-    deadline = time.monotonic() + 60
-    while "nothing was waiting" not in instance.run("%mlflow_sync") and time.monotonic() < deadline:
-        time.sleep(0.5)
+    send_all(instance)
     (run,) = instance.runs("storage")
     assert {"note.txt", "model/MLmodel", "model/model.pkl"} <= set(instance.files(run))
     assert "note x" in instance.run(f"print('note', mlflow.artifacts.load_text('runs:/{run.info.run_id}/note.txt'))")
@@ -96,9 +96,7 @@ open("note.txt", "w").write("x")
     assert "are sent when the store answers: files (note.txt" in instance.run(cell)
     assert "being sent" not in instance.run(cell)
     azure_ml.faults.clear()
-    deadline = time.monotonic() + 60
-    while "nothing was waiting" not in instance.run("%mlflow_sync") and time.monotonic() < deadline:
-        time.sleep(0.5)
+    send_all(instance)
     assert [instance.files(run) for run in instance.runs("failing")] == [["cell.py", "note.txt"]] * 2
 
 
@@ -250,11 +248,11 @@ def test_what_a_dead_kernel_left_is_sent_by_the_next(notebook, azure_ml):
     azure_ml.faults.clear()
     instance.kernel.restart()
     instance.run(LOAD, "%mlflow_connect -e dead")
-    deadline = time.monotonic() + 60
-    while not (found := instance.runs("dead")) or found[0].info.status == "RUNNING":
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
-    assert found[0].data.params == {"lr": "0.1"}
+    eventually(
+        lambda: [run.info.status != "RUNNING" for run in instance.runs("dead")] == [True], patience=60, pause=0.5
+    )
+    (found,) = instance.runs("dead")
+    assert found.data.params == {"lr": "0.1"}
 
 
 def test_step_by_step(notebook, azure_ml):

@@ -73,9 +73,9 @@ class Worker:
             work()
 
     def _show(self, show: Callable[[T], None], what: T, failed: Callable[[str], None] | None = None) -> None:
-        if self._closed:
-            return
         with self._drawing:
+            if self._closed:
+                return  # asked here: whoever closes us may free the widgets before the lock is ours
             try:
                 show(what)
             except Exception as error:  # noqa: BLE001
