@@ -10,15 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.rig.children import Child, Zygote, prepare
+from tests.rig.children import Child, prepare
 from tests.rig.faulty import FaultyProxy
 from tests.rig.servers import MlflowServer
-
-
-@pytest.fixture(scope="session")
-def zygote() -> Iterator[Zygote]:
-    with Zygote() as zygote:
-        yield zygote
 
 
 @pytest.fixture

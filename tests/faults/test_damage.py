@@ -23,7 +23,7 @@ from .expected import OWN, SERIES, loop, value
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-COPIES, REAL = 200, 8
+COPIES, REAL = 200, 2
 STEPS = 200
 CELL = loop("damaged", STEPS, after="mlflow.log_params({f'p{i}': i for i in range(20)})\nmlflow.set_tag('t', 'tag')\n")
 

@@ -21,9 +21,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
 
 # A hundred with the newest MLflow; the journal is the same code with the oldest, and CI has 25 minutes for both.
 VICTIMS = 100 if int(mlflow.__version__.split(".")[0]) >= 3 else 12
-STEPS = 1000
+STEPS = 500
 # Bursts and short rests: the kills fall into both, and into what the sender does meanwhile.
-CURVE = loop("{name}", STEPS, before="if _i % 25 == 0: _time.sleep(0.004)")
+CURVE = loop("{name}", STEPS, before="if _i % 12 == 0: _time.sleep(0.004)")
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def assert_whole(database, death: Death, found: list[stored.StoredRun]) -> None:
 def test_a_hundred_kills(start, tmp_path, mlflow_server, database, experiment):
     """The moments come from a seeded generator: most in the loop, some while connecting, some while closing.
 
-    The last ten share the heir's home, so each of them also finds what the ones before it left. The others have homes
+    The last five share the heir's home, so each of them also finds what the ones before it left. The others have homes
     of their own, which are moved there when all are dead: a process for each, which sends what the last one left,
     would take the machine from the children, and their deaths would all come while they start.
     """
@@ -87,7 +87,7 @@ def test_a_hundred_kills(start, tmp_path, mlflow_server, database, experiment):
         name = f"victim-{number}"
         cells = [*connect(mlflow_server.url, experiment, STEPS), CURVE.format(name=name)]
         born = time.time()
-        home = tmp_path / "homes" / name if number < VICTIMS - 10 else None
+        home = tmp_path / "homes" / name if number < VICTIMS - 5 else None
         with starting:
             child = start(cells, home, places=STEPS, linger=True)
         if in_loop:
@@ -142,7 +142,7 @@ def test_a_kernel_that_dies_without_a_server(start, proxy, database, experiment)
     child.wait_at("ready")
     proxy.refuse()
     child.open("ready")
-    child.wait_mark(500)
+    child.wait_mark(STEPS // 2)
     child.kill()
     killed = time.time()
     proxy.accept()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from .children import Zygote
 from .servers import CountingProxy, MlflowServer
 
 
@@ -14,6 +15,13 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowSe
     """One real MLflow server for the whole session; tests keep apart by their experiments' names."""
     with MlflowServer(tmp_path_factory.mktemp("mlflow_server")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def zygote() -> Iterator[Zygote]:
+    """One process that has imported IPython and MLflow, which takes it three seconds, and forks every child."""
+    with Zygote() as zygote:
+        yield zygote
 
 
 @pytest.fixture

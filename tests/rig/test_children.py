@@ -9,17 +9,11 @@ from pathlib import Path
 import pytest
 
 from . import stored
-from .children import Zygote, prepare, spawn
+from .children import prepare, spawn
 from .kernels import KernelProcess
 from .waiting import eventually
 
 LOOP = "for i in range(10_000_000):\n    _marks[i] = _now()\n    _now()"
-
-
-@pytest.fixture(scope="module")
-def zygote():
-    with Zygote() as zygote:
-        yield zygote
 
 
 @pytest.mark.slow

@@ -39,10 +39,12 @@ def eventually(
     """
     deadline = time.monotonic() + patience
     is_over = False
+    asked = time.monotonic()
     while not (answer := happened()):
         if is_over:
             raise AssertionError(f"not in {patience} s: {what() if callable(what) else what}")
-        time.sleep(pause)
+        time.sleep(max(pause, 3 * (time.monotonic() - asked)))  # a question that takes long would keep a core busy
+        asked = time.monotonic()
         # It is asked once more after that: it may have happened at the last moment.
         is_over = bool(unless()) or time.monotonic() > deadline
     return answer

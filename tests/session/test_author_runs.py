@@ -8,9 +8,10 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
+from tests.rig.children import prepare, spawn
 from tests.rig.runs import artifacts, only_run, runs
 from tests.rig.shells import cell
-from tests.shell.test_kernel import start
+from tests.shell.test_kernel import runs_in, start, store_in
 
 __all__ = ["start"]  # a fixture
 
@@ -241,33 +242,57 @@ class TestJob:
         ],
     }
 
+    def cells(self, order, loaded):
+        cells = self.ORDERS[order]
+        if loaded == "first" or cells[0].startswith("%"):
+            return ["import mlflow", "%load_ext mlflow_magics", *cells]
+        return ["import mlflow", cells[0], "%load_ext mlflow_magics", *cells[1:]]
+
+    @pytest.fixture
+    def job(self, tmp_path, _store):
+        """The job's run, in a store of its own."""
+        store_in(tmp_path, _store)
+        return MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").create_run("0", run_name="the job").info.run_id
+
+    def assert_its_own(self, folder, job, cells):
+        """After the end of the process too."""
+        (run,) = runs_in(f"sqlite:///{folder}/mlflow.db")
+        assert (run.info.run_id, run.info.run_name) == (job, "the job")
+        assert run.data.metrics == {"plain": 1.0}
+        assert run.data.params["depth"] == "3"
+        if "end_run" not in "".join(cells):  # that was the author's own doing
+            assert run.info.status == "RUNNING"
+
     @pytest.mark.slow
     @pytest.mark.parametrize("order", ORDERS)
     @pytest.mark.parametrize("loaded", ["first", "late"])
-    def test_in_every_order_it_stays_open(self, start, tmp_path, order, loaded):
+    def test_in_every_order_it_stays_open(self, zygote, tmp_path, state, job, order, loaded):
+        cells = self.cells(order, loaded)
         uri = f"sqlite:///{tmp_path}/mlflow.db"
-        client = MlflowClient(uri)
-        job = client.create_run("0", run_name="the job")
-        kernel = start(MLFLOW_RUN_ID=job.info.run_id, MLFLOW_TRACKING_URI=uri)
-        kernel.run("import mlflow")
-        cells = self.ORDERS[order]
-        if loaded == "first" or cells[0].startswith("%"):
-            cells = ["%load_ext mlflow_magics", *cells]
-        else:
-            cells = [cells[0], "%load_ext mlflow_magics", *cells[1:]]
+        here, known = f"import os\nos.chdir({str(tmp_path)!r})", "_gate('known')"
+        variables = {"MLFLOW_RUN_ID": job, "MLFLOW_TRACKING_URI": uri}
+        # Once MLflow has taken the variable away, only the environment that the process was started with tells of it:
+        # a fork has its zygote's.
+        start = zygote.spawn if loaded == "first" else spawn
+        child = start(prepare(tmp_path / "job", [here, *cells, known], state, **variables))
+        try:
+            child.wait_at("known")
+            assert len(runs_in(uri)) == 1
+            child.open("known")
+            ran = child.wait()  # it ends as a kernel does: exit handlers run
+        finally:
+            child.kill()
+        assert [each.ok for each in ran] == [True, *("1 / 0" not in cell for cell in cells), True], child.output
+        self.assert_its_own(tmp_path, job, cells)
+
+    @pytest.mark.slow
+    def test_it_outlives_a_real_kernel(self, start, tmp_path, job):
+        cells = self.cells("a run of his", "late")
+        kernel = start(MLFLOW_RUN_ID=job, MLFLOW_TRACKING_URI=f"sqlite:///{tmp_path}/mlflow.db")
         for source in cells:
-            replied = kernel.run(source)
-            assert replied.status == ("error" if "1 / 0" in source else "ok"), replied
-        assert len(runs(uri=uri)) == 1
-        ended_by_hand = "end_run" in "".join(cells)
+            assert kernel.run(source).status == "ok"
         kernel.restart()
-        run = client.get_run(job.info.run_id)
-        assert run.info.run_name == "the job"
-        assert run.data.metrics == {"plain": 1.0}
-        assert run.data.params["depth"] == "3"
-        if not ended_by_hand:  # that was the author's own doing
-            assert run.info.status == "RUNNING"
-        assert len(runs(uri=uri)) == 1
+        self.assert_its_own(tmp_path, job, cells)
 
 
 def test_child_processes_find_the_run_and_mlflows_own_variable_is_untouched(tracked):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import random
 import re
 import shutil
@@ -21,7 +22,7 @@ from mlflow_magics.tracking.connecting import recovery
 from mlflow_magics.tracking.outbox.disk import journals
 from mlflow_magics.tracking.patches import store
 from tests.rig import stored
-from tests.rig.children import clean_environment
+from tests.rig.children import clean_environment, prepare
 from tests.rig.faulty import Fault, FaultyProxy
 from tests.rig.servers import refused_port
 from tests.rig.waiting import eventually
@@ -245,26 +246,21 @@ def test_no_server_from_the_start_loses_nothing(run, folder, state, monkeypatch)
 
 # -- what a dead kernel left ----------------------------------------------------------------------------------------
 
-KILLED = """
-import os, signal
-from IPython.core.interactiveshell import InteractiveShell
-shell = InteractiveShell.instance()
-for cell in {cells!r}:
-    assert shell.run_cell(cell).success
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-
 
 @pytest.fixture
-def victim(folder, state):
-    """Run cells in a kernel of its own, and kill it."""
+def victim(folder, state, zygote):
+    """Run cells in a kernel of its own, in the test's folder, and kill it."""
+    numbers = itertools.count()
 
     def die(*cells):
-        program = KILLED.format(cells=["%load_ext mlflow_magics", *cells])
-        done = subprocess.run(
-            [sys.executable, "-c", program], cwd=folder, env=clean_environment(state), capture_output=True, text=True
-        )
-        assert done.returncode == -9, done.stderr
+        here = f"import os\nos.chdir({str(folder)!r})"
+        cells = [here, "%load_ext mlflow_magics", *cells]
+        child = zygote.spawn(prepare(folder / f"victim-{next(numbers)}", cells, state, linger=True))
+        # Killed while it is idle, unless its last cell has done that itself.
+        child.until(lambda: len(child.results()) == len(cells) or child.exit_code() is not None, "its end")
+        child.kill()
+        assert child.exit_code() == -9, child.output
+        assert all(each.ok for each in child.results()), child.output
 
     return die
 

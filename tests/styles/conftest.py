@@ -1,19 +1,10 @@
-"""What all files of styles stand on: a zygote that imports once, and a store that is copied."""
+"""What all files of styles stand on: a store that is copied, as fresh as the one that `make_template` makes."""
 
 from __future__ import annotations
 
 import pytest
 
-from ..rig.children import Zygote
-from .running import make_template
 
-
-@pytest.fixture(scope="module")
-def zygote():
-    with Zygote() as zygote:
-        yield zygote
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory):
-    return make_template(tmp_path_factory.mktemp("template"))
+@pytest.fixture
+def template(_store):
+    return _store
