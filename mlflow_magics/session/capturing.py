@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..vocabulary.errors import UnknownNameError
 
 if TYPE_CHECKING:
     from ..capture.following.plan import Plan
-    from ..vocabulary.records import Captured, Series
+    from ..vocabulary.records import Captured, Series, Status
     from .openrun import OpenRun
     from .state import SessionState
 
@@ -51,6 +52,19 @@ def _earlier_cells(session: SessionState) -> list[str]:
     """Return the sources of the cells that were run before this one."""
     history: Any = session.namespace.get("In")  # IPython's, unless the user has put something else there
     return [one for one in history[:-1] if type(one) is str] if type(history) is list else []
+
+
+def nothing_told(opened: OpenRun, facts: Mapping[str, Any], status: Status) -> list[str]:
+    """Return a line for a run cell that came to nothing at all, so that an empty run is no riddle."""
+    kinds = ("params", "metrics", "series", "auto_params", "auto_metrics", "models", "runs", "data")
+    files = [one for one in facts.get("artifacts", ()) if one != "cell.py"]
+    spared = opened.flow is None or not opened.options.capture or status != "FINISHED"
+    if spared or files or any(facts.get(kind) for kind in kinds):
+        return []
+    from ..capture.roles.told import hint
+
+    assert opened.flow is not None
+    return [hint(opened.flow)]
 
 
 def follow(session: SessionState, opened: OpenRun, plan: Plan | None) -> None:
@@ -116,15 +130,22 @@ def expect_variables(session: SessionState, opened: OpenRun) -> None:
             raise UnknownNameError("variable", variable, [*mentioned, *session.known_names()])
 
 
-def expect_assignments(opened: OpenRun) -> None:
-    """Raise for a ``--watch`` variable that the cell assigns nowhere."""
+def expect_assignments(session: SessionState, opened: OpenRun) -> None:
+    """Raise for a ``--watch`` variable that neither the cell nor a function of the notebook that it reaches assigns."""
     if not opened.options.watch:
         return
     import ast
 
+    from ..capture.following import owned
     from ..capture.following.plan import assigned_names
 
     known = assigned_names(ast.parse(opened.source.code if opened.source is not None else ""))
+    mentioned = opened.flow.names if opened.flow is not None else ()
+    values = (session.namespace[name] for name in mentioned if name in session.namespace)
+    for function in owned.reached(values, session.namespace):
+        known |= owned.assigned_in(function)
     for name in opened.options.watch:
         if name not in known:
-            raise UnknownNameError("variable", name, known, hint="--watch takes names that this cell assigns")
+            raise UnknownNameError(
+                "variable", name, known, hint="--watch takes names that this cell, or a function it calls, assigns"
+            )

@@ -72,7 +72,7 @@ class Session(Connecting):
             except RecursionError:
                 opened.notes.append("the cell is nested too deeply to be read, so no variable was logged")
             capturing.expect_variables(self, opened)
-        capturing.expect_assignments(opened)
+        capturing.expect_assignments(self, opened)
         if not options.dry_run:
             self._begin(opened)
         self.open_runs.append(opened)
@@ -143,6 +143,8 @@ class Session(Connecting):
 
             facts = recording.record(self, opened, captured, status, error)
         opened.shown.clear()
+        opened.last = None
+        opened.notes += capturing.nothing_told(opened, {"series": captured.series, **facts}, status)
         news = self.take_news()
         source = opened.source.text if opened.source is not None else ""
         outcome = Outcome(

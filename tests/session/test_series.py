@@ -242,7 +242,10 @@ def test_watch_reaches_everywhere(watcher, code):
     ("options", "message"),
     [
         ("--watch los", "unknown variable 'los'; did you mean loss?"),
-        ("--watch math", "unknown variable 'math'; --watch takes names that this cell assigns"),
+        (
+            "--watch math",
+            "unknown variable 'math'; --watch takes names that this cell, or a function it calls, assigns",
+        ),
         ("--every 0", "--every takes a whole number from 1 on, not 0"),
         ("--every -3", "--every takes a whole number from 1 on, not -3"),
         ("--every x", "argument --every: invalid int value: 'x'"),

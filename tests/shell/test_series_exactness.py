@@ -27,6 +27,97 @@ PROGRAMS = dict(
 for i in range(4):
     loss = i * 0.5
 loss
+# --- print with labels
+for i in range(3):
+    print(f"loss {i / 2:.2f}  acc", sum([i, 0.5]), "%.1f" % max(i, 0.25))
+print("end:", round(abs(-1.5), 2))
+# --- error in what is printed
+for i in (2, 0):
+    print("loss:", 1 / i)
+# --- error behind what is printed
+print("loss:", abs(-1.5), 1 / 0)
+# --- appends and dicts
+history = {"loss": [], "n": []}
+for i in range(4):
+    res = {"loss": abs(i - 2) / 2, "n": i}
+    history["loss"].append(res["loss"]); history["n"].append(abs(res["n"]))
+history
+# --- error in what is appended
+losses = []
+for i in (2, 0):
+    losses.append(
+        1 / i)
+# --- append that is not a list's
+class Log:
+    def append(self, *a): return a
+log = Log()
+for i in range(2): log.append(abs(i / 2))
+log.append(1, 2)
+# --- a grid of calls
+def evaluate(depth, crit='gini'):
+    for i in range(depth):
+        score = depth / (i + 1)
+    return {"acc": score}
+for depth in (1, 2):
+    for crit in ['gini', 'entropy']:
+        evaluate(depth, crit)
+[evaluate(d)["acc"] for d in (1, 3)]
+# --- error in a called function's loop
+def train(n):
+    for i in range(3):
+        loss = (
+            1 / (n - i))
+        print("loss:", loss)
+    return loss
+train(1)
+# --- error in what is returned
+def objective(x):
+    return 1 / x
+def minimize(f, xs): return min(f(x) for x in xs)
+minimize(objective, (1, 0))
+# --- a closure that counts
+def make():
+    n = 0.0
+    def step():
+        nonlocal n
+        for _ in range(2):
+            n += 0.5
+        return n
+    return step
+step = make(); step(), step()
+# --- recursion
+def f(n):
+    for _ in range(1):
+        half = n / 2
+    return half if n < 1 else f(n - 1) + half
+f(4)
+# --- source and signature of what is followed
+import inspect
+def f(lr: float = 0.1, *, n=2, **more):
+    'doc'
+    for _ in range(n):
+        loss = lr / 2
+    return loss
+f(), str(inspect.signature(f)), f.__code__.co_firstlineno, f.__code__.co_varnames, f.__doc__, f.__defaults__
+# --- a class that fits
+class Net:
+    losses: list = []
+    @staticmethod
+    def half(x):
+        for _ in range(1): y = x / 2
+        return y
+    @classmethod
+    def make(cls): return cls()
+    @property
+    def last(self):
+        for one in self.losses: found = one / 1
+        return found
+    def fit(self, n):
+        for i in range(n):
+            self.losses.append(self.half(i)); loss = self.losses[-1]
+            print("loss:", loss, "of", type(self).__name__)
+        return self
+Net.make().fit(3).last
 # --- walrus value
 import math
 (loss := math.sqrt(4))

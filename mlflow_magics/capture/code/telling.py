@@ -99,7 +99,7 @@ def appended_by(node: ast.expr) -> list[Told]:
     """List what ``history["loss"].append(value)`` puts behind the others."""
     match node:
         case ast.Call(func=ast.Attribute(value=receiver, attr="append"), args=[value], keywords=[]):
-            name = path_of(receiver)
+            name = path_of(receiver).removeprefix("self.")
             return [Told(name, value, "appended")] if name and not isinstance(value, ast.Constant) else []
     return []
 
@@ -143,6 +143,14 @@ def name_of(expr: ast.expr) -> str:
 
 _ROOTS = frozenset({"sqrt", "log", "exp", "log10", "log2", "negative"})
 _SUMMARIES = frozenset({"mean", "std", "max", "min", "median", "sum"})
+
+
+def is_formula(expr: ast.expr) -> bool:
+    """Tell whether an expression is a root or a logarithm of something, which is no name for a result."""
+    match without_rounding(expr):
+        case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)):
+            return name in _ROOTS
+    return False
 
 
 def without_rounding(expr: ast.expr) -> ast.expr:

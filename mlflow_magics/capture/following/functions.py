@@ -20,11 +20,8 @@ from ..roles.told import result_name
 from . import hook
 from .instrument import instrument_function, is_compiled_apart
 from .judging import FunctionJudge
-from .owned import functions_of
+from .owned import reached
 from .plan import Plan
-
-MOST_FUNCTIONS = 200
-"""Functions that are looked at for one run."""
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -88,14 +85,8 @@ class Functions:
 
     def enter_values(self, values: Iterable[object]) -> None:
         """Follow the functions behind objects, and those that they reach."""
-        waiting = list(values)
-        while waiting and len(self._seen) < MOST_FUNCTIONS:
-            for function in functions_of(waiting.pop()):
-                if function.__globals__ is not self.namespace or id(function) in self._seen:
-                    continue
-                self._seen[id(function)] = function  # held, so that the id stays its own
-                waiting += [self.namespace[name] for name in _names_in(function.__code__) if name in self.namespace]
-                self._exchange(function)
+        for function in reached(values, self.namespace, self._seen):
+            self._exchange(function)
 
     def defined(self, value: object) -> None:
         """Follow a function or class that the cell has just defined."""
@@ -128,13 +119,6 @@ def _give_back(one: _Followed) -> None:
     """Give a function its own code back, unless somebody else has given it another meanwhile."""
     if one.function.__code__ is one.given:
         one.function.__code__ = one.own
-
-
-def _names_in(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for constant in code.co_consts:
-        if type(constant) is CodeType:
-            yield from _names_in(constant)
 
 
 def _instrumented(

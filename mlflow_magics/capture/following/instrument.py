@@ -161,9 +161,8 @@ class _Instrumenter:
         bound: list[ast.stmt] = []
         if isinstance(node, ast.For | ast.AsyncFor):
             labels = (*place.labels, *(name.id for name in _names(node.target)))
-            is_grid = (
-                place.is_grid and turns_of(node.iter, ChainMap(self._numbers, self.plan.namespace)) > 0  # type: ignore[arg-type]  # it only reads <= MOST_ROWS
-            )
+            known: dict[str, object] = ChainMap(self._numbers, self.plan.namespace)  # type: ignore[arg-type,assignment]
+            is_grid = place.is_grid and 0 < turns_of(node.iter, known) <= MOST_ROWS
             inner = replace(inner, labels=labels, is_grid=is_grid)
             bound = [*self._turns(node, inner), *self._calls([node.target], inner, turn=True)]
         elif isinstance(node, ast.With | ast.AsyncWith):

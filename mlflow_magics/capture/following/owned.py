@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from types import FunctionType
+from collections.abc import Iterable, Iterator, Mapping
+from types import CodeType, FunctionType
 from typing import Any
 
 from ..values.inspection import bases_of, dict_of, is_a, module_of
+
+MOST_FUNCTIONS = 200
+"""Functions that are looked at for one run."""
 
 
 def is_own(value: object, namespace: Mapping[str, object]) -> bool:
@@ -32,3 +35,34 @@ def functions_of(value: object) -> Iterator[FunctionType]:
                 member = member.__func__
             if type(member) is FunctionType:
                 yield member
+
+
+def reached(
+    values: Iterable[object], namespace: Mapping[str, object], seen: dict[int, FunctionType] | None = None
+) -> Iterator[FunctionType]:
+    """List the notebook's functions behind objects, and those that they reach by name; each once."""
+    seen = {} if seen is None else seen
+    waiting = list(values)
+    while waiting and len(seen) < MOST_FUNCTIONS:
+        for function in functions_of(waiting.pop()):
+            if function.__globals__ is namespace and id(function) not in seen:
+                seen[id(function)] = function  # held, so that the id stays its own
+                waiting += [namespace[name] for name in _names_in(function.__code__) if name in namespace]
+                yield function
+
+
+def assigned_in(function: FunctionType) -> set[str]:
+    """List the names that a function, or one defined inside it, binds."""
+    waiting, names = [function.__code__], set[str]()
+    while waiting:
+        code = waiting.pop()
+        names |= {*code.co_varnames, *code.co_cellvars}
+        waiting += [one for one in code.co_consts if type(one) is CodeType]
+    return names
+
+
+def _names_in(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if type(constant) is CodeType:
+            yield from _names_in(constant)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import linecache
+import re
 from collections.abc import Iterator, Sequence
 from types import FunctionType
 from typing import Any
@@ -12,7 +13,7 @@ from ...vocabulary.records import Metric, Skipped
 from ..code.dataflow import Dataflow
 from ..code.symbols import Call
 from ..code.syntax import statements
-from ..code.telling import name_of, path_of
+from ..code.telling import is_formula, name_of, path_of
 from ..values.flatten import flatten
 from ..values.inspection import class_name, module_of, mro, shape_of
 from ..values.kinds import kind_of
@@ -24,6 +25,11 @@ from .origins import Weight
 SHOWN = "the cell's last value"
 
 _MOST = 50
+_LONGEST = 60
+_RESULTS = re.compile(
+    r"(?:^|_)(?:score|accuracy|auc|loss|error|evaluate|mse|rmse|mae|r2|f1|recall|precision)(?:_score)?$"
+)
+_SHORT = {"score": "acc", "accuracy_score": "acc", "evaluate": "result"}
 _FOLDS = frozenset({"cross_val_score"})
 
 
@@ -58,6 +64,17 @@ def shown_metrics(cell: Cell, last: object) -> Iterator[Metric]:
         yield Metric(key, value, SHOWN)
 
 
+def hint(flow: Dataflow) -> str:
+    """Say of a cell that came to nothing what would have been logged, had it had a name; always one line."""
+    for site in reversed(flow.calls):
+        name = name_of(site.code)
+        if _RESULTS.search(name) and not site.variable:
+            code = ast.unparse(site.code)
+            code = code if len(code) <= _LONGEST else f"{name}(…)"
+            return f"nothing to log: {code} had no name; {_SHORT.get(name, name)} = … gives it one"
+    return "nothing to log: this cell sets nothing and computes no number that has a name"
+
+
 def result_name(name: str, function: object) -> str:
     """Return what a function of the notebook calls its result, ``return acc``; else the function's own name."""
     if type(function) is not FunctionType:
@@ -70,7 +87,8 @@ def result_name(name: str, function: object) -> str:
         return name
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef) and node.name == code.co_name and node.lineno >= code.co_firstlineno:
-            results = {name_of(one.value) for one in statements(node.body) if isinstance(one, ast.Return) and one.value}
+            values = [one.value for one in statements(node.body) if isinstance(one, ast.Return) and one.value]
+            results = {"" if is_formula(one) else name_of(one) for one in values}
             return results.pop() or name if len(results) == 1 else name
     return name
 
