@@ -9,7 +9,7 @@ from typing import Any
 
 from ...vocabulary.records import Skipped
 from ..code.calls import CallSite, last_name
-from ..code.constants import PLAIN, UNKNOWN, worked_out
+from ..code.constants import UNKNOWN, is_plain, worked_out
 from ..code.symbols import Call, DictDisplay, Local, Node, walk
 from ..values.flatten import dotted, flatten
 from ..values.inspection import MISSING, is_a
@@ -112,7 +112,7 @@ def _is_reached(site: CallSite, cell: Cell, reached: int | None) -> bool:
         return False
     for test, wanted in site.conditions:
         answer = UNKNOWN if test is None else worked_out(test, lambda expr: recalled(expr, cell, {}))
-        if type(answer) in PLAIN:
+        if is_plain(answer):
             if bool(answer) is not wanted:
                 return False
         else:
