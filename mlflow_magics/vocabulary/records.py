@@ -275,7 +275,7 @@ class Captured:
     Attributes
     ----------
     params, metrics, figures, skipped : tuple
-        In the order in which the cell first mentions them.
+        In the order in which the cell first mentions them; the settings in its calls after the other params.
     notes : tuple of str
         One line each for what the user should know of the capture itself.
     series : tuple of Series

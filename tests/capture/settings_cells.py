@@ -325,6 +325,12 @@ OWN = [
         {"window": "3", "minimo": "3"},
     ),
     Cell("what is only drawn", "plot_history(media_movel([1, 2], janela=5))", {}),
+    Cell(
+        "what is saved was trained",
+        "salvar_modelo(train(0.1))\nlogger.info(evaluate(3))",
+        {"lr": "0.1", "epochs": "5", "depth": "3"},
+        earlier="import logging\nlogger = logging.getLogger('x')",
+    ),
     Cell("what is printed is a result", "print(media_movel(serie, janela=5))", {"janela": "5"}, earlier="serie = X"),
     Cell(
         "a class",

@@ -50,6 +50,12 @@ _SIGNS: Final[Mapping[type[ast.unaryop], Callable[[Any], Any]]] = {
 _FUNCTIONS: Final[tuple[Callable[..., Any], ...]] = (float, int, bool, round, abs, min, max)
 
 
+def is_plain(value: object) -> bool:
+    """Tell whether a value is of one of these types, compared by identity: a metaclass may have an ``__eq__``."""
+    kind = type(value)
+    return any(kind is one for one in PLAIN)
+
+
 def worked_out(expr: ast.expr, lookup: Lookup) -> Any:
     """Work out an expression.
 
@@ -74,12 +80,12 @@ def worked_out(expr: ast.expr, lookup: Lookup) -> Any:
 def _value(expr: ast.expr, lookup: Lookup) -> Any:
     match expr:
         case ast.Constant(value=value):
-            return value if type(value) in PLAIN else UNKNOWN
+            return value if is_plain(value) else UNKNOWN
         case ast.Name() | ast.Attribute():
             return lookup(expr)
         case ast.UnaryOp(op=op, operand=operand):
             value = _value(operand, lookup)
-            return _SIGNS[type(op)](value) if type(value) in PLAIN else UNKNOWN
+            return _SIGNS[type(op)](value) if is_plain(value) else UNKNOWN
         case ast.BinOp(left=left, op=op, right=right):
             return _calculated(op, _value(left, lookup), _value(right, lookup))
         case ast.Compare(left=left, ops=ops, comparators=others):
@@ -88,7 +94,7 @@ def _value(expr: ast.expr, lookup: Lookup) -> Any:
             return _joined(op, values, lookup)
         case ast.IfExp(test=test, body=body, orelse=orelse):
             answer = _value(test, lookup)
-            return UNKNOWN if type(answer) not in PLAIN else _value(body if answer else orelse, lookup)
+            return UNKNOWN if not is_plain(answer) else _value(body if answer else orelse, lookup)
         case ast.Tuple(elts=elts) | ast.List(elts=elts) if len(elts) <= _MOST:
             parts = [_value(elt, lookup) for elt in elts]
             if any(part is UNKNOWN for part in parts):
@@ -100,13 +106,13 @@ def _value(expr: ast.expr, lookup: Lookup) -> Any:
 
 
 def _called(func: object, args: list[Any]) -> Any:
-    known = any(func is one for one in _FUNCTIONS) and all(type(arg) in PLAIN for arg in args)
+    known = any(func is one for one in _FUNCTIONS) and all(map(is_plain, args))
     short = not any(type(arg) is str and len(arg) > _LONGEST for arg in args)
     return func(*args) if known and short and callable(func) else UNKNOWN
 
 
 def _calculated(op: ast.AST, left: Any, right: Any) -> Any:
-    if type(op) not in _OPERATORS or type(left) not in PLAIN or type(right) not in PLAIN:
+    if type(op) not in _OPERATORS or not (is_plain(left) and is_plain(right)):
         return UNKNOWN
     if isinstance(left, str) and isinstance(op, ast.Mod):
         return UNKNOWN  # the text of a format may ask for any width
@@ -119,6 +125,10 @@ def _calculated(op: ast.AST, left: Any, right: Any) -> Any:
     return UNKNOWN if sum(sizes) > _LONGEST else _OPERATORS[type(op)](left, right)
 
 
+def _is_sequence(value: object) -> bool:
+    return type(value) is list or type(value) is tuple
+
+
 def _size(value: Any) -> int:
     return value.bit_length() if isinstance(value, int) else len(value) if isinstance(value, str) else 1
 
@@ -128,7 +138,7 @@ def _compared(left: ast.expr, ops: list[ast.cmpop], others: list[ast.expr], look
     for op, expr in zip(ops, others, strict=True):
         other = _value(expr, lookup)
         if isinstance(op, ast.In | ast.NotIn):
-            if type(one) not in PLAIN or not isinstance(other, list | tuple):
+            if not (is_plain(one) and _is_sequence(other) and all(map(is_plain, other))):
                 return UNKNOWN
             answer: Any = (one in other) is isinstance(op, ast.In)
         else:
@@ -143,6 +153,6 @@ def _joined(op: ast.boolop, values: list[ast.expr], lookup: Lookup) -> Any:
     value: Any = UNKNOWN
     for expr in values:
         value = _value(expr, lookup)
-        if type(value) not in PLAIN or bool(value) is isinstance(op, ast.Or):
+        if not is_plain(value) or bool(value) is isinstance(op, ast.Or):
             return value
     return value

@@ -106,7 +106,8 @@ def builder_of(site: CallSite, namespace: Mapping[str, object]) -> Builder | Non
 
 def is_own(value: Any, namespace: Mapping[str, object]) -> bool:
     """Tell whether a function or class is written in the notebook."""
-    return module_of(value) == namespace.get("__name__", "__main__")
+    module = namespace.get("__name__")
+    return module_of(value) == (module if type(module) is str else "__main__")
 
 
 def _class(cls: type, namespace: Mapping[str, object]) -> Builder | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...vocabulary.records import Skipped
 from ..code.calls import CallSite, last_name
-from ..code.constants import PLAIN, UNKNOWN, worked_out
+from ..code.constants import UNKNOWN, is_plain, worked_out
 from ..code.symbols import Call, DictDisplay, Local, Node, walk
 from ..values.flatten import dotted, flatten
 from ..values.inspection import MISSING, is_a
@@ -22,7 +22,7 @@ from .deciding import Cell
 from .origins import Weight
 from .recalling import constant, is_variable, parts, recalled
 from .resolving import resolve
-from .unlogged import is_file_or_prose, is_showing, is_unlogged, takes_lists
+from .unlogged import is_drawing, is_file_or_prose, is_unlogged, takes_lists
 
 
 @dataclass(frozen=True)
@@ -96,16 +96,11 @@ def find(cell: Cell, reached: int | None, wanted: Collection[str]) -> Found:
     for site in cell.flow.calls:
         # Whatever a type of somebody else's does when it is looked at: the other calls are read all the same.
         try:
-            if _is_reached(site, cell, reached) and not any(map(is_showing_call, site.within)):
+            if _is_reached(site, cell, reached) and not any(map(is_drawing, site.within)):
                 _Reading(site, cell, wanted, found).read()
         except Exception:  # noqa: BLE001
             continue
     return found
-
-
-def is_showing_call(name: str) -> bool:
-    """Tell whether what stands in the arguments of a call of this name is only shown. A print tells a result."""
-    return is_showing(name) and name not in {"print", "display", "log", "append", "format"}
 
 
 def _is_reached(site: CallSite, cell: Cell, reached: int | None) -> bool:
@@ -117,7 +112,7 @@ def _is_reached(site: CallSite, cell: Cell, reached: int | None) -> bool:
         return False
     for test, wanted in site.conditions:
         answer = UNKNOWN if test is None else worked_out(test, lambda expr: recalled(expr, cell, {}))
-        if type(answer) in PLAIN:
+        if is_plain(answer):
             if bool(answer) is not wanted:
                 return False
         else:

@@ -71,6 +71,12 @@ _SHOWING: Final = each("""
 """)
 """First words of functions that show, read or keep something."""
 
+_DRAWING: Final = each("""
+    plot draw hist scatter imshow heatmap bar barh line boxplot visualize visualise render animate
+    plotar desenhar visualizar plota desenha visualiza
+""")
+"""First words of functions whose arguments are drawn."""
+
 _SHOWN: Final = each("""
     plot plots figure fig chart charts heatmap graph csv json png pdf html excel parquet pickle
     grafico graficos figura
@@ -130,6 +136,11 @@ def is_showing(function: str) -> bool:
     if parts[:1] == ["log"]:
         return parts[1:2] == [] or parts[1] not in _LOGARITHMS
     return bool(parts) and (parts[0] in _SHOWING or parts[-1] in _SHOWN)
+
+
+def is_drawing(function: str) -> bool:
+    """Tell whether a function of this name draws its arguments: what they are made of is a matter of the picture."""
+    return any(word in _DRAWING for word in words(function)[:1])
 
 
 def is_file_or_prose(text: str) -> bool:
