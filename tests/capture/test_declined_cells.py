@@ -152,6 +152,12 @@ CELLS = [
         {"perda"},
         {"taxa": DRAWN, "rodada": "a loop variable"},
     ),
+    Cell(
+        "a seed that is drawn", "seed = np.random.randint(99)\nnp.random.seed(seed)\nloss = train()", {"seed"}, {"loss"}
+    ),
+    Cell(
+        "a setting that is saved", "import io, pickle\nopt = 'adam'\npickle.dump({'opt': opt}, io.BytesIO())", {"opt"}
+    ),
     # -- ... and random numbers that are results, or nothing
     Cell(
         "Monte Carlo",
@@ -286,6 +292,13 @@ CELLS = [
     ),
     Cell("a frequency made of an index", "peak = np.argmax(X[:, 0]) * 0.5", set(), {"peak"}),
     Cell("right answers", "correct = (X[:5].argmax(axis=1) == 3).sum()\nacc = correct / 5", set(), {"correct", "acc"}),
+    Cell(
+        "the best place of all",
+        "s = [score(k) for k in range(3)]\nbest = max(range(len(s)), key=s.__getitem__)\ntop = s[best]",
+        set(),
+        {"top"},
+        {"best": "an index"},
+    ),
     # -- imported constants
     Cell(
         "a constant, imported here",
@@ -394,6 +407,21 @@ CELLS = [
         {},
         ("epochs, name = 3, 'rf'",),
     ),
+    Cell(
+        "printed, and read by a function",
+        "print('lr', lr)\nloss = fit()",
+        {"lr"},
+        {"loss"},
+        {},
+        ("lr = 0.1\ndef inner(): return [train(lr) for _ in range(1)][0]\ndef fit(): return inner()",),
+    ),
+    Cell(
+        "a literal that is only printed",
+        "print(target)",
+        skipped={"target": "only printed here"},
+        earlier=("target = 0.9",),
+    ),
+    Cell("a literal threshold", "ok = score() > threshold", {"threshold"}, set(), {}, ("threshold = 0.5",)),
     # -- paths
     Cell(
         "a report's path",

@@ -22,14 +22,14 @@ def module_behind(name: str, history: Sequence[str]) -> str | None:
     Returns
     -------
     str or None
-        The module's name, with its dots where it is relative; None where the last cell that bound the name did not
-        import it, or none bound it.
+        The module's name, with its dots where it is relative; empty where the last cell that bound the name did not
+        import it, None where no cell bound it in sight.
     """
     for source in reversed(history):
         if name in source:
             found = _bound(source)
             if name in found:
-                return found[name]
+                return found[name] or ""
     return None
 
 

@@ -21,7 +21,7 @@ TELLERS = frozenset(
     {
         *("print", "display", "pprint", "rprint", "echo", "secho", "info", "debug", "warning", "warn", "error"),
         *("critical", "exception", "set_description", "set_postfix", "set_postfix_str", "add_row", "title", "report"),
-        *("record", "track", "tell", "step", "log_metric", "log_metrics", "log_param", "log_params", "add_scalar"),
+        *("record", "track", "tell", "log_metric", "log_metrics", "log_param", "log_params", "add_scalar"),
     }
 )
 """Functions and methods that only tell what they are given."""
@@ -190,6 +190,8 @@ class _Reader:
                 yield from ((body, place), (orelse, place))
             case ast.Call():
                 yield from self._call(node, place)
+            case ast.Dict() if place.use == "written":
+                yield from ((part, _Place("handed")) for part in ast.iter_child_nodes(node))  # what is saved, no path
             case ast.Compare():
                 yield from ((part, place.used("compared")) for part in ast.iter_child_nodes(node))
             case ast.JoinedStr():
@@ -211,6 +213,7 @@ class _Reader:
         name = func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "")
         root = root_of(func)
         owner = root.id if root is not None and isinstance(func, ast.Attribute) else ""
+        is_direct = isinstance(func, ast.Attribute) and func.value is root
         given = [*node.args, *node.keywords]
         if name in {"run_line_magic", "run_cell_magic"}:
             yield from ((part, _NOWHERE) for part in _code_of(node))
@@ -231,7 +234,7 @@ class _Reader:
             inner = _Place(targets=(owner,))
         elif name in KEEPERS:
             inner = base = _Place(place.use, place.targets, place.whole and name != "join")
-        elif name in ASKERS or owner in ARITHMETIC:
+        elif name in ASKERS or (owner in ARITHMETIC and is_direct):  # not np.random.seed
             inner = place.part()
         elif MEASURES.fullmatch(name):
             inner = _Place("scored")

@@ -30,6 +30,7 @@ from .declined import (
     is_library,
     is_output,
     list_reason,
+    module_holding,
     only_told,
 )
 from .figures import Record
@@ -137,11 +138,13 @@ def _read(name: str, value: object, cell: Cell) -> Record:
     if is_a(value, list):
         return Skipped(name, describe(value, "data"), f"--params {name}")
     module = module_behind(name, cell.history)
-    if module is not None:
+    if module is None:
+        module = module_holding(name, value)  # a cell that IPython keeps no history of
+    if module:
         if is_library(module):
             return Skipped(name, IMPORTED, f"--params {name}")
         return _param(name, value, f"imported from {module}")
-    looked_at = only_told(name, value, cell.flow)
+    looked_at = only_told(name, value, cell.flow, cell.namespace)
     if looked_at:
         was_given = cell.was_given(name, name)
         if was_given is False or (was_given is None and is_fraction(value)):
@@ -203,7 +206,11 @@ def _leaf(name: str, leaf: Leaf, node: Node | None, cell: Cell) -> Iterator[Reco
     weight = _leaf_weight(name, leaf, node, cell)
     if weight is Weight.INPUT:
         why = "written here" if node is not None else "read; defined earlier"
-        if node is None and only_told(name, leaf.value, cell.flow) and cell.was_given(name, full) is False:
+        if (
+            node is None
+            and only_told(name, leaf.value, cell.flow, cell.namespace)
+            and cell.was_given(name, full) is False
+        ):
             yield Skipped(full, ONLY_TOLD, f"--params {name}")
             return
         yield _param(full, leaf.value, why)

@@ -6,7 +6,8 @@ import pathlib
 import re
 import sys
 import sysconfig
-from collections.abc import Iterable
+import types
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from ..code.dataflow import Dataflow
@@ -142,7 +143,20 @@ def is_library(module: str) -> bool:
     return "site-packages" in file or "dist-packages" in file or any(file.startswith(each) for each in installed)
 
 
-def only_told(name: str, value: object, flow: Dataflow) -> str:
+def module_holding(name: str, value: object) -> str:
+    """Find an installed module that has this very object under this name; empty where none does, or it says nothing.
+
+    Of whole numbers and texts Python keeps one object for all, so that only a constant's name tells.
+    """
+    if not (type(value) is float or (name.isupper() and type(value) in {str, int})):
+        return ""
+    for module, held in list(sys.modules.items()):
+        if module != "__main__" and fields_of(held).get(name) is value and is_library(module):
+            return module
+    return ""
+
+
+def only_told(name: str, value: object, flow: Dataflow, namespace: Mapping[str, object]) -> str:
     """Tell how a number that the cell did not make is used, where it is only looked at.
 
     ``"told"`` where it is printed only, ``"compared"`` where it is compared too; empty where more becomes of it.
@@ -150,7 +164,34 @@ def only_told(name: str, value: object, flow: Dataflow) -> str:
     used = flow.uses.how.get(name, set())
     if not used or not used <= TOLD or number_of(value) is None or is_a(value, bool):
         return ""
+    if _is_read_by_functions(name, flow, namespace):
+        return ""
     return "compared" if "compared" in used else "told"
+
+
+def _is_read_by_functions(name: str, flow: Dataflow, namespace: Mapping[str, object]) -> bool:
+    """Tell whether a function of the notebook that the cell names reads a global: ``print(lr); train()``."""
+    waiting, seen = list(flow.names), set[str]()
+    while waiting:
+        one = waiting.pop()
+        held = namespace.get(one)
+        if one in seen or type(held) is not types.FunctionType or held.__globals__.get("__name__") != "__main__":
+            continue
+        seen.add(one)
+        read = names_in(held.__code__)
+        if name in read:
+            return True
+        waiting += read
+    return False
+
+
+def names_in(code: types.CodeType) -> set[str]:
+    """List the globals and attributes that a function's code names, and the code inside it."""
+    found = set(code.co_names)
+    for inner in code.co_consts:
+        if type(inner) is types.CodeType:
+            found |= names_in(inner)
+    return found
 
 
 def is_output(name: str, value: object, flow: Dataflow) -> bool:

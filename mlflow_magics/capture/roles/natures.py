@@ -40,6 +40,7 @@ PLACES: Final = frozenset(
     {
         *("argmax", "argmin", "nanargmax", "nanargmin", "idxmax", "idxmin", "argsort", "searchsorted", "argwhere"),
         *("argpartition", "arg_max", "arg_min", "arg_sort", "get_loc", "argrelmax", "argrelmin"),
+        "unravel_index",
     }
 )
 """Functions and methods whose result is a place in the data."""

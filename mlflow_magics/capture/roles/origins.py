@@ -383,6 +383,8 @@ class Weigher:
                 return Weight.INPUT
             if made is len:
                 return Weight.SIZE if args > Weight.LOOP else args
+            if made in {max, min} and self._picks_a_place(node):
+                return Weight.INDEX
             if made in PURE:
                 return Weight.COMPUTED if made in FOLDS and self._folds_results(node, args) else args
             if callable_name(made) in PROGRESS:
@@ -390,6 +392,12 @@ class Weigher:
             if callable_name(made) in DRAWN_GRIDS:
                 return max(args, Weight.DRAWN)
         return args if is_a(made, type) else Weight.COMPUTED
+
+    def _picks_a_place(self, node: Call) -> bool:
+        """``max(range(len(scores)), key=scores.__getitem__)``."""
+        over = node.args[0] if len(node.args) == 1 else None
+        ranges = isinstance(over, Call) and self._resolve(over.func) is range
+        return ranges and any(name == "key" for name, _ in node.keywords)
 
     def _folds_results(self, node: Call, args: Weight) -> bool:
         if args is Weight.DRAWN and (len(node.args) == 1 or any(map(_is_carried, node.args))):
