@@ -9,9 +9,9 @@ from typing import Any
 
 from ...vocabulary.errors import ConnectionFailedError
 from ...vocabulary.stores import SignIn
-from ..calls import timeouts
-from ..calls.limits import answer_seconds
-from ..calls.waiting import within
+from ..calls.patience import timeouts
+from ..calls.patience.limits import answer_seconds
+from ..calls.patience.waiting import within
 from ..location import process_state
 from ..location.plugs import Entered
 from ..location.uris import Target

@@ -11,9 +11,9 @@ from mlflow import MlflowClient
 
 from ...vocabulary.errors import ConnectionFailedError
 from ...vocabulary.stores import CheckStep
-from ..calls import limits
 from ..calls.masking import one_line
-from ..calls.waiting import within
+from ..calls.patience import limits
+from ..calls.patience.waiting import within
 from ..failures.diagnosis import ReachError
 from ..location import discover, localstore, process_state
 from ..location.localstore import without_log_lines

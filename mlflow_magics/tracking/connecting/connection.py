@@ -12,10 +12,10 @@ from typing import Any
 
 from ...vocabulary.errors import ConnectionFailedError
 from ...vocabulary.stores import Connection, SignIn
-from ..calls import limits
 from ..calls.interrupts import uninterrupted
 from ..calls.masking import mask
-from ..calls.waiting import within
+from ..calls.patience import limits
+from ..calls.patience.waiting import within
 from ..failures.diagnosis import ReachError
 from ..location import discover, localstore, process_state
 from ..location.plugs import Entered, plug_of, plugs

@@ -15,9 +15,10 @@ from mlflow.entities import RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.tracking._tracking_service.utils import _get_store
 
-from ..calls import silence, timeouts
+from ..calls import silence
 from ..calls.guards import reason
 from ..calls.masking import mask
+from ..calls.patience import timeouts
 from ..failures.kinds import UnavailableError, failure_kind
 from ..location import localstore, storefile
 from ..location.plugs import plug_of

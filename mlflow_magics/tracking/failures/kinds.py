@@ -8,7 +8,7 @@ from mlflow.exceptions import MlflowException
 from requests import HTTPError
 
 from ..calls.guards import reason, timed_out
-from ..calls.timeouts import seconds_of
+from ..calls.patience.timeouts import seconds_of
 from ..location.plugs import FailureKind, plugs
 
 # A proxy whose backend is gone answers 404 too, but not with MLflow's words.

@@ -16,10 +16,10 @@ from mlflow.entities import Run, ViewType
 
 from ...vocabulary.errors import ConnectionFailedError, MlflowMagicsError, TrackingError, UnknownNameError
 from ...vocabulary.panel import Page, RunView
-from ..calls import timeouts
 from ..calls.guards import reason, timed_out
 from ..calls.masking import mask
-from ..calls.waiting import within
+from ..calls.patience import timeouts
+from ..calls.patience.waiting import within
 from ..failures.kinds import explain, failure_kind
 from ..location.links import run_url
 from ..outbox.disk.accounts import Account

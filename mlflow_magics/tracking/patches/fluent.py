@@ -27,8 +27,8 @@ from mlflow.tracking import fluent
 from mlflow.tracking._tracking_service.client import TrackingServiceClient
 from mlflow.utils.rest_utils import http_request
 
-from ..calls.limits import LIMITS
 from ..calls.patching import Patches
+from ..calls.patience.limits import LIMITS
 from . import children, workers
 from .cellruns import CellRun
 

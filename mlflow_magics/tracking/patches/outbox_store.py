@@ -17,9 +17,9 @@ from mlflow.tracking import fluent
 from mlflow.utils.async_logging.run_operations import RunOperations
 
 from ...vocabulary.records import LOCAL
-from ..calls import timeouts
 from ..calls.patching import StandIn
-from ..calls.waiting import CutShortError, within
+from ..calls.patience import timeouts
+from ..calls.patience.waiting import CutShortError, within
 from ..failures.kinds import explain, failure_kind
 from ..outbox import mistakes
 from ..outbox.disk.accounts import Account

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from IPython.core.interactiveshell import InteractiveShell
 
-    from ..capture.following.plan import Plan
-    from ..session.openrun import OpenRun
-    from ..session.session import Session
-    from ..vocabulary.records import Outcome, RunOptions, Status
+    from ...capture.following.plan import Plan
+    from ...session.openrun import OpenRun
+    from ...session.session import Session
+    from ...vocabulary.records import Outcome, RunOptions, Status
 
 
 class Follower(ast.NodeTransformer):
@@ -102,7 +102,7 @@ class CellRuns:
 
     def unregister(self) -> None:
         """Take them out again. A run that is still open is closed by the session."""
-        from ..capture.following import hook
+        from ...capture.following import hook
 
         hook.remove()
         if rewrite in self.shell.input_transformers_cleanup:
@@ -153,7 +153,7 @@ class CellRuns:
 
     def _follow(self, tree: ast.Module) -> None:
         """Have recorded what a run assigns, in the tree of a cell or of the body of ``%%time`` and its like."""
-        from ..vocabulary.untouched import give_back
+        from ...vocabulary.untouched import give_back
         from .rewriting import follow_body, follow_runs, is_code_of, is_magic
 
         give_back(tree)
@@ -250,7 +250,7 @@ class CellRuns:
     def _finish(self, frame: _Frame, status: Status, error: BaseException | None) -> None:
         opened, frame.opened = frame.opened, None
         if self.session is not None and opened is not None and opened in self.session.open_runs:
-            from ..vocabulary.untouched import untouched
+            from ...vocabulary.untouched import untouched
 
             # Where no backend displays figures (a terminal, Agg), those the cell left open are the ones it made.
             for figure in _pyplot_figures():
@@ -268,7 +268,7 @@ class CellRuns:
         if not self._frames:
             if self.session is None:
                 return
-            from ..capture.following import hook
+            from ...capture.following import hook
 
             hook.withdraw()
         elif not by_run:  # ``%run`` fails with the notebook that it runs
@@ -286,7 +286,7 @@ def show_outcome(outcome: Outcome) -> None:
     """Show what a run came to, below its cell."""
     from IPython.display import display
 
-    from ..display.outputs import summary
+    from ...display.outputs import summary
 
     display(summary.render(outcome))
 

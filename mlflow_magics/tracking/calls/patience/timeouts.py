@@ -29,8 +29,8 @@ from mlflow.tracking._model_registry import utils as registry_utils
 from mlflow.tracking.request_header import registry as header_registry
 from mlflow.utils import databricks_utils, request_utils, rest_utils
 
-from .interrupts import put_back
-from .patching import Patches
+from ..interrupts import put_back
+from ..patching import Patches
 
 LONGEST_SECONDS = 60.0
 """How long a store's ``Retry-After`` is waited for at the most, whatever it says."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.inputtransformer2 import leading_empty_lines, leading_indent
 
-from ..vocabulary.records import CellSource
+from ...vocabulary.records import CellSource
 from .rewriting import is_magic
 
 if TYPE_CHECKING:
