@@ -317,8 +317,8 @@ def _is_under_run() -> bool:
 
 
 def _last_shown_error() -> BaseException | None:
-    found = getattr(sys, "last_value", None)
-    return found if isinstance(found, BaseException) else None
+    error = getattr(sys, "last_value", None)
+    return error if isinstance(error, BaseException) else None
 
 
 # -- figures ------------------------------------------------------------------------------------------------------

@@ -81,10 +81,10 @@ def enter(
     if signed.credential is not None:
         injection.place(workspace, signed.credential)
     studio.know_tenant(workspace.uri, signed.tenant)
-    found = replace(target, uri=workspace.uri, workspace=workspace)
+    in_workspace = replace(target, uri=workspace.uri, workspace=workspace)
     if signed.how and signed.how != "job":
         notes += (f"signed in by {signed.how}",)
-    return Entered(found, signed.user, notes, variables, trouble)
+    return Entered(in_workspace, signed.user, notes, variables, trouble)
 
 
 def leave(target: Target) -> None:

@@ -75,8 +75,8 @@ def one_try(seconds: float | None = None) -> Iterator[None]:
 
 def retry_after() -> float | None:
     """Return the seconds that the last refusal in this thread asked to wait; None if it did not say."""
-    found: float | None = getattr(_local, "retry_after", None)
-    return found
+    retry_after: float | None = getattr(_local, "retry_after", None)
+    return retry_after
 
 
 def seconds_of(header: str | None) -> float | None:
