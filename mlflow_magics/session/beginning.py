@@ -52,9 +52,9 @@ def begin(session: SessionState, opened: OpenRun) -> None:
     # A pasted cell that sets its experiment itself means the run that it then logs into: this one.
     if opened.of_job:
         opened.notes += _job_notes(opened)
-    elif asked := options.experiment or (opened.flow.sets_experiment if opened.flow is not None else ""):
-        opened.experiment_id, _ = connected.use_experiment(asked)
-        opened.experiment_name = asked
+    elif experiment := options.experiment or (opened.flow.sets_experiment if opened.flow is not None else ""):
+        opened.experiment_id, _ = connected.use_experiment(experiment)
+        opened.experiment_name = experiment
     name = secrets.redact(names.fix_run_name(options.name), session.namespace, "message")
     if name != options.name:
         opened.notes.append(f"the run is named {name!r}: MLflow does not take the name as it was")
@@ -160,11 +160,11 @@ def _take(opened: OpenRun, run: Any) -> None:
     """Have what a cell comes to go into a run."""
     opened.run = run
     opened.name = run.info.run_name
-    if (found := run.info.experiment_id) != opened.experiment_id:
+    if (experiment_id := run.info.experiment_id) != opened.experiment_id:
         # Gone on with, or the author's in another experiment, or the experiment takes no run any more.
-        name_of = functools.partial(connected.experiment_name, found)
-        opened.experiment_name = attempt(opened, "the experiment's name is not known", name_of) or found
-        opened.experiment_id = found
+        name_of = functools.partial(connected.experiment_name, experiment_id)
+        opened.experiment_name = attempt(opened, "the experiment's name is not known", name_of) or experiment_id
+        opened.experiment_id = experiment_id
 
 
 def _cell_tags(opened: OpenRun) -> dict[str, str]:
@@ -220,7 +220,7 @@ def _sample(opened: OpenRun) -> None:
 
 def _rename(opened: OpenRun, name: str, tags: Mapping[str, str]) -> None:
     """Give the cell's run what ``mlflow.start_run(run_name=…, tags=…)`` inside the cell asks for."""
-    asked = {key: str(value) for key, value in tags.items()}
+    given = {key: str(value) for key, value in tags.items()}
     if name and not opened.options.name:
-        opened.name = asked["mlflow.runName"] = names.fix_run_name(name)
-    opened.notes += attempt(opened, "tags were not set", lambda: runs.write_tags(opened.tracked, asked)) or []
+        opened.name = given["mlflow.runName"] = names.fix_run_name(name)
+    opened.notes += attempt(opened, "tags were not set", lambda: runs.write_tags(opened.tracked, given)) or []

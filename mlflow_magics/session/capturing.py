@@ -107,19 +107,19 @@ def _end_following(opened: OpenRun) -> tuple[Series, ...]:
 
     try:
         opened.calls = following.tables()
-        found = following.finish()
+        series = following.finish()
         opened.told = tuple(following.once.values())
         opened.collected = following.plan.collected
         opened.notes += following.notes
         trouble = hook.take_trouble()
     except Exception as error:  # noqa: BLE001
         # A mistake of ours must not leave the run open for ever.
-        found, trouble = (), repr(error)
+        series, trouble = (), repr(error)
     if trouble:
         opened.notes.append(f"some points of series were lost ({trouble}); please report this")
-    missed = [name for name in opened.options.watch if name not in {one.name for one in found}]
+    missed = [name for name in opened.options.watch if name not in {one.name for one in series}]
     opened.notes += [f"{name} was not followed: no number was assigned to it" for name in missed]
-    return found
+    return series
 
 
 def expect_variables(session: SessionState, opened: OpenRun) -> None:

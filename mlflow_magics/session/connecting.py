@@ -82,7 +82,7 @@ class Connecting(SessionState):
 
         try:
             with unseeded():
-                found = connection.connect(
+                connected_to = connection.connect(
                     uri,
                     experiment=experiment,
                     registry_uri=registry_uri,
@@ -105,7 +105,7 @@ class Connecting(SessionState):
             raise
         sending.recover(self)  # what waits for this store may have waited for these credentials
         self.tell()
-        return found
+        return connected_to
 
     def use_experiment(self, name: str) -> None:
         """Have new runs go to another experiment of the connected store.

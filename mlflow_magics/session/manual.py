@@ -62,8 +62,8 @@ def log(session: Session, line: str, history: Sequence[str], into: OpenRun | Non
     if kind in OBJECTS:
         name, variable = _name_and_variable(rest)
         return _log_object(opened, kind, name, evaluate(session, variable), session)
-    found = [(name, evaluate(session, value)) for name, value in words.assignments(rest)]
-    return _log_values(session, opened, kind, found, step)
+    values = [(name, evaluate(session, value)) for name, value in words.assignments(rest)]
+    return _log_values(session, opened, kind, values, step)
 
 
 def evaluate(session: Session, expression: str) -> Any:
@@ -103,8 +103,8 @@ def _take_step(session: Session, line: str) -> tuple[str, int]:
         # Also what is no int but counts: numpy's integers.
         return rest, operator.index(step)
     except (MlflowMagicsError, TypeError):
-        said = f", not {word!r}" if word else ""
-        raise OptionError(f"--step takes a whole number, or a variable that holds one{said}") from None
+        instead = f", not {word!r}" if word else ""
+        raise OptionError(f"--step takes a whole number, or a variable that holds one{instead}") from None
 
 
 def _log_inferred(session: Session, text: str, step: int, history: Sequence[str], into: OpenRun | None) -> list[str]:
@@ -142,13 +142,15 @@ def _refuse_secret(session: Session, name: str, value: Any) -> None:
         raise NotLoggableError(name, "it looks like a secret, so it is not logged")
 
 
-def _log_values(session: Session, opened: OpenRun, kind: str, found: Sequence[tuple[str, Any]], step: int) -> list[str]:
+def _log_values(
+    session: Session, opened: OpenRun, kind: str, values: Sequence[tuple[str, Any]], step: int
+) -> list[str]:
     from ..tracking.calls import guards
     from ..tracking.runs import runs
 
     params: list[Param] = []
     metrics: list[Metric] = []
-    for name, value in found:
+    for name, value in values:
         _refuse_secret(session, name, value)
         if kind == "param":
             params += single.as_params(name, value)

@@ -76,13 +76,13 @@ class SessionBackend:
             connection = session.next_run()
         except MlflowMagicsError as error:
             return Header(said=session.redact(f"the next run is not tracked: {error}"), busy=self._busy())
-        state, said = _state(self._backlog())
+        state, backlog = _state(self._backlog())
         if not connection.connected:
-            said = f"the next run goes there ({connection.origin})"
+            backlog = f"the next run goes there ({connection.origin})"
         return Header(
             where=connection.where,
             state=state,
-            said=said,
+            said=backlog,
             experiment_name=connection.experiment_name,
             experiment_id=connection.experiment_id,
             experiment_url=connection.experiment_url,

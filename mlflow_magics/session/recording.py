@@ -97,9 +97,9 @@ def record(
             opened.notes.append("interrupted while it was being sent: not all of this is in the run")
         finally:
             # Also after any other surprise: the run must not stay open.
-            asked = session.fluent.leave(entry, status)
-            if status == "FINISHED" and asked in ("FAILED", "KILLED"):
-                facts["status"] = status = asked  # type: ignore[assignment]  # narrowed by the line above
+            ended_as = session.fluent.leave(entry, status)
+            if status == "FINISHED" and ended_as in ("FAILED", "KILLED"):
+                facts["status"] = status = ended_as  # type: ignore[assignment]  # narrowed by the line above
             final = status
             # The author's only run, which is the cell's too, ends as he says, and when.
             stays_open = entry.whose == "author" or entry.is_left_open
@@ -142,9 +142,9 @@ def _beside_the_author(session: SessionState, opened: OpenRun, captured: Capture
     if logged is None:
         return captured
     options = opened.options
-    asked = {*options.watch, *options.choices.metrics, *options.choices.params}
+    named = {*options.watch, *options.choices.metrics, *options.choices.params}
     shown = _shown_in(opened)
-    kept = repeated.beside(captured, logged, shown, asked)
+    kept = repeated.beside(captured, logged, shown, named)
     if kept.figures:
         what = "figures are logged as if the cell had not"
         kept = attempt(opened, what, lambda: _figures_beside(session, opened, kept, shown)) or kept
@@ -160,9 +160,10 @@ def _shown(opened: OpenRun, params: Mapping[str, str]) -> Mapping[str, str]:
     The author's own ``mlflow.log_param("db_password", …)`` is stored as he wrote it.
     """
     tags = attempt(opened, "the run's tags were not looked at", lambda: runs.own_tags(opened.tracked)) or {}
-    told = {"param": params, "tag": tags}
+    by_kind = {"param": params, "tag": tags}
     doubtful = {
-        kind: [key for key, value in each.items() if secrets.secret_reason(key, value)] for kind, each in told.items()
+        kind: [key for key, value in each.items() if secrets.secret_reason(key, value)]
+        for kind, each in by_kind.items()
     }
     for kind, keys in doubtful.items():
         if keys:
@@ -193,8 +194,8 @@ def _figures_beside(session: SessionState, opened: OpenRun, captured: Captured, 
         or (one.library == "matplotlib" and authored.is_drawn(one.figure, pictures, one.picture))
     ]
     figures = tuple(one for one in captured.figures if one not in own)
-    said = (Skipped(name, "logged by the cell itself") for name in dict.fromkeys(o.variable or o.name for o in own))
-    return replace(captured, figures=figures, skipped=(*said, *captured.skipped))
+    skipped = (Skipped(name, "logged by the cell itself") for name in dict.fromkeys(o.variable or o.name for o in own))
+    return replace(captured, figures=figures, skipped=(*skipped, *captured.skipped))
 
 
 def _log_data(session: SessionState, opened: OpenRun) -> list[tuple[str, str]]:
@@ -369,7 +370,7 @@ def _against(
     """Say on one line what a run has otherwise than the one before it; empty where nothing differs."""
     differs = {name: value for name, value in now.items() if before.get(name) != value}
     shown = {
-        name: "***" for each in (before, now) for name, value in each.items() if secrets.secret_reason(name, value)
+        name: "***" for values in (before, now) for name, value in values.items() if secrets.secret_reason(name, value)
     }
     changed = [
         f"{name} {shown.get(name) or before.get(name, '(none)')} → {shown.get(name, value)}"

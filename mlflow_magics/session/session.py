@@ -231,7 +231,7 @@ class Session(Connecting):
         from ..tracking.connecting import connected
         from . import beginning
 
-        asked = bool(opened.options.run_id or opened.options.experiment)
+        chosen = bool(opened.options.run_id or opened.options.experiment)
         with unseeded():
             try:
                 self.expect_place()
@@ -246,7 +246,7 @@ class Session(Connecting):
                 mistake = isinstance(error, MlflowMagicsError) and not isinstance(
                     error, (TrackingError, ConnectionFailedError)
                 )
-                if asked and (mistake or isinstance(error, ExperimentError)):
+                if chosen and (mistake or isinstance(error, ExperimentError)):
                     raise
                 opened.run = opened.cell_run = None
                 opened.notes.append(f"not tracked: {reason(error)}")

@@ -45,13 +45,13 @@ def pairs(words: Iterable[str] | None, option: str) -> dict[str, str]:
     OptionError
         A word has no ``=``.
     """
-    found = {}
+    values = {}
     for word in words or ():
         key, sign, value = unquote(word).partition("=")
         if not sign or not key.strip():
             raise OptionError(f"{option} takes name=value, not {word!r}")
-        found[key.strip()] = unquote(value)
-    return found
+        values[key.strip()] = unquote(value)
+    return values
 
 
 def unquote(word: str) -> str:
@@ -90,7 +90,7 @@ def assignments(text: str) -> list[tuple[str, str]]:
     OptionError
         A part is neither a name nor ``name=expression``.
     """
-    found = []
+    expressions = []
     for part in _parts(text):
         match = re.match(
             r"""\s*(?P<quote>["']?)(?P<name>[\w.\-/@ ]+?)(?P=quote)\s*=(?!=)\s*(?P<value>.+)$""", part, re.S
@@ -100,8 +100,8 @@ def assignments(text: str) -> list[tuple[str, str]]:
             ast.parse(value, mode="eval")
         except SyntaxError:
             raise OptionError(f"not a Python expression: {value}; write name=expression") from None
-        found.append((name, value))
-    return found
+        expressions.append((name, value))
+    return expressions
 
 
 def _parts(text: str) -> list[str]:

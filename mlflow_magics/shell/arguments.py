@@ -89,10 +89,10 @@ def parser_of(magic: Callable[..., Any]) -> MagicArgumentParser:
     function: Any = getattr(magic, "__func__", magic)
     if not hasattr(function, "parser"):
         function.parser = construct_parser(function)
-        found = _HELP.match(function.__doc__ or "")
-        if found is not None:
+        parts_of_help = _HELP.match(function.__doc__ or "")
+        if parts_of_help is not None:
             # In the order in which people read: what it does, examples, then every option.
-            parts = found["what"].strip(), found["usage"].strip(), found["options"].strip()
+            parts = parts_of_help["what"].strip(), parts_of_help["usage"].strip(), parts_of_help["options"].strip()
             function.__doc__ = "\n\n".join(parts) + "\n"
     return function.parser  # type: ignore[no-any-return]
 

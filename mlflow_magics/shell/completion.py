@@ -48,8 +48,8 @@ class OptionCompleter:
         from .arguments import has_options, options_of
 
         # Also behind `runs = `.
-        found = re.search(_MAGIC, context.line_with_cursor[: context.cursor_position])
-        name, typed = found.groups() if found else ("", "")
+        magic_line = re.search(_MAGIC, context.line_with_cursor[: context.cursor_position])
+        name, typed = magic_line.groups() if magic_line else ("", "")
         word = typed.rsplit(None, 1)[-1] if typed and not typed[-1].isspace() else ""
         magic = self.shell.magics_manager.magics["line"].get(name) if name.startswith("mlflow_") else None
         if magic is None or not word.startswith("-") or not has_options(magic):

@@ -13,7 +13,7 @@ import threading
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from .cells import CellRuns
+from .cell.cells import CellRuns
 from .completion import OptionCompleter
 from .late import LOOKBACK, TRACKING, Stub
 

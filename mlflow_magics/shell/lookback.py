@@ -90,7 +90,7 @@ class MlflowLookback(Magics):
             outbox, uri = self._connected()
             from ..tracking.lookback import frames, lookup
 
-            found = lookup.search(
+            page = lookup.search(
                 outbox,
                 uri,
                 self._experiment(outbox, args.experiment),
@@ -99,8 +99,8 @@ class MlflowLookback(Magics):
                 args.top,
                 columns=words.names(args.columns),
             )
-            block = findings.runs(found)
-            return frames.frame(found, self.session.redact(block.text), self.session.redact(block.html))
+            block = findings.runs(page)
+            return frames.frame(page, self.session.redact(block.text), self.session.redact(block.html))
 
     @arguments.with_options
     @argument("metric", help="The metric's name.")
@@ -132,8 +132,8 @@ class MlflowLookback(Magics):
             least = args.min or guessed
             experiment = self._experiment(outbox, args.experiment)
             run, notes = lookup.best(outbox, uri, experiment, metric, _filter(args.filter), least)
-            said = f"the least {metric} was taken for the best, by its name; --max for the highest"
-            return BestRun(run, findings.best(run, metric, least, [*([said] if guessed else []), *notes]))
+            guess = f"the least {metric} was taken for the best, by its name; --max for the highest"
+            return BestRun(run, findings.best(run, metric, least, [*([guess] if guessed else []), *notes]))
 
     @arguments.with_options
     @argument(
@@ -215,8 +215,8 @@ class MlflowLookback(Magics):
             source, notes = differences.last_source(outbox, run.run_id)
             text, changed = restoring.restored(source, run.params, self.shell.user_ns)
             self.shell.set_next_input(text.rstrip("\n"))
-            told = f"; set to the run's values: {', '.join(changed)}" if changed else ""
-            display(tables.notes([f"the cell of run {run.name} is below, ready to run{told}", *notes]))
+            values_set = f"; set to the run's values: {', '.join(changed)}" if changed else ""
+            display(tables.notes([f"the cell of run {run.name} is below, ready to run{values_set}", *notes]))
 
     @arguments.with_options
     @argument("--port", type=int, default=None, metavar="N", help="On which port; 5000 or another free one.")
@@ -266,13 +266,13 @@ class MlflowLookback(Magics):
         from ..display.outputs import tables
 
         with arguments.one_line(self.session.redact):
-            asked = line.strip().lstrip("%").removeprefix("mlflow_")
+            magic_name = line.strip().lstrip("%").removeprefix("mlflow_")
             lines = self.shell.magics_manager.magics["line"]
             ours = [name for name in (*late.TRACKING, *late.LOOKBACK) if name in lines]
             known = {name.removeprefix("mlflow_"): lines[name] for name in ours}
-            if asked and asked not in known:
-                raise UnknownNameError("magic", asked, known, "%mlflow_help lists them")
-            chosen = {asked: known[asked]} if asked else known
+            if magic_name and magic_name not in known:
+                raise UnknownNameError("magic", magic_name, known, "%mlflow_help lists them")
+            chosen = {magic_name: known[magic_name]} if magic_name else known
             shown = [(f"%mlflow_{name}", *arguments.examples_of(magic)) for name, magic in chosen.items()]
             display(tables.help(shown, "%mlflow_NAME? shows every option"))
 

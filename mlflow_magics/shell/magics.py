@@ -16,14 +16,14 @@ from IPython.display import display
 from ..session import words
 from ..vocabulary.errors import MlflowMagicsError, OptionError
 from . import arguments, options
-from .cells import show_outcome
+from .cell.cells import show_outcome
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from ..session.session import Session
     from ..vocabulary.records import RunOptions
-    from .cells import CellRuns
+    from .cell.cells import CellRuns
     from .panels import Panels
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from ..display.panel import Panel
     from ..session.session import Session
-    from .cells import CellRuns
+    from .cell.cells import CellRuns
 
 
 class Panels:

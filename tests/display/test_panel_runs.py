@@ -10,8 +10,8 @@ from dataclasses import replace
 import ipywidgets as widgets
 import pytest
 
-from mlflow_magics.display.panel.tabs import compare, runrows
-from mlflow_magics.display.panel.tabs.runs_table import COLUMNS, Runs
+from mlflow_magics.display.panel.tabs.runs import compare, runrows
+from mlflow_magics.display.panel.tabs.runs.runs_table import COLUMNS, Runs
 from mlflow_magics.display.panel.tools.worker import Worker
 from mlflow_magics.vocabulary.errors import OptionError
 from mlflow_magics.vocabulary.panel import Header, RunView

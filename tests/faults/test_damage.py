@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-from mlflow_magics.tracking.calls import timeouts
+from mlflow_magics.tracking.calls.patience import timeouts
 from mlflow_magics.tracking.connecting import recovery
 from tests.rig.children import clean_environment
 

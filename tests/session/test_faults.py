@@ -10,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.utils.autologging_utils import autologging_is_disabled
 
-from mlflow_magics.shell.cells import CellRuns
+from mlflow_magics.shell.cell.cells import CellRuns
 from mlflow_magics.shell.magics import MlflowMagics
 from tests.rig.runs import artifact, artifacts, only_run, runs
 from tests.rig.servers import SilentServer, refused_port

@@ -355,7 +355,7 @@ class TestSpanning:
 class TestSetup:
     def test_loading_twice_registers_once(self, shell):
         import mlflow_magics
-        from mlflow_magics.shell.transformer import rewrite
+        from mlflow_magics.shell.cell.transformer import rewrite
 
         mlflow_magics.load_ipython_extension(shell)
         assert shell.input_transformers_cleanup.count(rewrite) == 1

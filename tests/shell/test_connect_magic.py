@@ -480,7 +480,7 @@ class TestAFailedConnectLeavesTheEarlierOneWhole:
         """Connected to one store; a second lies beside it. Tell what is connected, and that a run arrives there."""
         from mlflow.tracking._tracking_service.utils import _get_store, _tracking_store_registry
 
-        from mlflow_magics.tracking.calls import timeouts
+        from mlflow_magics.tracking.calls.patience import timeouts
         from mlflow_magics.tracking.location import localstore
         from mlflow_magics.tracking.patches import store
 

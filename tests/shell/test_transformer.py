@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from IPython.core.inputtransformer2 import TransformerManager
 
-from mlflow_magics.shell.transformer import rewrite
+from mlflow_magics.shell.cell.transformer import rewrite
 
 
 def transform(cell):

@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 from mlflow.tracking._tracking_service.utils import _tracking_store_registry
 
 from mlflow_magics.tracking.azure import plugin
-from mlflow_magics.tracking.calls.limits import LIMITS
+from mlflow_magics.tracking.calls.patience.limits import LIMITS
 from mlflow_magics.tracking.connecting.connected import use_experiment
 from mlflow_magics.tracking.connecting.connection import connect, disconnect
 from mlflow_magics.tracking.location import localstore, process_state

@@ -17,7 +17,7 @@ from mlflow.exceptions import MlflowException, RestException
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, PERMISSION_DENIED, REQUEST_LIMIT_EXCEEDED
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-from mlflow_magics.tracking.calls import timeouts
+from mlflow_magics.tracking.calls.patience import timeouts
 from mlflow_magics.tracking.failures.kinds import UnavailableError, failure_kind, limit_of, unavailable
 from mlflow_magics.tracking.outbox.disk.entries import Key, RunEntry
 from mlflow_magics.tracking.outbox.disk.journal import Journal

@@ -7,7 +7,8 @@ import threading
 
 import pytest
 
-from mlflow_magics.tracking.calls import interrupts, silence, timeouts
+from mlflow_magics.tracking.calls import interrupts, silence
+from mlflow_magics.tracking.calls.patience import timeouts
 from mlflow_magics.tracking.location import localstore
 from mlflow_magics.tracking.patches import store
 from tests.rig.striking import struck

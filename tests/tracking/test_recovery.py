@@ -14,7 +14,7 @@ import pytest
 from mlflow.entities import RunStatus, RunTag
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-from mlflow_magics.tracking.calls import timeouts
+from mlflow_magics.tracking.calls.patience import timeouts
 from mlflow_magics.tracking.connecting import recovery
 from mlflow_magics.tracking.outbox.disk import journals
 from mlflow_magics.tracking.outbox.disk.damage import setaside

@@ -22,12 +22,12 @@ _MOST_LINES = 60
 _MOST_PARAMS = 20
 
 
-def runs(found: Found) -> Block:
+def runs(page: Found) -> Block:
     """Show runs as a table.
 
     Parameters
     ----------
-    found : Found
+    page : Found
         The runs; their strings may hold anything.
 
     Returns
@@ -35,22 +35,22 @@ def runs(found: Found) -> Block:
     Block
         Name, state, age, duration, and the params that differ and the metrics that most have, or the columns asked for.
     """
-    columns = found.columns or _columns(found.runs)
-    shown = f"{count(len(found.runs), 'run')}" if not found.more else f"the first {count(len(found.runs), 'run')}"
-    caption = f"{shown} of {clean(found.experiment)}, {found.order}"
-    notes = [*found.notes, *(["there are more: --top N"] if found.more else [])]
-    if not found.runs:
-        experiment = clean(found.experiment)
+    columns = page.columns or _columns(page.runs)
+    shown = f"{count(len(page.runs), 'run')}" if not page.more else f"the first {count(len(page.runs), 'run')}"
+    caption = f"{shown} of {clean(page.experiment)}, {page.order}"
+    notes = [*page.notes, *(["there are more: --top N"] if page.more else [])]
+    if not page.runs:
+        experiment = clean(page.experiment)
         caption = {
             "filtered": f"no run of {experiment} is like that",
             "new": f"there are no runs in {experiment} yet",
             "not asked": f"no run of {experiment} is known here",
-        }[found.empty]
+        }[page.empty]
     pieces = [Piece(text.heading(caption), parts.line(parts.subdued(html.words(caption))))]
-    if found.runs:
-        narrow = columns if found.columns else _fitting(found.runs, columns)
-        lines = text.columns([_head(narrow), *(_row(run, narrow) for run in found.runs)], _WIDTH)
-        cells = [_cells(run, *_row(run, columns)) for run in found.runs]
+    if page.runs:
+        narrow = columns if page.columns else _fitting(page.runs, columns)
+        lines = text.columns([_head(narrow), *(_row(run, narrow) for run in page.runs)], _WIDTH)
+        cells = [_cells(run, *_row(run, columns)) for run in page.runs]
         pieces.append(Piece(indented(lines), parts.beside(parts.table(_head(columns), cells))))
         if hidden := len(columns) - len(narrow):
             also = f"{count(hidden, 'column')} that did not fit; --columns KEY shows what you name"
@@ -98,12 +98,12 @@ def best(run: RunView, metric: str, least: bool, notes: Sequence[str] = ()) -> B
     )
 
 
-def difference(found: Difference) -> Block:
+def difference(differences: Difference) -> Block:
     """Show what two runs differ in.
 
     Parameters
     ----------
-    found : Difference
+    differences : Difference
         Both runs and their differences.
 
     Returns
@@ -111,23 +111,23 @@ def difference(found: Difference) -> Block:
     Block
         Params, metrics with direction and size of the change, data, packages, and the sources' diff.
     """
-    names = f"{clean(found.before.name, 40)} → {clean(found.after.name, 40)}"
-    ids = f"{found.before.short_id} → {found.after.short_id}"
+    names = f"{clean(differences.before.name, 40)} → {clean(differences.after.name, 40)}"
+    ids = f"{differences.before.short_id} → {differences.after.short_id}"
     title = parts.line(html.element("strong", html.text(names)), html.words(" "), parts.subdued(html.words(ids)))
-    changes = (("params", found.params), ("data", found.data), ("packages", found.packages))
+    changes = (("params", differences.params), ("data", differences.data), ("packages", differences.packages))
     tables = [_changes(label, some) for label, some in changes if some]
-    diff = [line.replace("\t", "    ")[:200] for line in found.source]
+    diff = [line.replace("\t", "    ")[:200] for line in differences.source]
     more = len(diff) - _MOST_LINES
     cut = [*diff[:_MOST_LINES], *([f"… and {more} lines more"] if more > 0 else [])]
-    alike = " and ".join(filter(None, (", ".join(found.compared[:-1]), *found.compared[-1:])))
+    alike = " and ".join(filter(None, (", ".join(differences.compared[:-1]), *differences.compared[-1:])))
     same = f"the same {alike}" if alike and not (cut or tables) else ""
     return block(
         [
             Piece(text.heading(f"{names} ({ids})"), title),
-            beside(*tables, table("metrics", ("metrics", "before → after", "change"), _metrics(found))),
+            beside(*tables, table("metrics", ("metrics", "before → after", "change"), _metrics(differences))),
             Piece(text.labelled("source", cut) if cut else [], _source(cut)),
             Piece(text.paragraph("same", same), parts.line(parts.subdued(html.words(same))) if same else html.EMPTY),
-            *noted(found.notes),
+            *noted(differences.notes),
         ]
     )
 
@@ -198,9 +198,9 @@ def _cells(run: RunView, name: str, *others: str) -> list[html.Markup]:
     ]
 
 
-def _metrics(found: Difference) -> list[tuple[Cell, ...]]:
+def _metrics(differences: Difference) -> list[tuple[Cell, ...]]:
     rows: list[tuple[Cell, ...]] = []
-    for name, (old, new) in found.metrics.items():
+    for name, (old, new) in differences.metrics.items():
         values = f"{'—' if old is None else number(old)} → {'—' if new is None else number(new)}"
         moved = change(new, old) if new is not None and old is not None else ""
         if moved and moved != "=" and old:

@@ -24,7 +24,7 @@ from .tabs.base import Tab
 from .tabs.loglist import LogList
 from .tabs.metrics import Metrics
 from .tabs.run import Run
-from .tabs.runs_table import Runs
+from .tabs.runs.runs_table import Runs
 from .tabs.values import Values
 from .ticker import Ticker, Turn
 from .tools.controls import area, free, guarded, one_line

@@ -9,9 +9,9 @@ from typing import Any
 
 from ...vocabulary.errors import ConnectionFailedError
 from ...vocabulary.stores import SignIn
-from ..calls import timeouts
-from ..calls.limits import answer_seconds
-from ..calls.waiting import within
+from ..calls.patience import timeouts
+from ..calls.patience.limits import answer_seconds
+from ..calls.patience.waiting import within
 from ..location import process_state
 from ..location.plugs import Entered
 from ..location.uris import Target
@@ -81,10 +81,10 @@ def enter(
     if signed.credential is not None:
         injection.place(workspace, signed.credential)
     studio.know_tenant(workspace.uri, signed.tenant)
-    found = replace(target, uri=workspace.uri, workspace=workspace)
+    in_workspace = replace(target, uri=workspace.uri, workspace=workspace)
     if signed.how and signed.how != "job":
         notes += (f"signed in by {signed.how}",)
-    return Entered(found, signed.user, notes, variables, trouble)
+    return Entered(in_workspace, signed.user, notes, variables, trouble)
 
 
 def leave(target: Target) -> None:

@@ -56,7 +56,7 @@ def resumable(repository: Any, begun: dict[str, Any], taken: list[str]) -> Any:
         return repository
     from azure.core.exceptions import ResourceExistsError
 
-    from ..calls import timeouts
+    from ..calls.patience import timeouts
 
     def make(*args: Any, body: Any, **options: Any) -> Any:
         fresh = [each for each in body.paths if each.path not in begun]

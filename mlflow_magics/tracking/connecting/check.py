@@ -11,9 +11,9 @@ from mlflow import MlflowClient
 
 from ...vocabulary.errors import ConnectionFailedError
 from ...vocabulary.stores import CheckStep
-from ..calls import limits
 from ..calls.masking import one_line
-from ..calls.waiting import within
+from ..calls.patience import limits
+from ..calls.patience.waiting import within
 from ..failures.diagnosis import ReachError
 from ..location import discover, localstore, process_state
 from ..location.localstore import without_log_lines
@@ -139,25 +139,25 @@ def _versions(server: str) -> str:
 
 def _use(target: Target, wanted: discover.Wanted) -> Iterator[CheckStep]:
     try:
-        found = within(limits.STEP_SECONDS, lambda: find_or_create(target, wanted))
+        experiment = within(limits.STEP_SECONDS, lambda: find_or_create(target, wanted))
     except ConnectionFailedError as error:
         yield CheckStep("experiment", "failed", error.reason, error.hint)
         return
     except TimeoutError as error:
         yield CheckStep("experiment", "failed", str(error), "look at the server's log, or try again")
         return
-    made = ", created" if found.created else ""
-    yield CheckStep("experiment", "ok", f"{found.name} (id {found.experiment_id}){made}")
-    yield _artifact_step(target, found, wanted)
+    made = ", created" if experiment.created else ""
+    yield CheckStep("experiment", "ok", f"{experiment.name} (id {experiment.experiment_id}){made}")
+    yield _artifact_step(target, experiment, wanted)
 
 
-def _artifact_step(target: Target, found: Experiment, wanted: discover.Wanted) -> CheckStep:
+def _artifact_step(target: Target, experiment: Experiment, wanted: discover.Wanted) -> CheckStep:
     # The run's own identity travels in a list so that it can be deleted however the writing ends.
     runs: list[str] = []
     client = MlflowClient(tracking_uri=target.uri)
 
     def write() -> str:
-        runs.append(client.create_run(found.experiment_id, run_name="mlflow_magics check").info.run_id)
+        runs.append(client.create_run(experiment.experiment_id, run_name="mlflow_magics check").info.run_id)
         client.log_text(runs[0], "written by %mlflow_connect --check\n", "check.txt")
         return str(client.get_run(runs[0]).info.artifact_uri)
 

@@ -59,9 +59,9 @@ def use_experiment(name: str) -> tuple[str, str]:
     if now is None:
         raise MlflowMagicsError("not connected to a tracking store; run %mlflow_connect first")
     if name not in now.experiments:
-        found = find_or_create(now.target, discover.Wanted(name=name))
-        url = experiment_url(now.target.uri, found.experiment_id)
-        now.experiments[name] = (found.experiment_id, url)
+        experiment = find_or_create(now.target, discover.Wanted(name=name))
+        url = experiment_url(now.target.uri, experiment.experiment_id)
+        now.experiments[name] = (experiment.experiment_id, url)
     return now.experiments[name]
 
 
@@ -179,8 +179,8 @@ def expected(folder: str | None) -> Connection:
     if _expected is None or _expected[0] != depends_on:
         choice = choose(None, None, folder)
         wanted = choice.wanted
-        found = Experiment(wanted.experiment_id or "", wanted.name or f"id {wanted.experiment_id}")
-        made = record(choice, found, (), "")
+        experiment = Experiment(wanted.experiment_id or "", wanted.name or f"id {wanted.experiment_id}")
+        made = record(choice, experiment, (), "")
         _expected = depends_on, replace(made, notes=(), connected=False)
     return _expected[1]
 
@@ -268,18 +268,18 @@ def unconnected() -> State:
     return here if now is None else now.change.without(here)
 
 
-def record(choice: discover.Choice, found: Experiment, notes: tuple[str, ...], user: str) -> Connection:
+def record(choice: discover.Choice, experiment: Experiment, notes: tuple[str, ...], user: str) -> Connection:
     """Return a connection as a value, to be shown."""
     target = choice.target
-    created = (f"created the experiment {found.name!r}",) if found.created else ()
+    created = (f"created the experiment {experiment.name!r}",) if experiment.created else ()
     return Connection(
         uri=target.uri,
         where=target.where,
         user=user or user_of(target),
         origin=choice.origin,
-        experiment_id=found.experiment_id,
-        experiment_name=found.name,
-        experiment_url=experiment_url(target.uri, found.experiment_id),
+        experiment_id=experiment.experiment_id,
+        experiment_name=experiment.name,
+        experiment_url=experiment_url(target.uri, experiment.experiment_id),
         mlflow_version=mlflow.__version__,
         notes=choice.notes + created + notes,
     )

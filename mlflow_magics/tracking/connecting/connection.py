@@ -12,10 +12,10 @@ from typing import Any
 
 from ...vocabulary.errors import ConnectionFailedError
 from ...vocabulary.stores import Connection, SignIn
-from ..calls import limits
 from ..calls.interrupts import uninterrupted
 from ..calls.masking import mask
-from ..calls.waiting import within
+from ..calls.patience import limits
+from ..calls.patience.waiting import within
 from ..failures.diagnosis import ReachError
 from ..location import discover, localstore, process_state
 from ..location.plugs import Entered, plug_of, plugs
@@ -99,22 +99,22 @@ def connect(
             trouble = _reach(choice.target, before, within_seconds)
         target = choice.target
         existed = target.path is not None and target.path.is_file() and target.path.stat().st_size > 0
-        found, ours, plain = _put_in_place(choice, before, registry_uri, asking=not (offline or trouble))
+        experiment_found, ours, plain = _put_in_place(choice, before, registry_uri, asking=not (offline or trouble))
         if entered is not None:
             ours |= entered.variables
         outbox = store.prepare(plain, target.uri, mask(target.uri), offline=offline)
         if trouble:
             outbox.sender.unreachable(trouble)
-        if found.experiment_id:
-            outbox.know_experiment(found.experiment_id, found.name)
+        if experiment_found.experiment_id:
+            outbox.know_experiment(experiment_found.experiment_id, experiment_found.name)
         else:
-            found = replace(found, experiment_id=outbox.local_experiment(found.name))
-            ours |= {process_state.EXPERIMENT: found.experiment_id}
-            process_state.put({process_state.EXPERIMENT: found.experiment_id})
+            experiment_found = replace(experiment_found, experiment_id=outbox.local_experiment(experiment_found.name))
+            ours |= {process_state.EXPERIMENT: experiment_found.experiment_id}
+            process_state.put({process_state.EXPERIMENT: experiment_found.experiment_id})
         notes = [_anew(target, existed)] if gone and earlier is not None and target.uri == earlier.target.uri else []
         notes += [f"{trouble}: what is logged is kept, and sent when it answers"] if trouble else []
         notes = [_OFFLINE] if offline else notes
-        made = connected.record(choice, found, tuple(notes), entered.user if entered else "")
+        made = connected.record(choice, experiment_found, tuple(notes), entered.user if entered else "")
         with uninterrupted():
             old = store.put(outbox)
             discover.repair()
@@ -225,8 +225,8 @@ def _put_in_place(
     process_state.put(short)
     localstore.place({target.uri: str(target.artifacts)} if target.artifacts else {})
     plain = opened(target, choice.wanted)
-    found = find_or_create(target, choice.wanted, plain) if asking else unasked(choice.wanted)
-    known = found.experiment_id or None
+    experiment = find_or_create(target, choice.wanted, plain) if asking else unasked(choice.wanted)
+    known = experiment.experiment_id or None
     ours: State = {
         **before,
         **short,
@@ -238,8 +238,8 @@ def _put_in_place(
     }
     if before["MLFLOW_EXPERIMENT_NAME"] is not None:
         # A child process refuses an id and a name that disagree.
-        ours["MLFLOW_EXPERIMENT_NAME"] = found.name
+        ours["MLFLOW_EXPERIMENT_NAME"] = experiment.name
     if registry_uri is not None:
         ours[process_state.REGISTRY_URI] = ours["MLFLOW_REGISTRY_URI"] = registry_uri
     process_state.put(ours)
-    return found, ours, plain
+    return experiment, ours, plain

@@ -99,9 +99,9 @@ def _find_or_create(client: Any, target: Target, wanted: Wanted) -> Experiment:
             # MLflow 2 keeps the id of the active experiment when its user calls set_tracking_uri.
             wanted = Wanted(origin="MLflow's default")
     name = wanted.name or "Default"
-    found = client.get_experiment_by_name(name)
-    if found is not None:
-        return _active(found, target)
+    experiment = client.get_experiment_by_name(name)
+    if experiment is not None:
+        return _active(experiment, target)
     try:
         return Experiment(str(client.create_experiment(name, None, None)), name, created=True)
     except MlflowException as error:
@@ -111,39 +111,39 @@ def _find_or_create(client: Any, target: Target, wanted: Wanted) -> Experiment:
         return _active(client.get_experiment_by_name(name), target)
 
 
-def _active(found: Any, target: Target) -> Experiment:
-    if found.lifecycle_stage == "deleted":
-        restore = f'mlflow.MlflowClient("{mask(target.uri)}").restore_experiment("{found.experiment_id}")'
+def _active(experiment: Any, target: Target) -> Experiment:
+    if experiment.lifecycle_stage == "deleted":
+        restore = f'mlflow.MlflowClient("{mask(target.uri)}").restore_experiment("{experiment.experiment_id}")'
         raise ExperimentError(
             target.where,
-            f"the experiment {found.name!r} (id {found.experiment_id}) is deleted",
+            f"the experiment {experiment.name!r} (id {experiment.experiment_id}) is deleted",
             f"bring it back with {restore}, or take another name",
         )
-    return Experiment(str(found.experiment_id), str(found.name))
+    return Experiment(str(experiment.experiment_id), str(experiment.name))
 
 
 def explained(error: Exception, target: Target, wanted: Wanted) -> ConnectionFailedError:
     """Turn a store's failure into one line with its hint."""
     text = str(error)
-    asked = repr(wanted.name) if wanted.name is not None else f"with id {wanted.experiment_id}"
+    which = repr(wanted.name) if wanted.name is not None else f"with id {wanted.experiment_id}"
     if "out-of-date database schema" in text or "locate revision" in text:
         return ConnectionFailedError(target.where, "its schema is not that of this MLflow", _schema_hint(target, text))
     if getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
         hint = "name one with -e" + ("" if wanted.origin == "given" else f", or unset {wanted.origin}")
-        return ExperimentError(target.where, f"there is no experiment {asked} (from {wanted.origin})", hint)
+        return ExperimentError(target.where, f"there is no experiment {which} (from {wanted.origin})", hint)
     if re.search(r"\b403\b", text) or getattr(error, "error_code", "") == "PERMISSION_DENIED":
         hint = "ask for permission on it, or name another with -e"
-        return ExperimentError(target.where, f"no permission for the experiment {asked}", hint)
+        return ExperimentError(target.where, f"no permission for the experiment {which}", hint)
     return ConnectionFailedError(
         target.where,
-        f"the experiment {asked} cannot be used: {one_line(text)}",
+        f"the experiment {which} cannot be used: {one_line(text)}",
         "see it step by step with --check",
     )
 
 
 def _schema_hint(target: Target, text: str) -> str:
     # A revision this MLflow ships a migration for is older than it; an unknown one was written by a newer MLflow.
-    found = re.search(r"found version (\w+)", text)
-    if found is not None and is_known(found[1]):
+    version = re.search(r"found version (\w+)", text)
+    if version is not None and is_known(version[1]):
         return f"it was made by an older MLflow: back it up, then run `mlflow db upgrade {mask(target.uri)}`"
     return ": ".join(NEWER)

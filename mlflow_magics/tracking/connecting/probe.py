@@ -11,8 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..calls.limits import CONNECT_SECONDS, answer_seconds
-from ..calls.waiting import within
+from ..calls.patience.limits import CONNECT_SECONDS, answer_seconds
+from ..calls.patience.waiting import within
 from ..failures.diagnosis import ReachError, diagnosis
 from ..location.plugs import plug_of
 from ..location.uris import Target

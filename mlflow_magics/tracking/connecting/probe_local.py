@@ -6,9 +6,9 @@ import os
 import sqlite3
 from pathlib import Path
 
-from ..calls.limits import CONNECT_SECONDS
 from ..calls.masking import one_line
-from ..calls.waiting import within
+from ..calls.patience.limits import CONNECT_SECONDS
+from ..calls.patience.waiting import within
 from ..failures.diagnosis import ReachError
 from ..location.uris import Target, short_path
 

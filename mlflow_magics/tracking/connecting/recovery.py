@@ -15,9 +15,10 @@ from mlflow.entities import RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.tracking._tracking_service.utils import _get_store
 
-from ..calls import silence, timeouts
+from ..calls import silence
 from ..calls.guards import reason
 from ..calls.masking import mask
+from ..calls.patience import timeouts
 from ..failures.kinds import UnavailableError, failure_kind
 from ..location import localstore, storefile
 from ..location.plugs import plug_of
@@ -57,30 +58,30 @@ def left() -> list[Left]:
     known = []
     for folder in journals.left_behind():
         try:
-            found = journals.take_over(folder)
+            journal = journals.take_over(folder)
         except JournalError:
             continue  # told when it is to be sent
-        if found is None:
+        if journal is None:
             continue
         try:
-            known.append(_left(found))
+            known.append(_left(journal))
         finally:
-            found.close(remove=False)
+            journal.close(remove=False)
     return known
 
 
-def _left(found: Journal) -> Left:
+def _left(journal: Journal) -> Left:
     try:
-        uri = found.fact("uri")
-        points = PointLog(found.folder, 0, lambda *_: None)
+        uri = journal.fact("uri")
+        points = PointLog(journal.folder, 0, lambda *_: None)
         try:
-            words = _left_for(uri, _waiting(found, points))
+            words = _left_for(uri, _waiting(journal, points))
         finally:
             points.close()
-        return Left(found.folder.name, uri, words)
+        return Left(journal.folder.name, uri, words)
     except Exception:  # noqa: BLE001
         # Broken, mostly; what becomes of it is told when it is to be sent.
-        return Left(found.folder.name, "", f"an earlier kernel left the outbox {found.folder}")
+        return Left(journal.folder.name, "", f"an earlier kernel left the outbox {journal.folder}")
 
 
 def recover(
@@ -102,7 +103,7 @@ def recover(
         A line for each journal that something was sent of, for each that must wait, and for each of which something
         was set aside.
     """
-    said = []
+    news = []
     timeouts.install()
     silence.install()
     lying = left()
@@ -113,43 +114,43 @@ def recover(
     first = {each.folder for each in lying if each.address == address}
     for folder in sorted(journals.left_behind(), key=lambda folder: folder.name not in first):
         try:
-            found = journals.take_over(folder)
-            if found is not None and folder.name not in listed:  # it was locked, or not there yet
-                this = _left(found)
+            journal = journals.take_over(folder)
+            if journal is not None and folder.name not in listed:  # it was locked, or not there yet
+                this = _left(journal)
                 tell("left", this.folder, [this.address, this.words])
-            lines = _recover(found, tracking_uri, address) if found is not None else []
+            lines = _recover(journal, tracking_uri, address) if journal is not None else []
         except JournalError as error:
             lines = [str(error)]
-        said += lines
+        news += lines
         tell("done", folder.name, lines)
     if kept := setaside.tell():
-        said += kept
+        news += kept
         tell("done", "", kept)
-    return said
+    return news
 
 
-def _recover(found: Journal, tracking_uri: str, address: str) -> list[str]:
+def _recover(journal: Journal, tracking_uri: str, address: str) -> list[str]:
     everything = False
     try:
-        said, everything = _bring(found, tracking_uri, address)
+        lines, everything = _bring(journal, tracking_uri, address)
     except Exception as error:  # noqa: BLE001
         # A broken disk or database, mostly. Nothing of it may take the other journals with it, or be deleted.
-        found.close(remove=False)
-        moved = setaside.move(found.folder, whole=True)
-        return [f"the outbox of an earlier kernel cannot be read ({reason(error)}): kept in {moved or found.folder}"]
-    found.close(remove=everything)
-    return said
+        journal.close(remove=False)
+        moved = setaside.move(journal.folder, whole=True)
+        return [f"the outbox of an earlier kernel cannot be read ({reason(error)}): kept in {moved or journal.folder}"]
+    journal.close(remove=everything)
+    return lines
 
 
-def _bring(found: Journal, tracking_uri: str, address: str) -> tuple[list[str], bool]:
+def _bring(journal: Journal, tracking_uri: str, address: str) -> tuple[list[str], bool]:
     """Send what is in a journal; return what to tell, and whether nothing is left in it."""
-    uri = found.fact("uri")
-    points = PointLog(found.folder, 0, lambda *_: None)
-    position = found.position()
-    if lost := points.damage(position, found.noted_end()):
-        setaside.say_once(found.folder, "points", lost)
-    runs = [run for run in found.runs() if run.open]
-    waiting = _waiting(found, points)
+    uri = journal.fact("uri")
+    points = PointLog(journal.folder, 0, lambda *_: None)
+    position = journal.position()
+    if lost := points.damage(position, journal.noted_end()):
+        setaside.say_once(journal.folder, "points", lost)
+    runs = [run for run in journal.runs() if run.open]
+    waiting = _waiting(journal, points)
     if not (waiting or runs):
         return [], True
     if not uri:
@@ -160,7 +161,7 @@ def _bring(found: Journal, tracking_uri: str, address: str) -> tuple[list[str], 
     uri = tracking_uri if uri == address else uri
     path = storefile.path_of(uri)
     if path is not None and not path.is_file():  # it would be made anew, in a folder that somebody has deleted
-        hint = f"%mlflow_connect {mask(uri)} makes it anew and sends them, or delete {found.folder}"
+        hint = f"%mlflow_connect {mask(uri)} makes it anew and sends them, or delete {journal.folder}"
         return [f"{left}, whose file was deleted; {hint}"], False
     trouble = ""
     closed: list[tuple[str, str]] = []
@@ -169,18 +170,18 @@ def _bring(found: Journal, tracking_uri: str, address: str) -> tuple[list[str], 
             plug.enter_later(uri)
         if path is not None:
             localstore.place({uri: str(path.parent / "mlartifacts")})
-        delivery = Delivery(found, points, older_models.over(_get_store(uri), uri), uri)
-        delivery.spilled += [*points.held.points(), *keptback.left(found.folder)]
+        delivery = Delivery(journal, points, older_models.over(_get_store(uri), uri), uri)
+        delivery.spilled += [*points.held.points(), *keptback.left(journal.folder)]
         while delivery.round(settled=True):
             pass
         if delivery.splitter.stage_all_over_limit():
             while delivery.round(settled=True):
                 pass
         delivery.creator.close_twins()
-        ends = json.loads(found.fact(ENDS) or "{}")
-        still_open = [run for run in found.runs() if run.open]
+        ends = json.loads(journal.fact(ENDS) or "{}")
+        still_open = [run for run in journal.runs() if run.open]
         closed = [(_close(delivery, run, end), end) for run in still_open if (end := ends.get(run.id, "KILLED"))]
-        trouble = delivery.files.trouble if found.rows() else ""
+        trouble = delivery.files.trouble if journal.rows() else ""
     except Exception as error:  # noqa: BLE001
         # The store is unavailable, mostly. Whatever else a store raises, what is left stays for the next kernel.
         trouble = reason(error)
@@ -189,19 +190,19 @@ def _bring(found: Journal, tracking_uri: str, address: str) -> tuple[list[str], 
         points.close()
     if trouble:
         return [f"{left}, which cannot be sent now: {trouble}"], False
-    said = [f"sent {_writes(delivery.sent)} that an earlier kernel left"] if delivery.sent else []
-    said += [f"run {name} was open when its kernel died: closed as {end}" for name, end in closed if name]
+    lines = [f"sent {_writes(delivery.sent)} that an earlier kernel left"] if delivery.sent else []
+    lines += [f"run {name} was open when its kernel died: closed as {end}" for name, end in closed if name]
     refused = [what for found_of_run in delivery.refusals.by_run.values() for what, _ in found_of_run]
     if refused:
-        said.append(f"{mask(uri)} refused {len(refused)} of them ({', '.join(refused[:3])}); the runs' tags tell why")
-    return said, not found.rows()
+        lines.append(f"{mask(uri)} refused {len(refused)} of them ({', '.join(refused[:3])}); the runs' tags tell why")
+    return lines, not journal.rows()
 
 
-def _waiting(found: Journal, points: PointLog) -> int:
+def _waiting(journal: Journal, points: PointLog) -> int:
     """Count what lies in a journal."""
-    sent = found.position()
-    kept_back = sum(1 for _ in keptback.left(found.folder))
-    return len(found.rows()) + len(found.runs_over_limit()) + points.count(sent) + kept_back
+    sent = journal.position()
+    kept_back = sum(1 for _ in keptback.left(journal.folder))
+    return len(journal.rows()) + len(journal.runs_over_limit()) + points.count(sent) + kept_back
 
 
 def _left_for(uri: str, many: int) -> str:

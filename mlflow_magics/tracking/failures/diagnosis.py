@@ -13,8 +13,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ...vocabulary.errors import ConnectionFailedError
-from ..calls.limits import CONNECT_SECONDS
 from ..calls.masking import mask, one_line
+from ..calls.patience.limits import CONNECT_SECONDS
 from ..location.uris import Target
 
 _CERTIFICATE_MEND = (

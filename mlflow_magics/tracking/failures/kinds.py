@@ -8,7 +8,7 @@ from mlflow.exceptions import MlflowException
 from requests import HTTPError
 
 from ..calls.guards import reason, timed_out
-from ..calls.timeouts import seconds_of
+from ..calls.patience.timeouts import seconds_of
 from ..location.plugs import FailureKind, plugs
 
 # A proxy whose backend is gone answers 404 too, but not with MLflow's words.
@@ -90,8 +90,8 @@ def limit_of(error: BaseException) -> tuple[str, int] | None:
 
     What there is too much of, in Azure ML's words (``"Parameters"``), and how much the run may hold.
     """
-    found = _LIMIT.search(str(error))
-    return (found["field"], int(found["most"])) if found is not None else None
+    limit = _LIMIT.search(str(error))
+    return (limit["field"], int(limit["most"])) if limit is not None else None
 
 
 def is_unauthorized(error: MlflowException) -> bool:

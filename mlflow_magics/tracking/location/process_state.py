@@ -15,7 +15,7 @@ from mlflow.tracking import fluent
 from mlflow.tracking._model_registry import utils as registry_utils
 from mlflow.tracking._tracking_service import utils as tracking_utils
 
-from ..calls.limits import LIMITS
+from ..calls.patience.limits import LIMITS
 from .plugs import plugs
 
 State = dict[str, "str | None"]

@@ -46,10 +46,10 @@ def path_of(uri: str) -> Path | None:
 def identity(path: Path) -> Identity | None:
     """Tell one file from another that has taken its place; None where there is no file."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return (found.st_dev, found.st_ino) if path.is_file() else None
+    return (status.st_dev, status.st_ino) if path.is_file() else None
 
 
 class Watch:

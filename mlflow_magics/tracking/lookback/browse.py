@@ -16,10 +16,10 @@ from mlflow.entities import Run, ViewType
 
 from ...vocabulary.errors import ConnectionFailedError, MlflowMagicsError, TrackingError, UnknownNameError
 from ...vocabulary.panel import Page, RunView
-from ..calls import timeouts
 from ..calls.guards import reason, timed_out
 from ..calls.masking import mask
-from ..calls.waiting import within
+from ..calls.patience import timeouts
+from ..calls.patience.waiting import within
 from ..failures.kinds import explain, failure_kind
 from ..location.links import run_url
 from ..outbox.disk.accounts import Account
@@ -75,10 +75,10 @@ def _experiments(outbox: Outbox, order: list[str] | None, deadline: float) -> tu
     while True:
         most = _MOST_EXPERIMENTS - len(names)
         ask = partial(outbox.store.search_experiments, ViewType.ACTIVE_ONLY, most, None, order, token)
-        found = answered(outbox, ask, deadline)
-        names += [str(each.name) for each in found]
-        token = found.token or None
-        if token is None or not found or len(names) >= _MOST_EXPERIMENTS:
+        experiments = answered(outbox, ask, deadline)
+        names += [str(each.name) for each in experiments]
+        token = experiments.token or None
+        if token is None or not experiments or len(names) >= _MOST_EXPERIMENTS:
             return tuple(names[:_MOST_EXPERIMENTS])
 
 
@@ -104,12 +104,12 @@ def experiment(outbox: Outbox, name: str) -> tuple[str, str]:
     ConnectionFailedError
         The store does not answer.
     """
-    found = answered(outbox, partial(outbox.store.get_experiment_by_name, name), time.monotonic() + SECONDS)
-    if found is None:
+    experiment = answered(outbox, partial(outbox.store.get_experiment_by_name, name), time.monotonic() + SECONDS)
+    if experiment is None:
         known = experiments(outbox)
         some = ", ".join(known[:_NAMED]) + (f" and {len(known) - _NAMED} more" if len(known) > _NAMED else "")
         raise UnknownNameError("experiment", name, known, f"this store has {some or 'none'}")
-    return str(found.experiment_id), str(found.name)
+    return str(experiment.experiment_id), str(experiment.name)
 
 
 def runs(outbox: Outbox, uri: str, experiment_id: str, filter: str, order: str, token: str, size: int = 50) -> Page:
@@ -166,8 +166,8 @@ def runs(outbox: Outbox, uri: str, experiment_id: str, filter: str, order: str, 
     except TrackingError as error:
         if not (filter.strip() or ":" in order):
             raise
-        said = str(error).removeprefix(_REFUSED)
-        raise FilterError(f"the filter or the order is not understood: {said}; an example: {EXAMPLE}") from error
+        reason = str(error).removeprefix(_REFUSED)
+        raise FilterError(f"the filter or the order is not understood: {reason}; an example: {EXAMPLE}") from error
     return Page(_in_page([*unsent, *(_of_run(run, uri) for run in found)], order), found.token or "")
 
 

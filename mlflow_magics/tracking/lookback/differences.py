@@ -109,8 +109,8 @@ def _sources(outbox: Outbox, run_id: str) -> list[str]:
     repository = repository_at(place, outbox.tracking_uri)
 
     def number(path: str) -> int:
-        found = _SOURCE.match(path)
-        return int(found[1] or 0) if found is not None else 0
+        number = _SOURCE.match(path)
+        return int(number[1] or 0) if number is not None else 0
 
     def read() -> list[str]:
         files = sorted((each.path for each in repository.list_artifacts(None) if _SOURCE.match(each.path)), key=number)

@@ -39,20 +39,20 @@ def models(outbox: Outbox, run_id: str) -> dict[str, str]:
     browse.expect_sent(outbox, run_id)
     remote = outbox.ids.get(run_id, run_id)
     client = MlflowClient()
-    found: dict[str, str] = {}
+    models: dict[str, str] = {}
     try:
         run = client.get_run(remote)
         for output in getattr(run.outputs, "model_outputs", None) or () if hasattr(run, "outputs") else ():
             model = client.get_logged_model(output.model_id)
-            found[model.name] = f"models:/{output.model_id}"
+            models[model.name] = f"models:/{output.model_id}"
         # The older form: a folder of the run with an MLmodel in it.
         for folder in (each.path for each in client.list_artifacts(remote) if each.is_dir):
             inside = [each.path for each in client.list_artifacts(remote, folder)]
             if f"{folder}/MLmodel" in inside:
-                found.setdefault(folder, f"runs:/{remote}/{folder}")
+                models.setdefault(folder, f"runs:/{remote}/{folder}")
     except Exception as error:
         raise browse.explained(outbox, error) from error
-    return found
+    return models
 
 
 def load(available: Mapping[str, str], name: str) -> tuple[str, Any, str]:

@@ -101,16 +101,16 @@ def search(
         return Found(experiment[1], (), empty="new")
     notes: list[str] = []
     try:
-        found = _ordered(outbox, uri, experiment[0], filter, order, top, notes)
+        page = _ordered(outbox, uri, experiment[0], filter, order, top, notes)
     except orders.FilterError:
         _check_quoting(filter, sample())
         raise
-    if not found.runs and sample():
+    if not page.runs and sample():
         _check_keys(filter, sample())
         # IPython's own rule, and MLflow's texts stand in such marks.
         notes += [f"IPython leaves {each} in '…' as it is: write \"{each}\"" for each in _DOLLAR.findall(filter)]
-    empty: Any = "filtered" if found.runs or sample() else "not asked" if found.of_kernel else "new"
-    return Found(experiment[1], tuple(found.runs), found.more, orders.words(order), chosen, tuple(notes), empty)
+    empty: Any = "filtered" if page.runs or sample() else "not asked" if page.of_kernel else "new"
+    return Found(experiment[1], tuple(page.runs), page.more, orders.words(order), chosen, tuple(notes), empty)
 
 
 def best(
@@ -197,21 +197,21 @@ def _ordered(
     ours = orders.is_ours(order)
     # Those that the store does not know yet stand before what it has sorted.
     unsent = sum(map(outbox.is_local, list(outbox.accounts)))
-    found = Pages([], False, False)
+    page = Pages([], False, False)
     if not ours:
         try:
-            found = pages(outbox, uri, experiment_id, filter, order, top + unsent)
+            page = pages(outbox, uri, experiment_id, filter, order, top + unsent)
         except orders.FilterError:
             if ":" not in order:
                 raise
             ours = True  # Azure ML, for one, sorts by none of its metrics
     if ours:
-        found = pages(outbox, uri, experiment_id, filter, "newest", SAMPLE)
-        notes += [f"the store cannot sort by that: sorted here, of the newest {SAMPLE} runs"] if found.more else []
-    notes += [OF_KERNEL] if found.of_kernel else []
-    if ours or unsent or found.of_kernel:
-        found = found._replace(runs=orders.put_in_order(found.runs, order))
-    return found._replace(runs=found.runs[:top], more=found.more or len(found.runs) > top)
+        page = pages(outbox, uri, experiment_id, filter, "newest", SAMPLE)
+        notes += [f"the store cannot sort by that: sorted here, of the newest {SAMPLE} runs"] if page.more else []
+    notes += [OF_KERNEL] if page.of_kernel else []
+    if ours or unsent or page.of_kernel:
+        page = page._replace(runs=orders.put_in_order(page.runs, order))
+    return page._replace(runs=page.runs[:top], more=page.more or len(page.runs) > top)
 
 
 def _spelled_out(filter: str) -> str:
@@ -222,14 +222,14 @@ def _spelled_out(filter: str) -> str:
     return "".join(parts)
 
 
-def _long(found: re.Match[str]) -> str:
-    return f"{_KINDS[found[1]]}."
+def _long(match: re.Match[str]) -> str:
+    return f"{_KINDS[match[1]]}."
 
 
 def _keys(filter: str) -> list[tuple[str, str]]:
     """Return the kinds and names that a filter compares."""
-    found = _KEY.finditer(_TEXT.sub("''", filter))
-    return [(_KINDS.get((each["kind"] or "").lower(), each["kind"] or ""), each["name"].strip('`"')) for each in found]
+    keys = _KEY.finditer(_TEXT.sub("''", filter))
+    return [(_KINDS.get((each["kind"] or "").lower(), each["kind"] or ""), each["name"].strip('`"')) for each in keys]
 
 
 def _known(runs: list[RunView]) -> dict[str, set[str]]:
@@ -301,9 +301,9 @@ def _column(word: str, runs: list[RunView]) -> str:
     kind = _KINDS.get(kind, "") if dot else ""
     if kind in known and name in known[kind]:
         return f"{kind}.{name}"
-    found = next((f"{each}.{word}" for each in known if word in known[each]), "")
-    if not found:
+    column = next((f"{each}.{word}" for each in known if word in known[each]), "")
+    if not column:
         everything = [f"{each}.{name}" for each in known for name in known[each]]
         always = "a metric, a param or a tag; name, state, start, duration and id are always shown"
         raise UnknownNameError("column", word, [*everything, *(each.partition(".")[2] for each in everything)], always)
-    return found
+    return column

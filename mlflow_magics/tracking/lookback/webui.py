@@ -103,8 +103,8 @@ def through_jupyter() -> tuple[str, bool]:
     # A server tells its kernels its process, and keeps a file about itself.
     file = Path(jupyter_runtime_dir(), f"jpserver-{os.environ.get('JPY_PARENT_PID')}.json")
     try:
-        told = json.loads(file.read_text(encoding="utf-8"))
-        return f"{told['base_url'].rstrip('/')}/proxy/", told["hostname"] not in ("localhost", "127.0.0.1", "::1")
+        server = json.loads(file.read_text(encoding="utf-8"))
+        return f"{server['base_url'].rstrip('/')}/proxy/", server["hostname"] not in ("localhost", "127.0.0.1", "::1")
     except (OSError, ValueError, KeyError, TypeError):
         return "", False
 
@@ -130,19 +130,21 @@ def stop() -> bool:
 def _environment(uri: str, artifacts: str) -> dict[str, str]:
     """Return what MLflow's server is told: not on a command line, which every user of the machine may read."""
     kept = ("MLFLOW_DISABLE_TELEMETRY", "MLFLOW_SERVER_")
-    told = {
+    variables = {
         name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_") or name.startswith(kept)
     }
-    told |= {"MLFLOW_BACKEND_STORE_URI": uri, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    told |= {"MLFLOW_DEFAULT_ARTIFACT_ROOT": artifacts} if artifacts else {}
+    variables |= {"MLFLOW_BACKEND_STORE_URI": uri, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    variables |= {"MLFLOW_DEFAULT_ARTIFACT_ROOT": artifacts} if artifacts else {}
     if through_jupyter()[1]:
         # MLflow refuses a host it does not know, and the browser names the one at which it found Jupyter. Jupyter
         # checks that host itself, asks who it is, and nobody browses on this machine.
-        told = {"MLFLOW_SERVER_ALLOWED_HOSTS": "*", "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": "*"} | told
-    told["PYTHONPATH"] = os.pathsep.join(filter(None, (str(Path(__file__).parents[3]), told.get("PYTHONPATH"))))
+        variables = {"MLFLOW_SERVER_ALLOWED_HOSTS": "*", "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": "*"} | variables
+    variables["PYTHONPATH"] = os.pathsep.join(
+        filter(None, (str(Path(__file__).parents[3]), variables.get("PYTHONPATH")))
+    )
     # MLflow starts its workers by name.
-    told["PATH"] = os.pathsep.join((os.path.dirname(sys.executable), told.get("PATH", "")))
-    return told
+    variables["PATH"] = os.pathsep.join((os.path.dirname(sys.executable), variables.get("PATH", "")))
+    return variables
 
 
 def _is_free(port: int) -> bool:

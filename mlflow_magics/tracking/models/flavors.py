@@ -121,7 +121,7 @@ def _function_flavor(function: object, name: str) -> str:
 
 
 def _what_it_is(cls: type, flavor: str) -> str:
-    said = cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+    class_name = cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
     if flavor:
-        return f"{said} belongs to {flavor} but is not a model; give the fitted model"
-    return f"{said} is of no flavor MLflow knows; wrap it in a class derived from mlflow.pyfunc.PythonModel"
+        return f"{class_name} belongs to {flavor} but is not a model; give the fitted model"
+    return f"{class_name} is of no flavor MLflow knows; wrap it in a class derived from mlflow.pyfunc.PythonModel"

@@ -132,13 +132,13 @@ def remove_alias() -> None:
 
 def _log_model_alias(model: object, name: str | None = None, artifact_path: str | None = None, **kwargs: Any) -> Any:
     """Log a model of any flavor into the active run, or a new one, as MLflow's own ``log_`` functions do."""
-    asked = name or artifact_path or "model"
-    flavor = flavor_of(model, asked)
+    wanted_name = name or artifact_path or "model"
+    flavor = flavor_of(model, wanted_name)
     _get_or_start_run()  # mlflow is untyped
     said: list[str] = []
     try:
         with quiet() as said:
-            return _log(model, flavor, _REFUSED_IN_NAMES.sub("_", asked), kwargs)
+            return _log(model, flavor, _REFUSED_IN_NAMES.sub("_", wanted_name), kwargs)
     finally:
         # This is a function of MLflow to its caller: what MLflow has to say, MLflow's own logger says.
         for line in said:

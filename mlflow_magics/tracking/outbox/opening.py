@@ -11,8 +11,8 @@ from mlflow.entities import Run, RunTag
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
 from ...vocabulary.records import LOCAL
-from ..calls.timeouts import one_try
-from ..calls.waiting import CutShortError, within
+from ..calls.patience.timeouts import one_try
+from ..calls.patience.waiting import CutShortError, within
 from ..failures.kinds import explain, failure_kind
 from .disk import addresses
 from .disk.accounts import Account, account_of, new_account

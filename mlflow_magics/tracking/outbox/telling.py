@@ -81,9 +81,9 @@ class Telling:
 
     def refusals(self, run_id: str) -> list[tuple[str, str]]:
         """Return what the store has refused of a run since the last call: what, and why."""
-        found = self._delivery.refusals.by_run[run_id][self._refusals_told[run_id] :]
-        self._refusals_told[run_id] += len(found)
-        return found
+        refusals = self._delivery.refusals.by_run[run_id][self._refusals_told[run_id] :]
+        self._refusals_told[run_id] += len(refusals)
+        return refusals
 
     def late_refusals(self, open_runs: Collection[str]) -> list[str]:
         """Return a line for each thing that the store has refused of runs that are over, which nobody was told yet."""
@@ -92,7 +92,7 @@ class Telling:
 
     def trimmed(self, run_id: str) -> list[str]:
         """Return what was cut or set aside of a run, since the store takes no more; each thing once."""
-        said = list(dict.fromkeys(self.cuts.pop(run_id, ())))
+        cut = list(dict.fromkeys(self.cuts.pop(run_id, ())))
         account = self._accounts.get(run_id) or Account(run_id)
         for kind, most, written in (
             ("params", self._limits.params_per_run, account.params),
@@ -104,25 +104,25 @@ class Telling:
             if count and (run_id, kind) not in self._aside_told:
                 self._aside_told.add((run_id, kind))
                 words = kind if count > 1 else kind[:-1]
-                said.append(
+                cut.append(
                     f"{count} {words} more than {self._limits.store} takes for a run: "
                     f"in the artifact {over_limit.FILES[kind]}"
                 )
-        return said
+        return cut
 
     def warnings(self) -> list[str]:
         """Return what the user must know of the journal itself; each thing once."""
-        said = []
+        warnings = []
         trouble = self._journal.trouble
         if not trouble and self._points.trouble:
             trouble = f"{self._journal.folder.parent}: {self._points.trouble}"
         if trouble and not self._warned:
             self._warned = True
-            said.append(f"what does not fit is kept in memory only, and would not survive the kernel: {trouble}")
+            warnings.append(f"what does not fit is kept in memory only, and would not survive the kernel: {trouble}")
         unread, self._unwritten.unread = self._unwritten.unread, 0
         if unread:
-            said.append(f"{unread} points could not be read from their device")
+            warnings.append(f"{unread} points could not be read from their device")
         lost, self._unwritten.lost = self._unwritten.lost, 0
         if lost:
-            said.append(f"{lost} points were lost: the outbox is full, and the store takes nothing")
-        return said
+            warnings.append(f"{lost} points were lost: the outbox is full, and the store takes nothing")
+        return warnings

@@ -27,8 +27,8 @@ from mlflow.tracking import fluent
 from mlflow.tracking._tracking_service.client import TrackingServiceClient
 from mlflow.utils.rest_utils import http_request
 
-from ..calls.limits import LIMITS
 from ..calls.patching import Patches
+from ..calls.patience.limits import LIMITS
 from . import children, workers
 from .cellruns import CellRun
 
@@ -130,15 +130,15 @@ class FluentRuns:
             to mean that one.
         """
         workers.let_go()
-        told = children.variables(entry.id)
-        entry.before = {name: os.environ.get(name) for name in told}
+        variables = children.variables(entry.id)
+        entry.before = {name: os.environ.get(name) for name in variables}
         is_active = entry.run is not None and (nested or self.foreign_run() is None)
         entry.chosen_before = fluent._active_experiment_id
         self._open.append(entry)
         entry.outbox.opening = self._create
         if is_active:
             self._push(entry)
-        for name, value in told.items():
+        for name, value in variables.items():
             _set_variable(name, value or None)
 
     def given_run_id(self) -> str:
@@ -230,28 +230,28 @@ class FluentRuns:
         if os.getpid() != self._pid:
             fluent._active_run_stack.get()[:] = self._without_ours()
             return self._start_original(*args, **kwargs)
-        asked = dict(zip(("run_id", "experiment_id", "run_name", "nested"), args, strict=False)) | kwargs
-        if not self._is_ours(entry, asked, of_cell):
-            below_ours = asked.get("nested") and of_cell and not self._without_ours()
+        arguments = dict(zip(("run_id", "experiment_id", "run_name", "nested"), args, strict=False)) | kwargs
+        if not self._is_ours(entry, arguments, of_cell):
+            below_ours = arguments.get("nested") and of_cell and not self._without_ours()
             if below_ours:
                 self._implicit()
-            chose = asked.get("experiment_id") is not None or asked.get("run_id")
+            chose = arguments.get("experiment_id") is not None or arguments.get("run_id")
             if entry.experiment_id and not chose and fluent._active_experiment_id == entry.chosen_before:
-                args, kwargs = (), {**asked, "experiment_id": entry.experiment_id}
+                args, kwargs = (), {**arguments, "experiment_id": entry.experiment_id}
             with contextlib.nullcontext() if below_ours else self._set_aside(), _keeping_run_id():
                 os.environ.pop(RUN_ID_VARIABLE, None)  # MLflow would resume it, where a new run is asked for
                 run = self._start_original(*args, **kwargs)
-            if asked.get("run_id"):
+            if arguments.get("run_id"):
                 entry.resume(run.info.run_id)
             return run
         entry.claim()
         entry.adopted = True
-        tags = dict(asked.get("tags") or {})
-        if asked.get("description"):
-            tags["mlflow.note.content"] = asked["description"]
-        if asked.get("run_name") or tags:
-            entry.rename(cast(str, asked.get("run_name") or ""), tags)
-        if asked.get("log_system_metrics"):
+        tags = dict(arguments.get("tags") or {})
+        if arguments.get("description"):
+            tags["mlflow.note.content"] = arguments["description"]
+        if arguments.get("run_name") or tags:
+            entry.rename(cast(str, arguments.get("run_name") or ""), tags)
+        if arguments.get("log_system_metrics"):
             entry.sample()
         run = self._implicit()
         if isinstance(run, AdoptedRun):

@@ -17,9 +17,9 @@ from mlflow.tracking import fluent
 from mlflow.utils.async_logging.run_operations import RunOperations
 
 from ...vocabulary.records import LOCAL
-from ..calls import timeouts
 from ..calls.patching import StandIn
-from ..calls.waiting import CutShortError, within
+from ..calls.patience import timeouts
+from ..calls.patience.waiting import CutShortError, within
 from ..failures.kinds import explain, failure_kind
 from ..outbox import mistakes
 from ..outbox.disk.accounts import Account
@@ -67,16 +67,16 @@ class OutboxStore(ModelWrites, StandIn):
         self._outbox = outbox
 
     def __getattr__(self, name: str) -> Any:
-        found = super().__getattr__(name)
+        method = super().__getattr__(name)
         if name not in _AFTER_ALL or self._outbox.foreign:
-            return found
+            return method
 
-        @functools.wraps(found)
+        @functools.wraps(method)
         def after_all(*args: Any, **kwargs: Any) -> Any:
             self._expect_file()
             self._outbox.flush(_READ_SECONDS)
             ids = self._outbox.ids
-            return found(*(_known(each, ids) for each in args), **{k: _known(v, ids) for k, v in kwargs.items()})
+            return method(*(_known(each, ids) for each in args), **{k: _known(v, ids) for k, v in kwargs.items()})
 
         return after_all
 
@@ -237,10 +237,10 @@ class OutboxStore(ModelWrites, StandIn):
         def known() -> Experiment:
             return _experiment(self._outbox.local_experiment(experiment_name), experiment_name)
 
-        found = self._ask(lambda: self._wrapped.get_experiment_by_name(experiment_name), known)
-        if found is not None:
-            self._outbox.know_experiment(found.experiment_id, experiment_name)
-        return found  # type: ignore[no-any-return]
+        experiment = self._ask(lambda: self._wrapped.get_experiment_by_name(experiment_name), known)
+        if experiment is not None:
+            self._outbox.know_experiment(experiment.experiment_id, experiment_name)
+        return experiment  # type: ignore[no-any-return]
 
     def get_experiment(self, experiment_id: str) -> Experiment:
         """Return an experiment: from the store if it answers, else as it is known here."""
@@ -248,11 +248,11 @@ class OutboxStore(ModelWrites, StandIn):
         remote = self._outbox.ids.get(experiment_id, experiment_id)
         if remote.startswith(LOCAL):
             return _experiment(remote, name)
-        found = self._ask(
+        experiment = self._ask(
             lambda: self._wrapped.get_experiment(remote), (lambda: _experiment(experiment_id, name)) if name else None
         )
-        self._outbox.know_experiment(str(found.experiment_id), str(found.name))
-        return found  # type: ignore[no-any-return]
+        self._outbox.know_experiment(str(experiment.experiment_id), str(experiment.name))
+        return experiment  # type: ignore[no-any-return]
 
     def create_experiment(self, name: str, artifact_location: str | None = None, tags: Any = None) -> str:
         """Create an experiment: in the store if it answers, else when it does."""

@@ -15,9 +15,10 @@ from mlflow.tracking._tracking_service.utils import _tracking_store_registry as 
 from mlflow.utils.uri import get_uri_scheme
 
 from ...vocabulary.errors import TrackingError
-from ..calls import silence, timeouts
+from ..calls import silence
 from ..calls.interrupts import put_back
 from ..calls.patching import Patches
+from ..calls.patience import timeouts
 from ..outbox.outbox import Outbox
 from . import artifacts, waiting_files
 from .model_records import older_models, registering

@@ -112,9 +112,9 @@ def own_files(run: Run) -> tuple[list[str], list[authored.Picture]]:
         # Files of a local store are where they belong at once, and pass nobody.
         folder = Path(repository.artifact_dir)
         began = (run.info.start_time or 0) / 1000 - 1
-        found = [file for file in folder.rglob("*") if file.is_file() and file.stat().st_mtime >= began]
-        pictures = [one for file in found if (one := authored.picture(file)) is not None]
-        return [file.relative_to(folder).as_posix() for file in found], pictures
+        files = [file for file in folder.rglob("*") if file.is_file() and file.stat().st_mtime >= began]
+        pictures = [one for file in files if (one := authored.picture(file)) is not None]
+        return [file.relative_to(folder).as_posix() for file in files], pictures
 
 
 def _artifacts_of(run: Run) -> ArtifactRepository:

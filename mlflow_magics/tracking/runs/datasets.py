@@ -187,10 +187,10 @@ def _of_polars(name: str, value: Any) -> Described:
     frame = value if hasattr(value, "columns") else value.to_frame()
     rows = rows_of(frame.height)
     sample = frame[rows.tolist()].to_pandas()
-    told: list[Any] = [list(value.shape), list(frame.columns), [str(each) for each in frame.dtypes]]
+    facts: list[Any] = [list(value.shape), list(frame.columns), [str(each) for each in frame.dtypes]]
     numbers = [frame[column].to_numpy() for column in frame.columns if frame[column].dtype.is_numeric()]
-    told.append([each for values in numbers if _is_number(values.dtype) for each in _bit_sums(values)])
-    digest = hashlib.sha256(json.dumps(told).encode())
+    facts.append([each for values in numbers if _is_number(values.dtype) for each in _bit_sums(values)])
+    digest = hashlib.sha256(json.dumps(facts).encode())
     digest.update(_hashed(sample))
     return Described(name, digest.hexdigest()[:8], tuple(value.shape), len(rows), _schema(sample))
 

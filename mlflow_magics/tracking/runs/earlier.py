@@ -36,16 +36,16 @@ def previous(experiment_id: str, tag: str, value: str, not_run: str) -> tuple[di
     token: str | None = None
     with as_tracking_error():
         for _ in range(_MOST_PAGES):
-            found = MlflowClient().search_runs(
+            earlier_runs = MlflowClient().search_runs(
                 [experiment_id],
                 filters.equal(f"tags.`{tag}`", value),
                 max_results=_PAGE,
                 order_by=["attributes.start_time DESC"],
                 page_token=token,
             )
-            for run in found:
+            for run in earlier_runs:
                 if run.info.run_id != not_run and run.data.tags.get(tag) == value:
                     return dict(run.data.params), dict(run.data.metrics)
-            if not (token := found.token):
+            if not (token := earlier_runs.token):
                 break
     return None

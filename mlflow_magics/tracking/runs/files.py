@@ -174,10 +174,10 @@ def stage_paths(patterns: Sequence[str], folder: Path) -> list[str]:
     notes: list[str] = []
     for pattern in patterns:
         expanded = os.path.expanduser(pattern)
-        found = [expanded] if os.path.lexists(expanded) else sorted(glob.glob(expanded, recursive=True))
-        if not found:
+        paths = [expanded] if os.path.lexists(expanded) else sorted(glob.glob(expanded, recursive=True))
+        if not paths:
             notes.append(f"artifact {pattern!r} was not logged: no such file or folder")
-        for name in found:
+        for name in paths:
             path = Path(os.path.abspath(name))
             target = _free(folder / path.name)
             if target.name != path.name:

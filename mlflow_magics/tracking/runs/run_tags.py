@@ -67,8 +67,8 @@ def packages(roots: Iterable[str]) -> str:
         ``"python=3.11.7 numpy=2.1.0 sklearn=1.6.1"``, by the names they are imported by.
     """
     versions = {name: _version(name) for name in sorted(roots)}
-    found = [f"{name}={version}" for name, version in versions.items() if version]
-    ours = [each for each in found if not each.startswith("mlflow_magics=")]
+    requirements = [f"{name}={version}" for name, version in versions.items() if version]
+    ours = [each for each in requirements if not each.startswith("mlflow_magics=")]
     return " ".join([f"python={platform.python_version()}", *ours[:_MOST_PACKAGES]])
 
 
@@ -78,11 +78,11 @@ def _version(root: str) -> str:
     if not issubclass(type(module), ModuleType):
         return ""
     words: Any = ModuleType.__dict__
-    found = words["__dict__"].__get__(module).get("__version__")
-    if type(found) is not str and root not in sys.stdlib_module_names:
+    version = words["__dict__"].__get__(module).get("__version__")
+    if type(version) is not str and root not in sys.stdlib_module_names:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError, ValueError):
-            found = importlib.metadata.version(root)
-    return found if type(found) is str else ""
+            version = importlib.metadata.version(root)
+    return version if type(version) is str else ""
 
 
 def context_tags(notebook: Path | None) -> dict[str, str]:

@@ -159,8 +159,8 @@ def named(subscription: str, resource_group: str, name: str, where: str) -> Work
     ConnectionFailedError
         If one of them is empty, a placeholder or impossible.
     """
-    found = {"subscriptions": subscription, "resourceGroups": resource_group, "workspaces": name}
-    _check_parts(found, where)
+    parts = {"subscriptions": subscription, "resourceGroups": resource_group, "workspaces": name}
+    _check_parts(parts, where)
     return Workspace(subscription, resource_group, name)
 
 
@@ -290,10 +290,10 @@ def _read(parts: list[str], notes: list[str]) -> tuple[dict[str, str], list[str]
     return found, parts[at:]
 
 
-def _check_parts(found: Mapping[str, str], where: str) -> None:
+def _check_parts(parts: Mapping[str, str], where: str) -> None:
     words = {"subscriptions": "subscription", "resourceGroups": "resource group", "workspaces": "workspace"}
     for key, word in words.items():
-        value = found.get(key, "")
+        value = parts.get(key, "")
         if not value:
             raise ConnectionFailedError(where, f"the {word} is missing", _EXAMPLE)
         if key == "subscriptions" and _GUID.match(value):

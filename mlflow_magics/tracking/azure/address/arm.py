@@ -7,7 +7,7 @@ from typing import Any
 
 from ....vocabulary.errors import ConnectionFailedError
 from ...calls.masking import one_line
-from ...calls.waiting import within
+from ...calls.patience.waiting import within
 from ...failures.diagnosis import ReachError
 from . import clouds
 from .addresses import Workspace, parse

@@ -90,10 +90,10 @@ def _asked(name: str) -> Cloud:
     from azureml.mlflow._common._cloud.cloud import _get_cloud_or_default
 
     try:
-        found = _get_cloud_or_default(name or None)
-        arm, authority = found.endpoints.resource_manager, found._get_authority()
+        cloud = _get_cloud_or_default(name or None)
+        arm, authority = cloud.endpoints.resource_manager, cloud._get_authority()
     except Exception as error:  # the plugin raises no more special one for a name that it does not know
         raise ConnectionFailedError(
             f"{VARIABLE}={name}", "no such cloud is known", f"use one of {', '.join(KNOWN)}"
         ) from error
-    return Cloud(found.name, arm.rstrip("/"), authority)
+    return Cloud(cloud.name, arm.rstrip("/"), authority)

@@ -81,8 +81,8 @@ def tenant(path: Path) -> str:
     Its id; empty where it names none.
     """
     content = _content(path, short_path(path))
-    found = content.get("tenant_id") or content.get("tenant") or ""
-    return found if isinstance(found, str) else ""
+    tenant = content.get("tenant_id") or content.get("tenant") or ""
+    return tenant if isinstance(tenant, str) else ""
 
 
 def check_tenant(path: Path, signed_in: str) -> None:

@@ -17,10 +17,10 @@ def claims(token: str) -> dict[str, Any]:
     """
     try:
         body = token.split(".")[1]
-        found = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+        claims_of_token = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
     except (IndexError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return claims_of_token if isinstance(claims_of_token, dict) else {}
 
 
 def user(found: dict[str, Any]) -> str:

@@ -30,7 +30,7 @@ def place(workspace: Workspace, credential: Any) -> None:
     credential : Credential
         Asked before every request; told to forget a token that a request was refused for.
     """
-    from ...calls import timeouts
+    from ...calls.patience import timeouts
 
     if credential.forget not in timeouts.on_unauthorized:
         timeouts.on_unauthorized.append(credential.forget)
@@ -62,7 +62,7 @@ def remember() -> Callable[[], None]:
     callable
         Makes it use them again.
     """
-    from ...calls import timeouts
+    from ...calls.patience import timeouts
 
     placed, forgetting = dict(_placed), list(timeouts.on_unauthorized)
     loaded = sys.modules.get(_LOADER)
@@ -106,7 +106,7 @@ def take_back(workspace: Workspace) -> None:
             continue
         from azureml.mlflow._internal.service_context_loader import _AzureMLServiceContextLoader as Loader
 
-        from ...calls import timeouts
+        from ...calls.patience import timeouts
 
         context, credential = _placed.pop(uri)
         if (forget := getattr(context._auth, "forget", None)) in timeouts.on_unauthorized:

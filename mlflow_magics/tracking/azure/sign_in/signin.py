@@ -137,12 +137,12 @@ def _is_job(workspace: Workspace) -> bool:
 
 
 def _by_job(workspace: Workspace) -> Signed:
-    found = claims(os.environ.get("MLFLOW_TRACKING_TOKEN", ""))
-    if not isinstance(found.get("exp"), (int, float)):
+    claimed = claims(os.environ.get("MLFLOW_TRACKING_TOKEN", ""))
+    if not isinstance(claimed.get("exp"), (int, float)):
         # The plugin would end in an error of its library for tokens.
         hint = "unset it to sign in as yourself, or start the job anew"
         raise ConnectionFailedError(workspace.where, "MLFLOW_TRACKING_TOKEN is not the token of a job", hint)
-    return Signed(None, user(found), str(found.get("tid", "")), "job")
+    return Signed(None, user(claimed), str(claimed.get("tid", "")), "job")
 
 
 def _members(cloud: clouds.Cloud) -> list[Member]:
@@ -193,8 +193,8 @@ def _signed(member: Member, token: Any, cloud: clouds.Cloud, seconds: float) -> 
 
     credential = Credential(member, others, seconds)
     credential.keep(cloud.scope, token)
-    found = claims(token.token)
-    return Signed(credential, user(found), str(found.get("tid", "")), member.how)
+    claimed = claims(token.token)
+    return Signed(credential, user(claimed), str(claimed.get("tid", "")), member.how)
 
 
 def _asked(workspace: Workspace, member: Member, cloud: clouds.Cloud, seconds: float) -> Signed:

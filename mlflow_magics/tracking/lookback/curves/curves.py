@@ -221,9 +221,9 @@ class _Course:
             return np.arange(len(values))
         head = min(-first % width, len(values))
         tail = head + (len(values) - head) // width * width
-        found = [_chosen(part, np.zeros(len(part), int)) for part in (values[:head], values[tail:])]
+        chosen = [_chosen(part, np.zeros(len(part), int)) for part in (values[:head], values[tail:])]
         whole = _chosen_of_each(values[head:tail].reshape(-1, width))
-        return np.unique(np.concatenate((found[0], whole + head, found[1] + tail)))
+        return np.unique(np.concatenate((chosen[0], whole + head, chosen[1] + tail)))
 
     def _note(self, steps: Array, values: Array, extremes: Array) -> None:
         self.min = float(np.fmin(self.min, np.fmin.reduce(extremes)))

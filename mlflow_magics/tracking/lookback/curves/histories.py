@@ -93,30 +93,30 @@ def _is_unknown(error: MlflowException) -> bool:
 def _all(store: Any, run_id: str, name: str) -> list[Any]:
     """Return all points, page by page where the store has pages."""
     try:
-        found = store.get_metric_history(run_id, name, _PAGE, None)
+        page = store.get_metric_history(run_id, name, _PAGE, None)
     except TypeError:  # a plugin's store of before there were pages
         return list(store.get_metric_history(run_id, name))
-    points = list(found)
-    while token := getattr(found, "token", None):
-        found = store.get_metric_history(run_id, name, _PAGE, token)
-        points += found
+    points = list(page)
+    while token := getattr(page, "token", None):
+        page = store.get_metric_history(run_id, name, _PAGE, token)
+        points += page
     return points
 
 
 def _of_sqlite(store: Any, run_id: str, name: str) -> Curve | None:
-    asked = {"run": run_id, "key": name}
+    query = {"run": run_id, "key": name}
     connection = store.engine.raw_connection()
     try:
         cursor = connection.cursor()
-        count, *bounds, missing = cursor.execute(_COUNT, asked).fetchone()
+        count, *bounds, missing = cursor.execute(_COUNT, query).fetchone()
         if count <= MOST:
-            return _curve(name, cursor.execute(_ALL, asked).fetchall())
+            return _curve(name, cursor.execute(_ALL, query).fetchall())
         picks = _PICKS if missing else _PICKS[:2]
         # What was logged without steps is all at step 0.
         axis, (low, high) = ("step", bounds[:2]) if bounds[0] != bounds[1] else ("timestamp", bounds[2:])
-        rows = _extremes(cursor, picks, "metrics", axis, asked, low, high)
+        rows = _extremes(cursor, picks, "metrics", axis, query, low, high)
         if len(rows) < _FEW:  # nearly all in one place: dealt by their order, which takes several times as long
-            rows = _extremes(cursor, picks, _PLACED, "place", asked, 1, count)
+            rows = _extremes(cursor, picks, _PLACED, "place", query, 1, count)
     finally:
         connection.close()
     return _curve(name, rows, count)
@@ -140,7 +140,7 @@ def _curve(name: str, rows: list[Any], count: int | None = None) -> Curve | None
     times = np.array([row[1] for row in rows], float) / 1000
     values = np.array([row[2] for row in rows], float)  # None becomes NaN
     values[np.abs(values) >= sys.float_info.max] *= np.inf
-    found = thinned(name, steps, times, values)
+    curve = thinned(name, steps, times, values)
     if count is None:
-        return found
-    return replace(found, count=count)
+        return curve
+    return replace(curve, count=count)

@@ -136,9 +136,9 @@ class KeptBack:
     def end(self, run_id: str) -> None:
         """Release a run that ends, or all runs where the id is empty: its series are over."""
         with self._lock:
-            for each in [run_id] if run_id else list(self._runs):
-                if each in self._runs:
-                    self._release(self._runs.pop(each), settled=True)
+            for run in [run_id] if run_id else list(self._runs):
+                if run in self._runs:
+                    self._release(self._runs.pop(run), settled=True)
             if not self._runs:
                 self._forget()
 
@@ -163,13 +163,13 @@ class KeptBack:
 
     def _from(self, position: int, *, settled: bool) -> tuple[list[Point], int]:
         """Return the points on disk from a position on, and the position behind them."""
-        found: list[Point] = []
+        points: list[Point] = []
         while self.log is not None:
             some, position = self.log.read(position, _AT_ONCE, settled=settled)
-            found += some
+            points += some
             if not some:
                 break
-        return found, position
+        return points, position
 
     def _opened(self) -> PointLog:
         if self.log is None:

@@ -198,13 +198,13 @@ class Delivery:
     def waiting_metrics(self, run_id: str, name: str) -> list[Metric]:
         """Return the points of a metric that the store has not taken yet."""
         numbers = {number for number, key in self.journal.keys().items() if (key.run, key.name) == (run_id, name)}
-        found: list[Metric] = []
+        metrics: list[Metric] = []
         points, position = self.points.read(self.position, WINDOW)
         while points:
             keys = [(self._key(point.key), point) for point in points if point.key in numbers]
-            found += [_metric(key, point) for key, point in keys if key is not None]
+            metrics += [_metric(key, point) for key, point in keys if key is not None]
             points, position = self.points.read(position, WINDOW)
-        return found
+        return metrics
 
     # -- one run ----------------------------------------------------------------------------------------------
 

@@ -134,8 +134,8 @@ def _name_model(staged: Path, data: Data) -> None:
     description = staged / "MLmodel"
     if not description.is_file():
         return
-    found = description.read_bytes().decode("utf-8", "surrogateescape")
-    if (named := _named(found, data)) != found:
+    text = description.read_bytes().decode("utf-8", "surrogateescape")
+    if (named := _named(text, data)) != text:
         # In one step: an interrupt must not leave half a file, and a reader may hold a link to the old one.
         fresh = staged.with_suffix(".MLmodel")
         fresh.write_bytes(named.encode("utf-8", "surrogateescape"))
@@ -171,10 +171,10 @@ def create_model(
 
     if origin is not None:
         wanted = filters.equal(f"tags.`{origin[0]}`", origin[1])
-        found = store.search_logged_models([experiment], wanted, max_results=1)
-        if found:
-            _model_params(store, found[0].model_id, creation)  # a long list of them is sent in several requests
-            return str(found[0].model_id)
+        models = store.search_logged_models([experiment], wanted, max_results=1)
+        if models:
+            _model_params(store, models[0].model_id, creation)  # a long list of them is sent in several requests
+            return str(models[0].model_id)
     tags = [LoggedModelTag(key, value) for key, value in creation["tags"].items()]
     params = [LoggedModelParameter(key, value) for key, value in creation["params"].items()]
     made = store.create_logged_model(experiment, creation["name"], run_id, tags, params, creation["type"])

@@ -10,7 +10,7 @@ from typing import Any
 from mlflow.entities import Metric
 
 from ...calls.guards import reason
-from ...calls.timeouts import one_try, retry_after
+from ...calls.patience.timeouts import one_try, retry_after
 from ...failures.kinds import UnavailableError, failure_kind, limit_of, unavailable
 from ...location.storefile import Watch
 

@@ -81,9 +81,9 @@ class OlderModels(StandIn):
 
     def get_logged_model(self, model_id: str, *args: Any, **kwargs: Any) -> Any:
         """Return a model."""
-        found = _ID.match(model_id)
-        if found is not None:
-            return self._model(found["run"], found["name"])
+        match = _ID.match(model_id)
+        if match is not None:
+            return self._model(match["run"], match["name"])
         return self._wrapped.get_logged_model(model_id, *args, **kwargs)
 
     def search_logged_models(self, *args: Any, **kwargs: Any) -> Any:
@@ -92,13 +92,13 @@ class OlderModels(StandIn):
 
     def finalize_logged_model(self, model_id: str, status: Any) -> Any:
         """Set a model's state; in the older form it is recorded with its run once its files are there."""
-        found = _ID.match(model_id)
-        if found is None:
+        match = _ID.match(model_id)
+        if match is None:
             return self._wrapped.finalize_logged_model(model_id, status)
-        model = self._model(found["run"], found["name"])
+        model = self._model(match["run"], match["name"])
         if str(status).endswith("READY"):
-            self._record(found["run"], found["name"], model.artifact_location)
-        self._end_own_run(found["run"])
+            self._record(match["run"], match["name"], model.artifact_location)
+        self._end_own_run(match["run"])
         return model
 
     def log_logged_model_params(self, model_id: str, params: Any) -> None:
@@ -213,8 +213,8 @@ def over(store: Any, tracking_uri: str) -> Any:
 
 def run_and_name(model_uri: str) -> tuple[str, str] | None:
     """Read where a model in the older form is. Its run and its name; None for every other URI."""
-    found = _ID.match(model_uri.removeprefix("models:/")) if model_uri.startswith("models:/m-") else None
-    return (found["run"], found["name"]) if found is not None and "/" not in found["name"] else None
+    match = _ID.match(model_uri.removeprefix("models:/")) if model_uri.startswith("models:/m-") else None
+    return (match["run"], match["name"]) if match is not None and "/" not in match["name"] else None
 
 
 def _is_missing_route(error: MlflowException) -> bool:

@@ -116,8 +116,8 @@ class Counts:
 
 def counted(folder: Path) -> tuple[int, int] | None:
     """Return the last write's number, and how many wait; None if that cannot be read."""
-    found = _counted(folder)
-    return found[1:3] if found is not None else None
+    counts = _counted(folder)
+    return counts[1:3] if counts is not None else None
 
 
 def _counted(folder: Path) -> tuple[int, int, int, int, int] | None:

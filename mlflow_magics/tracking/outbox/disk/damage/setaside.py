@@ -31,11 +31,11 @@ def is_ours(path: Path, *, folder: bool = False) -> bool:
     Whatever else lies where we look is left alone: to open a pipe would wait for ever, and a link may lead anywhere.
     """
     try:
-        found = path.lstat()
+        status = path.lstat()
     except OSError:
         return False
     kind = stat.S_ISDIR if folder else stat.S_ISREG
-    return kind(found.st_mode) and (not hasattr(os, "getuid") or found.st_uid == os.getuid())
+    return kind(status.st_mode) and (not hasattr(os, "getuid") or status.st_uid == os.getuid())
 
 
 def is_strange(path: Path) -> bool:
@@ -99,7 +99,7 @@ def _read(path: Path) -> dict[str, int]:
 
 def tell() -> list[str]:
     """Return a line for each journal of which something was set aside, and nobody was told yet."""
-    said = []
+    lines = []
     with contextlib.suppress(OSError):
         for folder in sorted(path for path in place().iterdir() if is_ours(path, folder=True)):
             mark = folder / _TOLD
@@ -107,10 +107,10 @@ def tell() -> list[str]:
                 mark.touch()
                 found = sorted(_read(folder / _COUNTS).items())
                 counts = " and ".join(f"{count} {what[: -1 if count == 1 else None]}" for what, count in found)
-                said.append(
+                lines.append(
                     f"an earlier kernel left {counts or 'writes'} that cannot be read or sent: kept in {folder}"
                 )
-    return said
+    return lines
 
 
 def is_any(folder: Path) -> bool:

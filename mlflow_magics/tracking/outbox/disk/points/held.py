@@ -84,7 +84,7 @@ class HeldPlaces:
             content = self._path.read_bytes() if setaside.is_ours(self._path) else b""
         except OSError:
             return []
-        found = []
+        points = []
         for base in range(0, len(content) - 2 * SIZE + 1, 2 * SIZE):
             whole = []
             for at in (base, base + SIZE):
@@ -92,8 +92,8 @@ class HeldPlaces:
                 if mark == (FIRST_MARK if self._first_format else mark_of(content[at : at + MARK_AT])):
                     whole.append(Point(*fields))
             if whole:
-                found.append(max(whole))
-        return found
+                points.append(max(whole))
+        return points
 
     def sync(self) -> None:
         """Bring them to the disk itself."""

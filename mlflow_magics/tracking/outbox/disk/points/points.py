@@ -187,15 +187,15 @@ class PointLog:
 
     def late(self, position: int) -> list[Point]:
         """Return points that were given up as unfinished, and were finished after all."""
-        found = []
+        points = []
         with self._lock:
             for number, index in list(self._holes):
                 segment = self._segments.get(number)
                 if segment is not None and number * segments.SEGMENT + index < position and segment.marked(index):
                     del self._holes[number, index]
                     if segment.sound(index):
-                        found.append(segment.point(index))
-        return found
+                        points.append(segment.point(index))
+        return points
 
     def count(self, position: int) -> int:
         """Return how many records lie behind a position."""

@@ -29,8 +29,8 @@ from mlflow.tracking._model_registry import utils as registry_utils
 from mlflow.tracking.request_header import registry as header_registry
 from mlflow.utils import databricks_utils, request_utils, rest_utils
 
-from .interrupts import put_back
-from .patching import Patches
+from ..interrupts import put_back
+from ..patching import Patches
 
 LONGEST_SECONDS = 60.0
 """How long a store's ``Retry-After`` is waited for at the most, whatever it says."""
@@ -75,8 +75,8 @@ def one_try(seconds: float | None = None) -> Iterator[None]:
 
 def retry_after() -> float | None:
     """Return the seconds that the last refusal in this thread asked to wait; None if it did not say."""
-    found: float | None = getattr(_local, "retry_after", None)
-    return found
+    retry_after: float | None = getattr(_local, "retry_after", None)
+    return retry_after
 
 
 def seconds_of(header: str | None) -> float | None:

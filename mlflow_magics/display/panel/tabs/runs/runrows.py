@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-from ....vocabulary.panel import RunView
-from ...markup.html import EMPTY, Markup, link, text, words
-from ...markup.parts import subdued
-from ...markup.words import clean, duration, number
-from ..tools.style import cell, grid, status_pill
+from .....vocabulary.panel import RunView
+from ....markup.html import EMPTY, Markup, link, text, words
+from ....markup.parts import subdued
+from ....markup.words import clean, duration, number
+from ...tools.style import cell, grid, status_pill
 
 _MOST_KNOWN = 300
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 
-from ....vocabulary.errors import MlflowMagicsError
-from ....vocabulary.lookback import least_is_best
-from ....vocabulary.panel import Curve, PanelBackend, RunView
-from ...charts import plots
-from ...markup.html import EMPTY, Markup, element, join, text, words
-from ...markup.parts import note, subdued, table
-from ...markup.words import clean, count, number
-from ..tools.style import hint
+from .....vocabulary.errors import MlflowMagicsError
+from .....vocabulary.lookback import least_is_best
+from .....vocabulary.panel import Curve, PanelBackend, RunView
+from ....charts import plots
+from ....markup.html import EMPTY, Markup, element, join, text, words
+from ....markup.parts import note, subdued, table
+from ....markup.words import clean, count, number
+from ...tools.style import hint
 
 RUNS = 6
 """The most runs that are compared: more columns and lines than that nobody reads."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from .interrupts import interrupted
+from ..interrupts import interrupted
 
 T = TypeVar("T")
 

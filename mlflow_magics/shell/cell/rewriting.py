@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from ..vocabulary.errors import MlflowMagicsError
+from ...vocabulary.errors import MlflowMagicsError
 
 if TYPE_CHECKING:
-    from ..capture.following.plan import Plan
-    from ..vocabulary.records import RunOptions
+    from ...capture.following.plan import Plan
+    from ...vocabulary.records import RunOptions
 
 
 def is_magic(node: ast.stmt) -> bool:
@@ -31,7 +31,7 @@ def plan_for(
     options: RunOptions, body: ast.AST | None = None, namespace: Mapping[str, object] = MappingProxyType({})
 ) -> Plan:
     """Say which names of a run are to be followed."""
-    from ..capture.following.plan import Plan, logged_names
+    from ...capture.following.plan import Plan, logged_names
 
     choices = options.choices
     own = logged_names(body) if body is not None else set()
@@ -94,8 +94,8 @@ def _options(magic: ast.stmt, read_line: Callable[[str], RunOptions]) -> RunOpti
 
 
 def _followed(body: list[ast.stmt], plan: Plan, *, shows_assignments: bool) -> list[ast.stmt]:
-    from ..capture.following import hook
-    from ..capture.following.instrument import instrument
+    from ...capture.following import hook
+    from ...capture.following.instrument import instrument
 
     done = instrument(body, plan)
     if plan.followed or plan.sites or plan.defines:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, Final
 
-from ..vocabulary.records import Drawn
+from ...vocabulary.records import Drawn
 from . import drawing
 
 MOST: Final = 20

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.inputtransformer2 import leading_empty_lines, leading_indent
 
-from ..vocabulary.records import CellSource
+from ...vocabulary.records import CellSource
 from .rewriting import is_magic
 
 if TYPE_CHECKING:
@@ -68,16 +68,16 @@ def _split(typed: str) -> tuple[str, bool, int]:
     above = 0
     while lines:
         top = next((i for i, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")), None)
-        found = _CELL_MAGIC.match(lines[top]) if top is not None else None
-        if top is None or found is None:
+        magic = _CELL_MAGIC.match(lines[top]) if top is not None else None
+        if top is None or magic is None:
             break
-        if found[1] not in _TRANSPARENT:
+        if magic[1] not in _TRANSPARENT:
             return "", True, 0
-        marked = marked or found[1] == "mlflow_run"
+        marked = marked or magic[1] == "mlflow_run"
         # Python below %%mlflow_run is compiled with the magic's line above it; below %%time it is not.
         body = lines[top + 1 :]
         first = next((i for i, line in enumerate(body) if line.strip()), len(body))
-        above = top + 1 + first if found[1] == "mlflow_run" else 0
+        above = top + 1 + first if magic[1] == "mlflow_run" else 0
         lines = body[:first] + leading_indent(body[first:])
     return "".join(lines), marked, above
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from ..capture.values.inspection import is_a  # an error's class may answer `isinstance` with code of the user's
+from ...capture.values.inspection import is_a  # an error's class may answer `isinstance` with code of the user's
 
 if TYPE_CHECKING:
-    from ..vocabulary.records import Status
+    from ...vocabulary.records import Status
 
 
 def status_of(error: BaseException | None) -> tuple[Status, BaseException | None]:

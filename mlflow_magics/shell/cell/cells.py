@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from IPython.core.interactiveshell import InteractiveShell
 
-    from ..capture.following.plan import Plan
-    from ..session.openrun import OpenRun
-    from ..session.session import Session
-    from ..vocabulary.records import Outcome, RunOptions, Status
+    from ...capture.following.plan import Plan
+    from ...session.openrun import OpenRun
+    from ...session.session import Session
+    from ...vocabulary.records import Outcome, RunOptions, Status
     from .figures import CellFigures
 
 
@@ -103,7 +103,7 @@ class CellRuns:
 
     def unregister(self) -> None:
         """Take them out again. A run that is still open is closed by the session."""
-        from ..capture.following import hook
+        from ...capture.following import hook
 
         hook.remove()
         if rewrite in self.shell.input_transformers_cleanup:
@@ -156,7 +156,7 @@ class CellRuns:
 
     def _follow(self, tree: ast.Module) -> None:
         """Have recorded what a run assigns, in the tree of a cell or of the body of ``%%time`` and its like."""
-        from ..vocabulary.untouched import give_back
+        from ...vocabulary.untouched import give_back
         from .rewriting import follow_body, follow_runs, is_code_of, is_magic
 
         give_back(tree)
@@ -258,7 +258,7 @@ class CellRuns:
         figures, frame.figures = frame.figures, None
         drawn = figures.end() if figures is not None else []
         if self.session is not None and opened is not None and opened in self.session.open_runs:
-            from ..vocabulary.untouched import untouched
+            from ...vocabulary.untouched import untouched
 
             opened.shown += drawn
             opened.notes += [figures.note] if figures is not None and figures.note else []
@@ -274,7 +274,7 @@ class CellRuns:
         if not self._frames:
             if self.session is None:
                 return
-            from ..capture.following import hook
+            from ...capture.following import hook
 
             hook.withdraw()
         elif not by_run:  # ``%run`` fails with the notebook that it runs
@@ -292,7 +292,7 @@ def show_outcome(outcome: Outcome) -> None:
     """Show what a run came to, below its cell."""
     from IPython.display import display
 
-    from ..display.outputs import summary
+    from ...display.outputs import summary
 
     display(summary.render(outcome))
 
@@ -323,5 +323,5 @@ def _is_under_run() -> bool:
 
 
 def _last_shown_error() -> BaseException | None:
-    found = getattr(sys, "last_value", None)
-    return found if isinstance(found, BaseException) else None
+    error = getattr(sys, "last_value", None)
+    return error if isinstance(error, BaseException) else None

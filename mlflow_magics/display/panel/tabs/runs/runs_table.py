@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 
 import ipywidgets as widgets
 
-from ....vocabulary.panel import Page, PanelBackend, RunView
-from ...markup.html import EMPTY, text, words
-from ...markup.parts import AMBER, callout
-from ...markup.words import clean
-from ..tools.controls import HEIGHT, Pager, area, button, label, offer
-from ..tools.style import hint
-from ..tools.worker import Worker
+from .....vocabulary.panel import Page, PanelBackend, RunView
+from ....markup.html import EMPTY, text, words
+from ....markup.parts import AMBER, callout
+from ....markup.words import clean
+from ...tools.controls import HEIGHT, Pager, area, button, label, offer
+from ...tools.style import hint
+from ...tools.worker import Worker
+from ..base import ListTab
 from . import runrows
-from .base import ListTab
 from .runrows import Column
 from .ticked import Ticked
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from ....vocabulary.panel import PanelBackend, RunView
-from ...markup.html import EMPTY, join, text
-from ...markup.parts import AMBER, callout
-from ...markup.words import clean, count
-from ..tools.controls import area, button
-from ..tools.style import hint
-from ..tools.worker import Worker
+from .....vocabulary.panel import PanelBackend, RunView
+from ....markup.html import EMPTY, join, text
+from ....markup.parts import AMBER, callout
+from ....markup.words import clean, count
+from ...tools.controls import area, button
+from ...tools.style import hint
+from ...tools.worker import Worker
 from . import compare
 
 
