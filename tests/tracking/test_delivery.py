@@ -709,7 +709,8 @@ def test_trouble_stays_until_the_store_has_answered(box, thread):
     """Somebody who only read found the store gone: nobody shall wait for it again just because nothing is waiting."""
     box.store.fail = internal
     thread.unreachable("it does not answer")
-    time.sleep(0.3)
+    asked = len(box.store.named("search_experiments"))
+    eventually(lambda: len(box.store.named("search_experiments")) > asked + 2)
     assert thread.state == "waiting"
     box.store.fail = lambda *_: None
     eventually(lambda: thread.state == "sending")
