@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import math
 import random
 import shutil
@@ -643,6 +644,7 @@ def test_points_of_a_series_that_was_never_written_down_stop_nobody(box):
     send(box.delivery)
     assert len(history(box.store, run, "m")) == 3
     assert box.points.count(box.delivery.position) == 0
+    assert json.loads((box.folder / "damaged" / "points.jsonl").read_text()) == [0, 1.0, 1.0, 77]
 
 
 @pytest.mark.parametrize(
@@ -758,6 +760,17 @@ def test_what_is_written_is_sent_by_itself(box, thread):
     series(box, run, "m", range(5))
     eventually(lambda: not box.journal.rows() and box.delivery.position == 5)
     assert thread.state == "sending"
+
+
+def test_the_pauses_between_tries_grow_up_to_the_longest(box, monkeypatch):
+    monkeypatch.setattr(sender, "LAST_SECONDS", 4.0)
+    tried = Sender(box.delivery, offline=True, before=lambda: None)
+    tried.stop()
+    pauses = [tried._failed(UnavailableError("gone")) for _ in range(20)]
+    for number, pause in enumerate(pauses):
+        longest = min(sender.FIRST_SECONDS * 2**number, 4.0)
+        assert longest / 2 <= pause <= longest
+    assert (tried.state, tried.trouble) == ("offline", "gone")
 
 
 def test_a_thread_survives_a_mistake_of_ours(box, thread):

@@ -235,19 +235,21 @@ def test_a_folder_that_is_being_made_was_not_left_behind(state):
     made.close(remove=True)
 
 
-def test_a_database_that_lost_its_newest_state_gives_no_number_twice(state, tmp_path):
+def test_a_database_that_lost_its_newest_state_counts_on_from_where_it_was(state, tmp_path):
     made = journals.create(URI)
     made.add("r", "values", {})
     made.close(remove=False)
     shutil.copytree(made.folder, tmp_path / "early")
     heir = journals.take_over(made.folder)
     assert [heir.add("r", "values", {}) for _ in range(2)] == [2, 3]
+    heir.done([], 640, {})
     heir.close(remove=False)
     for each in made.folder.glob("journal.db*"):
         each.unlink()
     shutil.copy(tmp_path / "early" / "journal.db", made.folder / "journal.db")
     heir = journals.take_over(made.folder)
     assert heir.add("r", "values", {}) == 4
+    assert heir.position() == 640  # nor is a point sent twice
     heir.close(remove=True)
 
 

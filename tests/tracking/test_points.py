@@ -289,6 +289,13 @@ def test_who_closes_waits_for_a_thread_between_a_records_number_and_its_bytes(tm
     assert [point.step for point in new_log(tmp_path)] == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize("size", [SIZE - 1, SIZE, SIZE + 1])
+def test_a_file_that_was_cut_off_behind_its_first_record_holds_one_point(tmp_path, size):
+    made = fill(new_log(tmp_path), 3)
+    os.truncate(tmp_path / "points-00000000.bin", size)
+    assert everything(new_log(tmp_path))[0] == made[: size // SIZE]
+
+
 def test_a_segment_that_is_gone_costs_its_own_points_only(tmp_path):
     made = fill(new_log(tmp_path), 64 * 5 + 3)
     (tmp_path / "points-00000001.bin").unlink()
