@@ -461,10 +461,11 @@ def test_nothing_gets_out_of_the_runs_tab(evil: str, make: Callable[[list[RunVie
 
 
 def test_every_control_has_a_name(bench: Bench) -> None:
-    for each in tree(bench.tab.widget):
-        if not isinstance(each, widgets.HTML | widgets.Box):
-            assert each.description, type(each)
-            assert isinstance(each, widgets.Checkbox) or each.tooltip, each.description
+    controls = [each for each in tree(bench.tab.widget) if not isinstance(each, widgets.HTML | widgets.Box)]
+    assert len(controls) > 50  # a box to tick in each row, and the buttons
+    for each in controls:
+        assert each.description, type(each)
+        assert isinstance(each, widgets.Checkbox) or each.tooltip, each.description
 
 
 def test_closing_leaves_no_widget() -> None:

@@ -172,7 +172,9 @@ def test_a_seeded_cell_computes_the_same(run, shell, database):
     assert (shell.user_ns["a"], shell.user_ns["b"]) == bare
     run(code)
     run("%mlflow_sync")
-    time.sleep(0.3)
+    sender = store.current().sender
+    looks = sender._begun
+    eventually(lambda: sender._begun > looks + 1)
     shell.run_cell(draw)
     assert (shell.user_ns["a"], shell.user_ns["b"]) == bare
 
@@ -386,7 +388,9 @@ def test_the_background_thread_leaves_random_numbers_alone(run, served, proxy):
         import mlflow
 
         mlflow.MlflowClient().log_metric(mlflow.last_active_run().info.run_id, "m", 1.0)
-        time.sleep(1.5)
+        sender = store.current().sender
+        sender.nudge()
+        eventually(lambda: sender._tries > 1)  # with a pause between, of a random length
     assert random.getstate() == state
     assert all(np.array_equal(a, b) for a, b in zip(np.random.get_state(), numpy_state, strict=True))
 

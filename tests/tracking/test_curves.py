@@ -228,24 +228,23 @@ def test_an_unfinished_point_is_waited_for(small):
 
 
 def test_an_unfinished_point_is_given_up_after_a_second(small, monkeypatch):
-    monkeypatch.setattr(curves, "_HOLE_SECONDS", 0.05)
     with new_box() as box:
         live = LiveCurves(box)
         unfinished(box.points, 10, 100)
         live.refresh()
+        live.refresh()
         assert live.of("r")[0].count == 10
-        time.sleep(0.06)
+        monkeypatch.setattr(curves, "_HOLE_SECONDS", -1.0)  # it is over
         live.refresh()
         assert live.of("r")[0].count == 110
 
 
 def test_a_record_without_its_mark_at_the_end_of_a_segment(small, monkeypatch):
-    monkeypatch.setattr(curves, "_HOLE_SECONDS", 0.0)
     with new_box() as box:
         live = LiveCurves(box)
         unfinished(box.points, 63, 5)
         live.refresh()
-        time.sleep(0.01)
+        monkeypatch.setattr(curves, "_HOLE_SECONDS", -1.0)
         live.refresh()
         assert live.of("r")[0].count == 68
 
@@ -263,15 +262,15 @@ def test_what_was_sent_before_it_was_read_is_in_the_curve(small):
 
 
 def test_a_reader_that_stops_holds_up_nothing(small, monkeypatch):
-    monkeypatch.setattr(reading_along, "_READER_SECONDS", 0.05)
     with new_box() as box:
         live, append = LiveCurves(box), box.points.appender(1)
         for step in range(1000):
             append(step, 0.0, float(step))
         box.points.drop(box.points.end())
         assert len(box.points._unread.maps) == 15
-        time.sleep(0.06)
-        box.points.count(0)  # the sender's look, four times a second
+        with monkeypatch.context() as later:
+            later.setattr(reading_along, "_READER_SECONDS", -1.0)  # it was silent for longer
+            box.points.count(0)  # the sender's look, four times a second
         assert not box.points._unread.maps
         for step in range(64 * 3):
             append(step, 0.0, float(step))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
+import math
 import random
 import shutil
 import time
@@ -19,9 +21,12 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from mlflow_magics.tracking.calls.patience import timeouts
 from mlflow_magics.tracking.failures.kinds import UnavailableError, failure_kind, limit_of, unavailable
+from mlflow_magics.tracking.outbox.disk.damage import setaside
 from mlflow_magics.tracking.outbox.disk.entries import Key, RunEntry
 from mlflow_magics.tracking.outbox.disk.journal import Journal
+from mlflow_magics.tracking.outbox.disk.points import segments
 from mlflow_magics.tracking.outbox.disk.points.points import PointLog
+from mlflow_magics.tracking.outbox.disk.points.records import Point
 from mlflow_magics.tracking.outbox.sending import delivery, sender
 from mlflow_magics.tracking.outbox.sending.batches import batches
 from mlflow_magics.tracking.outbox.sending.creating import ORIGIN_TAG
@@ -234,6 +239,67 @@ def test_an_experiment_that_exists_by_now_is_taken(box):
     assert len(runs_of(box.store, there)) == 1
 
 
+@pytest.mark.parametrize("window", [63, 64, 65])
+def test_a_segment_is_deleted_when_its_last_point_was_sent_and_not_before(box, monkeypatch, window):
+    monkeypatch.setattr(segments, "SEGMENT", 64)
+    monkeypatch.setattr(delivery, "WINDOW", window)
+    run = existing_run(box.store)
+    series(box, run, "m", range(130))
+    send(box.delivery)
+    assert [step for step, _, _ in history(box.store, run, "m")] == list(range(130))
+    assert [path.name for path in box.folder.glob("points-*")] == ["points-00000002.bin"]
+
+
+def test_full_batches_sent_ahead_leave_the_rest(box):
+    run = existing_run(box.store)
+    series(box, run, "m", range(1500))
+    assert box.delivery.round(full_batches_only=True)
+    assert not box.delivery.round(full_batches_only=True)
+    assert box.delivery.position == 1000
+    assert [len(given["metrics"]) for _, _, given in box.store.named("log_batch")] == [1000]
+
+
+def test_points_that_found_no_room_are_sent_once_also_those_that_come_meanwhile(box):
+    run = existing_run(box.store)
+    key = box.journal.add_key(Key(run, "m", {}))
+    box.delivery.spilled.append(Point(0, 5000.0, 0.5, key))
+
+    def another(name, _):
+        if name == "log_batch" and len(box.store.named("log_batch")) == 1:
+            box.delivery.spilled.append(Point(1, 5001.0, 0.25, key))
+
+    box.store.fail = another
+    send(box.delivery)
+    sent = [[each.step for each in given["metrics"]] for _, _, given in box.store.named("log_batch")]
+    assert sent == [[0], [1]]
+    assert box.delivery.spilled == []
+
+
+@pytest.mark.parametrize("when", [math.inf, -math.inf, math.nan, 1e306])
+def test_a_point_whose_time_is_no_number_is_refused_and_the_others_pass(box, when):
+    run = existing_run(box.store)
+    append = box.points.appender(box.journal.add_key(Key(run, "m", {})))
+    append(0, when, 1.0)
+    append(1, 5000.0, 2.0)
+    send(box.delivery)
+    assert [step for step, _, _ in history(box.store, run, "m")] == [1]
+    assert box.delivery.refusals.by_run[run] == [("metric m", "its time is no number")]
+
+
+def test_what_the_author_logs_himself_is_not_sent_of_ours_by_this_kernel_or_the_next(box):
+    run = existing_run(box.store)
+    key = box.journal.add_key(Key(run, "ours", {}))
+    box.points.appender(key)(0, 5000.0, 1.0)
+    series(box, run, "his", [2.0])
+    box.delivery.withdraw(key)
+    heir = box.again()
+    assert heir.withdrawn == {key}
+    send(box.delivery)
+    send(heir)
+    assert box.store._store.get_run(run).data.metrics == {"his": 2.0}
+    assert not setaside.is_any(box.folder)
+
+
 # -- twice without harm ---------------------------------------------------------------------------------------------
 
 ANSWERS = ["create_run answer", "log_batch answer", "update_run_info answer", "create_experiment answer", None]
@@ -265,6 +331,7 @@ def test_an_answer_that_is_lost_doubles_nothing(box, tmp_path, lost, heir):
     send(box.again() if heir else box.delivery)
     experiment = box.store._store.get_experiment_by_name("new one").experiment_id
     (found,) = runs_of(box.store, experiment)
+    assert [each.remote for each in box.journal.runs()] == [found.info.run_id]
     assert len(history(box.store, found.info.run_id, "m")) == 1500
     assert found.data.params == {"a": "1"}
     assert "t" not in found.data.tags
@@ -273,6 +340,18 @@ def test_an_answer_that_is_lost_doubles_nothing(box, tmp_path, lost, heir):
     files = [path for path in (tmp_path / "artifacts").rglob("*") if path.is_file()]
     assert [path.name for path in files] == ["file.txt"]
     assert not staged.exists()
+
+
+def test_what_the_store_took_before_it_failed_is_done(box):
+    run = existing_run(box.store)
+    values(box, run, {"a": "1"})
+    box.journal.add(run, "untag", {"key": "t"})
+    values(box, run, {"b": "1"})
+    box.store.fail = lambda name, _: internal(name, _) if name == "delete_tag" else None
+    with pytest.raises(UnavailableError):
+        send(box.delivery)
+    assert [row.op for row in box.journal.rows()] == ["untag", "values"]
+    assert (box.delivery.sent, box.delivery.ahead) == (1, 0)
 
 
 def test_the_next_kernel_goes_on_behind_what_was_sent(box):
@@ -565,6 +644,7 @@ def test_points_of_a_series_that_was_never_written_down_stop_nobody(box):
     send(box.delivery)
     assert len(history(box.store, run, "m")) == 3
     assert box.points.count(box.delivery.position) == 0
+    assert json.loads((box.folder / "damaged" / "points.jsonl").read_text()) == [0, 1.0, 1.0, 77]
 
 
 @pytest.mark.parametrize(
@@ -682,6 +762,17 @@ def test_what_is_written_is_sent_by_itself(box, thread):
     assert thread.state == "sending"
 
 
+def test_the_pauses_between_tries_grow_up_to_the_longest(box, monkeypatch):
+    monkeypatch.setattr(sender, "LAST_SECONDS", 4.0)
+    tried = Sender(box.delivery, offline=True, before=lambda: None)
+    tried.stop()
+    pauses = [tried._failed(UnavailableError("gone")) for _ in range(20)]
+    for number, pause in enumerate(pauses):
+        longest = min(sender.FIRST_SECONDS * 2**number, 4.0)
+        assert longest / 2 <= pause <= longest
+    assert (tried.state, tried.trouble) == ("offline", "gone")
+
+
 def test_a_thread_survives_a_mistake_of_ours(box, thread):
     run = existing_run(box.store)
     key = box.journal.add_key(Key(run, "m", {"unknown argument": "x"}))
@@ -709,7 +800,8 @@ def test_trouble_stays_until_the_store_has_answered(box, thread):
     """Somebody who only read found the store gone: nobody shall wait for it again just because nothing is waiting."""
     box.store.fail = internal
     thread.unreachable("it does not answer")
-    time.sleep(0.3)
+    asked = len(box.store.named("search_experiments"))
+    eventually(lambda: len(box.store.named("search_experiments")) > asked + 2)
     assert thread.state == "waiting"
     box.store.fail = lambda *_: None
     eventually(lambda: thread.state == "sending")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -221,6 +222,35 @@ def test_a_living_owners_journal_is_nobody_elses(state):
     assert journals.left_behind() == []
     heir.close(remove=True)
     assert not made.folder.exists()
+
+
+def test_a_folder_that_is_being_made_was_not_left_behind(state):
+    made = journals.create(URI)
+    half = made.folder.with_name("half-made")
+    half.mkdir()
+    assert journals.left_behind() == []
+    assert journals.take_over(half) is None
+    os.utime(half, (0, 0))
+    assert journals.left_behind() == [half]
+    made.close(remove=True)
+
+
+def test_a_database_that_lost_its_newest_state_counts_on_from_where_it_was(state, tmp_path):
+    made = journals.create(URI)
+    made.add("r", "values", {})
+    made.close(remove=False)
+    shutil.copytree(made.folder, tmp_path / "early")
+    heir = journals.take_over(made.folder)
+    assert [heir.add("r", "values", {}) for _ in range(2)] == [2, 3]
+    heir.done([], 640, {})
+    heir.close(remove=False)
+    for each in made.folder.glob("journal.db*"):
+        each.unlink()
+    shutil.copy(tmp_path / "early" / "journal.db", made.folder / "journal.db")
+    heir = journals.take_over(made.folder)
+    assert heir.add("r", "values", {}) == 4
+    assert heir.position() == 640  # nor is a point sent twice
+    heir.close(remove=True)
 
 
 def test_a_dead_owners_journal_can_be_taken_over(state):

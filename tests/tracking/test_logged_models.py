@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from pathlib import Path
 
@@ -249,7 +248,7 @@ def test_it_is_not_ready_before_its_files(connected):
     with mlflow.start_run() as run, connected.faulty(Fault("answer", "PUT .*mlflow-artifacts", status=503)):
         info = log()
         store.current().flush()
-        time.sleep(0.5)
+        eventually(lambda: store.current().delivery.files.trouble, "a file that was not taken")
         assert plain_status(info.model_id) == "PENDING"
         assert store.current().telling.waiting().runs[0][0] == run.info.run_name
     sync()

@@ -273,6 +273,47 @@ def test_a_record_that_is_finished_in_time_is_read_in_its_place(tmp_path):
 # -- threads --------------------------------------------------------------------------------------------------------
 
 
+def test_who_closes_waits_for_a_thread_between_a_records_number_and_its_bytes(tmp_path, monkeypatch):
+    log = new_log(tmp_path)
+    fill(log, 3)
+    segment = log._current
+    offset = next(segment.offsets)
+    body = (3, 1.5, 0.5, 1)
+
+    def meanwhile(_):
+        RECORD.pack_into(segment.map, offset, *body, records.mark_of(records.BODY.pack(*body)))
+
+    monkeypatch.setattr(points.time, "sleep", meanwhile)
+    log.close()
+    assert segment.map[offset : offset + SIZE] != bytes(SIZE)
+    assert [point.step for point in new_log(tmp_path)] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("size", [SIZE - 1, SIZE, SIZE + 1])
+def test_a_file_that_was_cut_off_behind_its_first_record_holds_one_point(tmp_path, size):
+    made = fill(new_log(tmp_path), 3)
+    os.truncate(tmp_path / "points-00000000.bin", size)
+    assert everything(new_log(tmp_path))[0] == made[: size // SIZE]
+
+
+def test_a_segment_that_is_gone_costs_its_own_points_only(tmp_path):
+    made = fill(new_log(tmp_path), 64 * 5 + 3)
+    (tmp_path / "points-00000001.bin").unlink()
+    (tmp_path / "points-00000002.bin").unlink()
+    assert everything(new_log(tmp_path))[0] == made[:64] + made[64 * 3 :]
+
+
+def test_what_threads_were_writing_when_the_kernel_was_killed_is_no_damage(tmp_path):
+    """Nobody was told that those points are kept; any before them were."""
+    log = new_log(tmp_path)
+    fill(log, 10)
+    next(log._current.offsets), next(log._current.offsets)
+    fill(log, 2, start=12)
+    assert new_log(tmp_path).damage(0, 0) == 0
+    fill(log, 20, start=14)
+    assert new_log(tmp_path).damage(0, 0) == 2
+
+
 def test_eight_threads_lose_and_double_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(segments, "SEGMENT", 4096)
     log = new_log(tmp_path)
