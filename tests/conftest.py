@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,42 @@ def shell(bare_shell):
     """A real InteractiveShell with the extension loaded, in an empty folder."""
     bare_shell.extension_manager.load_extension("mlflow_magics")
     return bare_shell
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _tables(tmp_path_factory):
+    """MLflow makes the tables of the first new SQLite file of a worker; those of the others are copied from it.
+
+    Its sixty migrations keep a core busy for over a second, and say the same each time. Kernels, servers and other
+    processes know nothing of it; `own_tables` is for a test of this process that is about how they are made.
+    """
+    from mlflow.store.db import utils
+
+    made, template = utils._initialize_tables, tmp_path_factory.mktemp("tables") / "tables.db"
+
+    def copied(engine):
+        path = engine.url.database if engine.dialect.name == "sqlite" else None
+        if not path or path.startswith((":memory:", "file:")):
+            made(engine)
+            return
+        first = not template.exists()
+        if first:
+            made(engine)
+        with closing(sqlite3.connect(path)) as own, closing(sqlite3.connect(template)) as kept:
+            own.backup(kept) if first else kept.backup(own)
+
+    copied.made = made
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(utils, "_initialize_tables", copied)
+        yield template
+
+
+@pytest.fixture
+def own_tables(monkeypatch):
+    """MLflow makes the tables of every new store itself."""
+    from mlflow.store.db import utils
+
+    monkeypatch.setattr(utils, "_initialize_tables", utils._initialize_tables.made)
 
 
 @pytest.fixture(scope="session")
