@@ -35,7 +35,8 @@ def pytest_xdist_auto_num_workers(config):
     return (os.cpu_count() or 1) + 1
 
 
-# Whole files that start servers, kernels or browsers, or log models, for seconds each; others mark single tests.
+# Whole files that start servers, kernels or browsers, or log models, for seconds each; others mark single tests, and
+# whatever asks for the session's server is slow too, as each worker would start one of its own.
 _SLOW = (
     *("browser/", "faults/", "rig/", "test_notebooks.py", "test_outbox.py", "test_autolog_magic.py"),
     *("test_authored.py", "test_azure.py", "test_azure_tracking.py", "test_connect_words.py", "test_process_state.py"),
@@ -48,7 +49,8 @@ _SLOW = (
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     for item in items:
-        if item.path.relative_to(Path(__file__).parent).as_posix().startswith(_SLOW):
+        whole = item.path.relative_to(Path(__file__).parent).as_posix().startswith(_SLOW)
+        if whole or "mlflow_server" in item.fixturenames:
             item.add_marker(pytest.mark.slow)
 
 
