@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import sys
 import tempfile
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -37,7 +38,8 @@ def pytest_xdist_auto_num_workers(config):
     return (os.cpu_count() or 1) + 1
 
 
-# Whole files that start servers, kernels or browsers, or log models, for seconds each; others mark single tests.
+# Whole files that start servers, kernels or browsers, or log models, for seconds each; others mark single tests, and
+# whatever asks for the session's server is slow too, as each worker would start one of its own.
 _SLOW = (
     *("browser/", "faults/", "rig/", "repository/test_notebooks.py"),
     *("session/test_authored.py", "session/test_outbox.py"),
@@ -51,7 +53,8 @@ _SLOW = (
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     for item in items:
-        if item.path.relative_to(Path(__file__).parent).as_posix().startswith(_SLOW):
+        whole = item.path.relative_to(Path(__file__).parent).as_posix().startswith(_SLOW)
+        if whole or "mlflow_server" in item.fixturenames:
             item.add_marker(pytest.mark.slow)
 
 
@@ -144,6 +147,42 @@ def shell(bare_shell):
 def run(shell, capsys):
     """Run a cell in the test's shell, which must work; return what it shows, on one line."""
     return partial(shown, shell, capsys)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _tables(tmp_path_factory):
+    """MLflow makes the tables of the first new SQLite file of a worker; those of the others are copied from it.
+
+    Its sixty migrations keep a core busy for over a second, and say the same each time. Kernels, servers and other
+    processes know nothing of it; `own_tables` is for a test of this process that is about how they are made.
+    """
+    from mlflow.store.db import utils
+
+    made, template = utils._initialize_tables, tmp_path_factory.mktemp("tables") / "tables.db"
+
+    def copied(engine):
+        path = engine.url.database if engine.dialect.name == "sqlite" else None
+        if not path or path.startswith((":memory:", "file:")):
+            made(engine)
+            return
+        first = not template.exists()
+        if first:
+            made(engine)
+        with closing(sqlite3.connect(path)) as own, closing(sqlite3.connect(template)) as kept:
+            own.backup(kept) if first else kept.backup(own)
+
+    copied.made = made
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(utils, "_initialize_tables", copied)
+        yield template
+
+
+@pytest.fixture
+def own_tables(monkeypatch):
+    """MLflow makes the tables of every new store itself."""
+    from mlflow.store.db import utils
+
+    monkeypatch.setattr(utils, "_initialize_tables", utils._initialize_tables.made)
 
 
 @pytest.fixture(scope="session")

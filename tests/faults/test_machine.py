@@ -123,9 +123,14 @@ def test_a_limit_on_the_size_of_files(start, mlflow_server, database, experiment
 
 
 def test_a_disk_that_fills_up_in_the_loop(start, proxy, database, experiment, small_disk):
-    """It has room for the first 131,072 points; a page of a mapped file that cannot be had kills."""
-    steps = 140_000
-    setup = connect(proxy.url, experiment, steps)
+    """It has room for the first segment of points alone; a page of a mapped file that cannot be had kills.
+
+    A segment here is a quarter of what it is elsewhere, as the server would take half a minute for what fills one.
+    """
+    steps = 36_000
+    (small_disk / "other").write_bytes(bytes(4_300_000))
+    smaller = "from mlflow_magics.tracking.outbox.disk.points import segments as _segments\n_segments.SEGMENT = 1 << 15"
+    setup = [smaller, *connect(proxy.url, experiment, steps)]
     cell = loop("fills", steps, own=False)
     # A server that is quick enough would empty the disk again before it is full.
     with proxy.faulty(Fault("answer", match="log-batch", status=503)):

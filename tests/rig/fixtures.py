@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +13,12 @@ from .servers import CountingProxy, MlflowServer
 
 
 @pytest.fixture(scope="session")
-def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory, _store: Path, _tables: Path) -> Iterator[MlflowServer]:
     """One real MLflow server for the whole session; tests keep apart by their experiments' names."""
-    with MlflowServer(tmp_path_factory.mktemp("mlflow_server")) as server:
+    folder = tmp_path_factory.mktemp("mlflow_server")
+    # It finds its tables, made with the session's store; in tests/rig/test_servers.py it makes them itself.
+    shutil.copy(_tables, folder / "server.db")
+    with MlflowServer(folder) as server:
         yield server
 
 

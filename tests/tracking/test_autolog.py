@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import random
-import subprocess
-import sys
 import textwrap
 
 import mlflow
@@ -20,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from mlflow_magics.tracking.models.autologging import AutologReport, integrations, turn_off, turn_on
 from mlflow_magics.tracking.models.integrations import known_flavor
 from mlflow_magics.vocabulary.errors import UnknownNameError
+from tests.rig.children import prepare
 
 X, Y = load_iris(return_X_y=True)
 SLIM = {"log_models": False, "log_datasets": False}
@@ -59,17 +57,17 @@ def fit_sklearn():
     return LogisticRegression(max_iter=500).fit(X, Y)
 
 
-def in_fresh_kernel(source):
-    """Run a script in its own process, where no library is imported yet; it prints JSON last."""
-    script = "from mlflow_magics.tracking.models.autologging import *\nimport json, sys\n" + textwrap.dedent(source)
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
-    )
-    return json.loads(done.stdout.splitlines()[-1])
+@pytest.fixture
+def in_fresh_kernel(zygote, tmp_path, state):
+    """Run a script in its own process, where MLflow and no other library is imported yet; it prints JSON last."""
+
+    def run(source):
+        script = "from mlflow_magics.tracking.models.autologging import *\nimport json, sys\n" + textwrap.dedent(source)
+        child = zygote.spawn(prepare(tmp_path / "child", [script], state))
+        assert all(ran.ok for ran in child.wait()), child.output
+        return json.loads(child.output.splitlines()[-1])
+
+    return run
 
 
 class TestIntegrations:
@@ -87,7 +85,7 @@ class TestIntegrations:
         assert {"xgboost", "lightgbm", "pytorch", "keras", "openai", "langchain", "pyspark.ml", "litellm"} <= set(names)
         assert {row.logs for row in rows if row.name in ("openai", "bedrock")} == {"traces"}
 
-    def test_imports_no_library_and_no_flavor_module(self):
+    def test_imports_no_library_and_no_flavor_module(self, in_fresh_kernel):
         loaded = in_fresh_kernel("""
             integrations()
             print(json.dumps([name for name in sys.modules if name.split(".")[0] in ("sklearn", "xgboost")
@@ -213,7 +211,7 @@ class TestEverything:
 class TestBeforeTheImport:
     """``mlflow.autolog()`` waits for libraries to be imported; each case needs a kernel where they are not."""
 
-    def test_everything_is_on_at_the_import(self):
+    def test_everything_is_on_at_the_import(self, in_fresh_kernel):
         seen = in_fresh_kernel("""
             report = turn_on([], {"log_models": False})
             status = {row.name: row.on for row in integrations()}
@@ -229,7 +227,7 @@ class TestBeforeTheImport:
     @pytest.mark.parametrize(
         "off", ["turn_off([])", "turn_off(['sklearn'])", "turn_on([], {'exclude_flavors': ['sklearn']})"]
     )
-    def test_off_keeps_it_off_at_the_import(self, off):
+    def test_off_keeps_it_off_at_the_import(self, off, in_fresh_kernel):
         status, disabled = in_fresh_kernel(f"""
             turn_on([], {{}})
             {off}
@@ -240,7 +238,7 @@ class TestBeforeTheImport:
         """)
         assert (status, disabled) == ([False], True)
 
-    def test_on_again_after_off(self):
+    def test_on_again_after_off(self, in_fresh_kernel):
         assert (
             in_fresh_kernel("""
             turn_on([], {}), turn_off(["sklearn"]), turn_on([], {}), turn_off([]), turn_on([], {})

@@ -48,7 +48,7 @@ def failure(uri, **options):
 
 
 class TestLocal:
-    def test_the_default_store_lies_beside_the_notebook(self, notebook):
+    def test_the_default_store_lies_beside_the_notebook(self, notebook, own_tables):
         connection = connect()
         assert connection.uri == f"sqlite:///{notebook}/mlflow.db"
         assert connection.where == "mlflow.db"
@@ -99,7 +99,7 @@ class TestLocal:
         assert f"id {connection.experiment_id}" in child.stdout
         assert len(MlflowClient(connection.uri).search_runs([connection.experiment_id])) == 1
 
-    def test_nothing_is_printed_or_logged_and_the_users_logging_survives(self, capfd):
+    def test_nothing_is_printed_or_logged_and_the_users_logging_survives(self, capfd, own_tables):
         root = logging.getLogger()
         mine = logging.NullHandler()
         root.addHandler(mine)

@@ -22,7 +22,7 @@ from mlflow_magics.tracking.outbox.disk.entries import Key, RunEntry
 from mlflow_magics.tracking.outbox.disk.points.points import PointLog
 from mlflow_magics.tracking.outbox.sending.creating import ORIGIN_TAG
 from mlflow_magics.tracking.outbox.sending.refusals import REJECTED_TAG
-from tests.rig.children import prepare, spawn
+from tests.rig.children import prepare
 from tests.rig.faulty import Fault, FaultyProxy
 from tests.rig.servers import refused_port
 
@@ -96,8 +96,8 @@ CELLS = [
 ]
 
 
-def test_all_that_a_killed_kernel_left_is_sent(state, folder, uri, store):
-    child = spawn(prepare(folder / "child", [cell.format(uri=uri) for cell in CELLS], state, linger=True))
+def test_all_that_a_killed_kernel_left_is_sent(zygote, state, folder, uri, store):
+    child = zygote.spawn(prepare(folder / "child", [cell.format(uri=uri) for cell in CELLS], state, linger=True))
     results = child.wait_cells()
     assert all(ran.ok for ran in results), child.output
     assert recovery.recover() == []  # it lives, and its journal is its own
@@ -266,7 +266,7 @@ def test_files_that_are_not_taken_stay(mlflow_server, folder, state):
 PASSWORD = "pa55-w0rd-nobody-reads"
 
 
-def test_credentials_are_in_no_file_and_are_waited_for(mlflow_server, state, folder):
+def test_credentials_are_in_no_file_and_are_waited_for(zygote, mlflow_server, state, folder):
     with FaultyProxy(mlflow_server.url) as proxy:
         address = f"http://***@127.0.0.1:{proxy.port}"
         secret = f"http://me:{PASSWORD}@127.0.0.1:{proxy.port}"
@@ -274,7 +274,7 @@ def test_credentials_are_in_no_file_and_are_waited_for(mlflow_server, state, fol
             f"%load_ext mlflow_magics\n%mlflow_connect {secret} -e secret --offline",
             "%%mlflow_run r\nlr = 0.1\nimport mlflow\nmlflow.log_text('x', 'x.txt')\nmlflow.log_metric('m', 1.0)",
         ]
-        child = spawn(prepare(folder / "child", cells, state, linger=True))
+        child = zygote.spawn(prepare(folder / "child", cells, state, linger=True))
         assert all(ran.ok for ran in child.wait_cells()), child.output
         child.kill()
         files = [path for path in state.rglob("*") if path.is_file()]

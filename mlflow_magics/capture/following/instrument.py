@@ -25,6 +25,7 @@ from typing import TypeVar
 
 from ..code.syntax import bound_names
 from ..code.telling import appended_by, returned_by, told_by
+from .calls import MOST_ROWS
 from .hook import NAME
 from .plan import Plan, Site
 from .turns import turns_of
