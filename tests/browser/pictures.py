@@ -84,13 +84,15 @@ def showing(*cells: str, height: int = HEIGHT) -> Iterator[Any]:
 def quickstart(path: Path) -> None:
     """Train, change a number, train again: what changed is said."""
     cells = sources()
-    first = cells["logistic"].replace("reg = 10", "reg = 100")
+    first = cells["logistic"].replace("C=0.1", "C=0.01")
     with showing(cells["connect"], cells["data"], first) as page:
         rig.run_all(page)
         trained = page.locator(".jp-CodeCell").nth(2)
         trained.get_by_text("✓ finished").wait_for(timeout=90_000)
-        trained.locator(".cm-line", has_text="reg = 100").first.click()
-        page.keyboard.press("End")
+        trained.locator(".cm-line", has_text="C=0.01").first.click()
+        page.keyboard.press("Home")
+        for _ in range(len("model = LogisticRegression(C=0.0")):
+            page.keyboard.press("ArrowRight")
         page.keyboard.press("Backspace")
         page.keyboard.press("Control+Enter")
         trained.get_by_text("vs previous").wait_for(timeout=60_000)

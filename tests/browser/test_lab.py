@@ -109,7 +109,7 @@ def test_quickstart_shows_its_blocks(page, lab):
     rig.run_all(page)
     shown = block(page, 2, "✓ finished")
     seen = rows(shown)
-    assert seen["reg"] == "10"
+    assert seen["C"] == "0.1"
     assert 0.8 < float(seen["accuracy"]) < 1
     assert shown.get_by_text("logistic", exact=True).is_visible()
     forest = block(page, 4, "✓ finished")
@@ -144,7 +144,7 @@ def test_stored_blocks_show_before_anything_runs(page, lab):
     # A notebook from elsewhere is not trusted: Lab takes out of its HTML what it does not know to be harmless.
     rig.open_notebook(page, lab, "stored.ipynb")
     shown = block(page, 2, "✓ finished")
-    assert rows(shown)["reg"] == "10"
+    assert rows(shown)["C"] == "0.1"
     assert shown.locator("table").first.evaluate("table => getComputedStyle(table).borderCollapse") == "collapse"
     assert "monospace" in shown.locator("table").first.evaluate("table => getComputedStyle(table).fontFamily")
     assert shown.evaluate(CONTRAST) >= 4.5

@@ -91,7 +91,7 @@ def test_a_changed_output_is_found(tmp_path):
     notebook = nbformat.read(FOLDER / "quickstart.ipynb", 4)
     changes = {
         "connect": ("text/plain", "experiment breast-cancer", "experiment other"),
-        "logistic": ("text/plain", "params   reg  10", "params   reg  20"),
+        "logistic": ("text/plain", "params   C       0.1", "params   C       0.2"),
         "logistic-strong": ("text/html", "<bdi>auc</bdi>", "<bdi>roc</bdi>"),
         "forest": ("text/plain", "figures/roc.png", "figures/figure_1.png"),
         "table": ("text/plain", "0.94152", "0.95152"),

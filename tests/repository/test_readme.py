@@ -20,7 +20,7 @@ def test_python_blocks_run(bare_shell, folder, capsys):
     client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
     experiment = client.get_experiment_by_name("breast-cancer")
     (run,) = client.search_runs([experiment.experiment_id])
-    assert run.data.params == {"reg": "0.1", "C": "10.0", "solver": "liblinear"}
+    assert run.data.params == {"C": "0.1", "solver": "liblinear"}
     assert 0.8 < run.data.metrics["accuracy"] < 1
     assert run.info.status == "FINISHED"
     default = client.get_experiment_by_name("Default")
