@@ -248,6 +248,9 @@ def test_a_segment_is_deleted_when_its_last_point_was_sent_and_not_before(box, m
     send(box.delivery)
     assert [step for step, _, _ in history(box.store, run, "m")] == list(range(130))
     assert [path.name for path in box.folder.glob("points-*")] == ["points-00000002.bin"]
+    series(box, run, "m", range(130, 192), start=130)
+    send(box.delivery)
+    assert list(box.folder.glob("points-*")) == []
 
 
 def test_full_batches_sent_ahead_leave_the_rest(box):
@@ -255,7 +258,7 @@ def test_full_batches_sent_ahead_leave_the_rest(box):
     series(box, run, "m", range(1500))
     assert box.delivery.round(full_batches_only=True)
     assert not box.delivery.round(full_batches_only=True)
-    assert box.delivery.position == 1000
+    assert (box.delivery.position, box.delivery.sent, box.delivery.ahead) == (1000, 1000, 0)
     assert [len(given["metrics"]) for _, _, given in box.store.named("log_batch")] == [1000]
 
 

@@ -224,6 +224,18 @@ def test_a_living_owners_journal_is_nobody_elses(state):
     assert not made.folder.exists()
 
 
+def test_whether_a_write_is_done_counts_the_write_itself(state):
+    made = journals.create(URI)
+    first = made.add("r", "values", {})
+    assert made.any_until(first, files=False)
+    assert not made.any_until(first - 1, files=True)
+    made.done([first], None, {})
+    file = made.add("r", "artifact", {})
+    assert not made.any_until(file, files=False)
+    assert made.any_until(file, files=True)
+    made.close(remove=True)
+
+
 def test_a_folder_that_is_being_made_was_not_left_behind(state):
     made = journals.create(URI)
     half = made.folder.with_name("half-made")
