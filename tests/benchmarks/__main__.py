@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.rig.servers import MlflowServer
 
-from . import bench_capture, bench_data, bench_files, bench_load, bench_panel, bench_texts, ours, peers
+from . import bench_capture, bench_data, bench_files, bench_follow, bench_load, bench_panel, bench_texts, ours, peers
 from .table import Row, render
 
 
@@ -47,7 +47,7 @@ def main() -> int:
     """Print the table; 1 if a row could not be measured."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small numbers, no peers")
-    names = [*(part.__name__ for part in ours.ROWS), "load", "panel", "data", "texts", "files"]
+    names = [*(part.__name__ for part in ours.ROWS), "load", "follow", "panel", "data", "texts", "files"]
     parser.add_argument("--only", default="", metavar="NAME", help=f"one part: {', '.join(names)}")
     args = parser.parse_args()
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -61,6 +61,9 @@ def main() -> int:
                     rows += attempt(lambda part=part: part(bench), part.__name__, broken)
             if args.only in ("", "load"):
                 rows += attempt(lambda: bench_load.load(3 if args.quick else 15), "load", broken)
+            if args.only in ("", "follow"):
+                some = {"calls": 300_000, "rounds": 1} if args.quick else {}
+                rows += attempt(lambda: bench_follow.follow(Path(base, "follow"), **some), "follow", broken)
             if args.only in ("", "panel"):
                 few = {"steps": 2_000, "rounds": 2} if args.quick else {}
                 rows += attempt(lambda: bench_panel.panel(Path(base, "panel"), **few), "panel", broken)

@@ -385,7 +385,9 @@ OWN = [
         "class Agente:\n    def __init__(self, gamma): pass\n    def act(self, s): return 1",
     ),
     Cell("numbers without a meaning", "r = soma(2, 3)", {}, ("r",), earlier="def soma(a, b): return a + b"),
-    Cell("a random draw", "d = int(rng.integers(2, 8))\nr = evaluate(int(rng.integers(2, 8)))", {}, N=("depth",)),
+    Cell(
+        "a random draw", "d = int(rng.integers(2, 8))\nr = evaluate(int(rng.integers(2, 8)))", {"d": "*"}, N=("depth",)
+    ),
     Cell("inside a function of the cell", "def run():\n    return evaluate(5)\nr = run()", {}, N=("depth",)),
     Cell(
         "a decorator of the cell",

@@ -47,7 +47,7 @@ class Cell:
 
 DRAWN = "a setting drawn at random"
 TOLD = "a result of an earlier cell, only compared or printed here"
-TREE = "m = DecisionTreeClassifier(max_depth=depth, random_state=0).fit(X, y)\nacc = m.score(X, y)"
+TREE = "m = DecisionTreeClassifier(max_depth=depth).fit(X, y)\nacc = m.score(X, y)"
 
 CELLS = [
     # -- settings drawn at random
@@ -134,7 +134,7 @@ CELLS = [
         "from sklearn.model_selection import ParameterSampler\n"
         "for p in ParameterSampler({'lr': [0.1, 0.2]}, n_iter=2, random_state=0):\n    lr = p['lr']\n"
         "    acc = score(lr)",
-        set(),
+        {"param_distributions.lr", "n_iter", "random_state"},
         {"acc"},
         {"lr": DRAWN},
     ),
@@ -206,13 +206,13 @@ CELLS = [
         "hyperopt's answer",
         "best = fmin(fn=train, max_evals=3)\nm = DecisionTreeClassifier(max_depth=int(best['max_depth'])).fit(X, y)\n"
         "acc = m.score(X, y)",
-        {"best.max_depth", "best.lr"},
+        {"best.max_depth", "best.lr", "max_evals"},
         {"acc"},
     ),
     Cell(
         "hyperopt's answer, unpacked",
         "best = fmin(fn=train, max_evals=3)\ndepth = int(best['max_depth'])\n" + TREE,
-        {"best.max_depth", "best.lr", "depth"},
+        {"best.max_depth", "best.lr", "depth", "max_evals"},
         {"acc"},
     ),
     Cell(

@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from tests.rig.children import prepare, spawn
 from tests.rig.runs import artifacts, only_run, runs
 from tests.rig.shells import cell
-from tests.shell.test_kernel import runs_in, start, store_in
+from tests.shell.test_kernel import start, store_in
 
 __all__ = ["start"]  # a fixture
 
@@ -208,7 +208,7 @@ def test_a_log_magic_in_such_a_cell_opens_its_run(tracked):
     tracked.run_cell(TRAIN)
     tracked.run_cell("%%mlflow_run both\n%mlflow_log metric before=1\ntrain('inner', 2.0)\n")
     found = by_name()
-    assert found["both"].data.metrics == {"before": 1.0}
+    assert found["both"].data.metrics == {"before": 1.0, "value": 2.0}  # the cell's last value
     assert parent(found["inner"]) == found["both"].info.run_id
 
 
@@ -256,7 +256,7 @@ class TestJob:
 
     def assert_its_own(self, folder, job, cells):
         """After the end of the process too."""
-        (run,) = runs_in(f"sqlite:///{folder}/mlflow.db")
+        run = only_run(uri=f"sqlite:///{folder}/mlflow.db")
         assert (run.info.run_id, run.info.run_name) == (job, "the job")
         assert run.data.metrics == {"plain": 1.0}
         assert run.data.params["depth"] == "3"
@@ -277,7 +277,7 @@ class TestJob:
         child = start(prepare(tmp_path / "job", [here, *cells, known], state, **variables))
         try:
             child.wait_at("known")
-            assert len(runs_in(uri)) == 1
+            assert len(runs(uri=uri)) == 1
             child.open("known")
             ran = child.wait()  # it ends as a kernel does: exit handlers run
         finally:

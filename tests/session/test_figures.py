@@ -13,7 +13,7 @@ import pytest
 from matplotlib import _pylab_helpers, backend_bases
 from mlflow import MlflowClient
 
-from mlflow_magics.shell import drawing
+from mlflow_magics.shell.cell import drawing
 
 BEGIN = "import matplotlib.pyplot as plt\n"
 RUN = "%%mlflow_run\n"

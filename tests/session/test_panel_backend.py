@@ -169,7 +169,7 @@ class TestSteering:
 class TestLogging:
     def test_the_list(self, backend, run):
         run("lr = 0.1\nname = 'adam'\ncfg = {'a': 1, 'b': 2.5}\nimport math\ndef f(): ...\n_private = 3")
-        run("import random\naccuracy = random.random()\npassword = 'hunter2-hunter2'")
+        run("accuracy = math.sqrt(0.3)\npassword = 'hunter2-hunter2'")
         rows = {row.name: row for row in backend.loggables()}
         assert rows.keys() == {"lr", "name", "cfg", "accuracy"}
         assert (rows["lr"].role, rows["lr"].value, rows["lr"].kind) == ("param", "0.1", "float")

@@ -11,14 +11,31 @@ from ..values.flatten import dotted, flatten
 from ..values.inspection import class_name, is_a, marks
 from ..values.kinds import kind_of
 from ..values.secrets import secret_reason
-from ..values.writing import text_of
+from ..values.writing import number_of
 
 MOST_ROWS = 1_000
 """Turns up to which a table is kept: of more than these a curve tells more."""
 
 _LONGEST = 100
 COUNTERS = frozenset(
-    {"epoch", "epochs", "step", "it", "iter", "iteration", "batch", "i", "j", "k", "n", "t", "_", "época", "passo"}
+    {
+        "epoch",
+        "epochs",
+        "step",
+        "it",
+        "iter",
+        "iteration",
+        "batch",
+        "i",
+        "j",
+        "k",
+        "n",
+        "t",
+        "_",
+        "época",
+        "passo",
+        "turn",
+    }
 )
 """Names of loop variables that say which turn it is, and nothing of what is tried in it."""
 
@@ -149,9 +166,17 @@ def _written(settings: Mapping[str, object]) -> Iterable[tuple[str, str | float]
 
 
 def _cell(value: object) -> str | float:
-    if is_a(value, int, float) and not is_a(value, bool):
-        return value  # type: ignore[return-value]
-    return (text_of(value) or "")[:_LONGEST]
+    """Write one value, as plain Python: what it is of a class of the user's must not be asked, or be woken up."""
+    if value is None or type(value) is bool:
+        return str(value)
+    if is_a(value, str):
+        return str.__str__(value)[:_LONGEST]
+    if is_a(value, int):
+        return int.__int__(value)  # type: ignore[arg-type]
+    if type(value) is tuple or type(value) is list:
+        return "(" + ", ".join(str(_cell(one)) for one in value) + ")"
+    number = number_of(value)
+    return "" if number is None else number
 
 
 def frame_of(code: CodeType) -> FrameType | None:

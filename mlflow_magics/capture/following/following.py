@@ -302,7 +302,7 @@ class Following:
         if not any(calls is known for known, _, _ in self._tables):
             self._tables.append((calls, judge.is_setting, loop.labels))
         calls.end(judge.held(loop.assigned))
-        calls.begin(dict(zip(loop.labels, values, strict=True)))
+        calls.begin(dict(zip(loop.labels, values, strict=False)))
         self._open_loop = calls, judge, loop
         if calls.is_full:
             hook.set_recorder(loop.key, _nothing)

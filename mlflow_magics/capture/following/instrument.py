@@ -187,8 +187,14 @@ class _Instrumenter:
         first = next(iter(_names(node.target)), None)
         if first is None:
             return []
-        site = self.plan.loop(place.labels, bound_names(node.body))
-        return [_recorded([(site.key, [_load(name, first) for name in place.labels])]), _located(ast.Pass(), first)]
+        # A variable that the turn makes no use of is no setting: it only counts.
+        used = {one.id for part in node.body for one in ast.walk(part) if isinstance(one, ast.Name)}
+        labels = tuple(label for label in place.labels if label in used)
+        site = self.plan.loop(labels, bound_names(node.body))
+        return [
+            _recorded([(site.key, [_load(name, first) for name in labels or (first.id,)])]),
+            _located(ast.Pass(), first),
+        ]
 
     def _walruses(self, node: ast.stmt, place: _Place) -> None:
         """Wrap the walruses in a statement's own expressions."""

@@ -20,8 +20,8 @@ def is_own(value: object, namespace: Mapping[str, object]) -> bool:
 def functions_of(value: object) -> Iterator[FunctionType]:
     """List the functions behind a value: itself, what it wraps, the methods of its class."""
     for _ in range(10):
-        if type(value) in (staticmethod, classmethod):
-            value = value.__func__  # type: ignore[attr-defined]
+        if type(value) is staticmethod or type(value) is classmethod:
+            value = value.__func__
         if type(value) is not FunctionType:
             break
         yield value
@@ -31,7 +31,7 @@ def functions_of(value: object) -> Iterator[FunctionType]:
         return
     for base in bases_of(cls):
         for member in list(dict_of(base).values()):
-            if type(member) in (staticmethod, classmethod):
+            if type(member) is staticmethod or type(member) is classmethod:
                 member = member.__func__
             if type(member) is FunctionType:
                 yield member

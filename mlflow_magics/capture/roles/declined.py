@@ -14,7 +14,7 @@ from ..code.dataflow import Dataflow
 from ..code.symbols import Call, Const, Definition, Guarded, Local, Node, Op, Update, alternatives, walk
 from ..values.inspection import fields_of, is_a
 from ..values.kinds import is_scalar
-from ..values.writing import number_of
+from ..values.writing import number_of, text_of
 from .natures import suggests
 from .origins import Weigher, Weight
 
@@ -197,7 +197,7 @@ def names_in(code: types.CodeType) -> set[str]:
 def is_output(name: str, value: object, flow: Dataflow) -> bool:
     """Tell whether a text or a path says where the cell writes to."""
     if is_a(value, pathlib.PurePath):
-        text = str(value)
+        text = text_of(value) or ""
     elif is_a(value, str):
         text = str.__str__(value)[:500]
     else:
