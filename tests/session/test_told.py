@@ -246,7 +246,7 @@ GRIDS = {
         "acc",
         0,
     ),
-    "models": ("for m in (Model(), Trainer()): acc = math.sqrt(len(type(m).__name__))", "m", "acc", 1),
+    "models": ("for m in (Model(), Trainer()): acc = score_of(3 if isinstance(m, Trainer) else 2)", "m", "acc", 1),
     "a search": ("found = minimize(objective, [9, 4, 1])", "params.x", "objective", 0),
     "a loss is better the less it is": ("for lr in (0.1, 0.2): loss = math.exp(-lr)", "lr", "loss", 1),
     "epochs": ("for epoch in range(9): loss = math.exp(-epoch)", None, "", 0),
