@@ -201,7 +201,8 @@ def test_loading_imports_nothing_heavy(tmp_path):
     for heavy in ("mlflow", "pandas", "numpy", "ipywidgets", "requests", "detect_secrets", "matplotlib"):
         assert heavy not in loaded
     # A thread looks for what dead kernels left, and has come so far or not; these know no MLflow.
-    background = ("mlflow_magics.tracking.outbox.disk.", "mlflow_magics.tracking.calls.masking")
+    calls = "mlflow_magics.tracking.calls."
+    background = ("mlflow_magics.tracking.outbox.disk.", f"{calls}masking", f"{calls}forks")
     rooms = {name for name in loaded if re.match(r"mlflow_magics\.tracking\..*\.(?!disk$)", name)}
     assert [name for name in rooms if not name.startswith(background)] == []
 
