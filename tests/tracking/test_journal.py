@@ -236,6 +236,37 @@ def test_whether_a_write_is_done_counts_the_write_itself(state):
     made.close(remove=True)
 
 
+def test_the_last_write_is_the_newest_one_that_is_not_done(state):
+    made = journals.create(URI)
+    first, second = (made.add("r", "values", {}) for _ in range(2))
+    made.done([first], None, {})
+    assert made.last() == second
+    made.done([second], None, {})
+    assert made.last() == 0
+    made.close(remove=True)
+
+
+def test_of_what_is_set_aside_a_param_keeps_its_first_value_and_a_tag_its_last_until_it_is_a_file(state):
+    made = journals.create(URI)
+    for value in ("1", "2"):
+        made.set_aside("r", "params", {"a": value})
+        made.set_aside("r", "tags", {"a": value})
+    assert (made.aside("r", "params"), made.aside("r", "tags")) == ({"a": "1"}, {"a": "2"})
+    made.stage_over_limit("r", "params", {"a": "1"}, {})
+    assert (made.aside("r", "params"), made.aside("r", "tags")) == ({}, {"a": "2"})
+    made.close(remove=True)
+
+
+def test_where_the_counts_are_gone_the_database_says_what_was_sent(state):
+    made = journals.create(URI)
+    made.done([], 640, {})
+    made.close(remove=False)
+    (made.folder / "counts.bin").unlink()
+    heir = journals.take_over(made.folder)
+    assert heir.position() == 640
+    heir.close(remove=True)
+
+
 def test_a_folder_that_is_being_made_was_not_left_behind(state):
     made = journals.create(URI)
     half = made.folder.with_name("half-made")

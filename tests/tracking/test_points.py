@@ -296,6 +296,20 @@ def test_a_file_that_was_cut_off_behind_its_first_record_holds_one_point(tmp_pat
     assert everything(new_log(tmp_path))[0] == made[: size // SIZE]
 
 
+def test_a_segment_with_a_point_that_cannot_be_read_is_kept_when_the_others_were_sent(tmp_path):
+    made = fill(new_log(tmp_path), 70)
+    path = tmp_path / "points-00000000.bin"
+    content = bytearray(path.read_bytes())
+    content[5 * SIZE + 8] ^= 1
+    path.write_bytes(content)
+    log = new_log(tmp_path)
+    found, position = everything(log)
+    assert found == made[:5] + made[6:]
+    log.drop(position)
+    assert not path.exists()
+    assert (tmp_path / "damaged" / path.name).read_bytes() == content
+
+
 def test_a_segment_that_is_gone_costs_its_own_points_only(tmp_path):
     made = fill(new_log(tmp_path), 64 * 5 + 3)
     (tmp_path / "points-00000001.bin").unlink()
