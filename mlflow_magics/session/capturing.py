@@ -89,8 +89,8 @@ def follow(session: SessionState, opened: OpenRun, plan: Plan | None) -> None:
     )
     if plan.infer or plan.watch:
         opened.functions.enter(flow.names)
-    if plan.defines:
-        hook.set_recorder(plan.defined, opened.functions.defined)
+    # Also where nothing is defined yet: what stands below ``%%time`` is compiled later.
+    hook.set_recorder(plan.defined, opened.functions.defined)
 
 
 def _end_following(opened: OpenRun) -> tuple[Series, ...]:

@@ -279,15 +279,15 @@ def _log_artifacts(
 ) -> tuple[str, ...]:
     """Stage the run's files in one folder and upload them together."""
     with files.staging() as folder:
+        # A job's run gets what every cell of the notebook has, each beside the others.
+        count = f"_{opened.source.execution_count or 0}" if opened.of_job and opened.source is not None else ""
         if opened.source is not None and opened.options.source:
             source = secrets.redact(opened.source.text, session.namespace)
-            # A job's run gets every cell of the notebook, each beside the others.
-            count = f"_{opened.source.execution_count or 0}" if opened.of_job else ""
             (folder / f"cell{count}.py").write_text(source, encoding="utf-8", errors="backslashreplace")
         if error is not None:
             text = failure.traceback_text(error, session.namespace, opened.source.text if opened.source else "")
             (folder / "traceback.txt").write_text(text, encoding="utf-8", errors="backslashreplace")
-        files.stage_calls(captured.calls, folder)
+        files.stage_calls(captured.calls, folder, count)
         opened.notes += files.stage_figures(captured.figures, folder / "figures")
         opened.notes += files.stage_paths(opened.options.artifacts, folder)
         artifacts.upload(opened.tracked, folder)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import sys
 import types
 
 import pytest
@@ -89,6 +91,12 @@ CELLS = {
     "an entry with a name": ("res = evaluate(2)\nprint('accuracy:', res['acc'])", "res.acc res.f1 -accuracy", ""),
     "no label, one value": ("print(model.score(X))", "score", ""),
     "no label, two values": ("print(model.score(X), score_of(2))", "-score -score_of", ""),
+    "what it took": ("print('Training took', score_of(2), 'seconds')", "-Training_took", ""),
+    "to a file": ("import io\nprint('accuracy:', score_of(2), file=io.StringIO())", "-accuracy", ""),
+    "made of a variable, and the same": ("w = score_of(9)\nprint('best so far', min(w, 3.0))", "w -best_so_far", ""),
+    "made of variables": ("a = score_of(9)\nb = score_of(4)\nprint('gap:', a - b)", "a b gap", ""),
+    "below %%time": ("%%time\nprint('acc:', score_of(3))", "acc", ""),
+    "a random game": ("import random\nacc = random.random()", "acc", ""),
     "text without numbers": ("print('done', 'and dusted')", "", ""),
     "a size": ("print('rows:', len(X), 'items:', len(X[0]))", "-rows -items", ""),
     "a setting": ("lr = 0.1\nprint('learning rate', lr)", "-learning_rate -lr", ""),
@@ -237,6 +245,26 @@ def test_a_function_that_is_called_too_often_gets_its_own_code_back(told, shell,
     assert any("called too often" in note for note in outcome.notes)
 
 
+def test_a_function_that_is_pickled_meanwhile_runs_elsewhere(told, shell):
+    told("import cloudpickle\npickled = [cloudpickle.dumps(one) for one in (train, train_aloud, objective)]")
+    told("found = minimize(objective, [1, 4]); import cloudpickle; inside = cloudpickle.dumps(objective)")
+    calls = ["f(0.1)", "f(2)", "f({'x': 4})", "f({'x': 4})"]
+    for pickled, call in zip([*shell.user_ns["pickled"], shell.user_ns["inside"]], calls, strict=True):
+        program = f"import pickle, math\nf = pickle.loads({pickled!r})\nf.__globals__['math'] = math\nprint({call})"
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+def test_workers_that_are_forked_meanwhile_leave_the_run_alone(told):
+    outcome = told(
+        "from concurrent.futures import ProcessPoolExecutor\nimport multiprocessing\n"
+        "with ProcessPoolExecutor(2, multiprocessing.get_context('fork')) as pool:\n"
+        "    results = [one['final_loss'] for one in pool.map(train, [0.1, 0.2, 0.3])]\n"
+        "result = train(0.1)"
+    )
+    assert [(one.name, one.count) for one in outcome.series] == [("loss", 5)]
+
+
 GRIDS = {
     "a loop over settings": ("for depth in (1, 2, 3): res = evaluate(depth)", "depth", "res.acc res.f1", 2),
     "two loops": ("for a in (1, 2):\n    for b in [3, 4]:\n        acc = math.sqrt(a * b)", "a b", "acc", 3),
@@ -249,6 +277,7 @@ GRIDS = {
     "models": ("for m in (Model(), Trainer()): acc = score_of(3 if isinstance(m, Trainer) else 2)", "m", "acc", 1),
     "a search": ("found = minimize(objective, [9, 4, 1])", "params.x", "objective", 0),
     "a loss is better the less it is": ("for lr in (0.1, 0.2): loss = math.exp(-lr)", "lr", "loss", 1),
+    "batches": ("for epoch in range(2):\n    for b in (1, 2): acc = math.sqrt(b)", None, "", 0),
     "epochs": ("for epoch in range(9): loss = math.exp(-epoch)", None, "", 0),
     "no results": ("for depth in (1, 2): print(depth)", None, "", 0),
     "more turns than rows": ("for depth in range(2, 3000): acc = math.sqrt(depth)", None, "", 0),

@@ -8,7 +8,8 @@ _MOST_WORDS, _LONGEST = 5, 40
 # fmt: off
 _NO_RESULTS = frozenset({
     "epoch", "step", "iter", "iteration", "fold", "trial", "batch", "seed", "run", "round", "shape", "size", "rows",
-    "columns", "samples", "features", "classes", "in", "took", "on", "at", "from", "to", "and", "with", "of", "version",
+    "columns", "samples", "features", "classes", "in",
+    "took", "takes", "after", "demorou", "levou", "on", "at", "from", "to", "and", "with", "of", "version",
     "época", "passo", "rodada", "lote", "semente", "linhas", "colunas", "amostras", "em",
 })
 _ARTICLES = frozenset({"the", "a", "an", "o", "os", "as", "um", "uma"})
@@ -32,4 +33,4 @@ def label_of(text: str) -> str:
     label = " ".join(words)
     if not re.search(r"[^\W\d_]", label) or len(words) > _MOST_WORDS or len(label) > _LONGEST:
         return ""
-    return "" if label.lower() in _NO_RESULTS else label
+    return "" if words[-1].lower() in _NO_RESULTS else label

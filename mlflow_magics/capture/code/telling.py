@@ -73,7 +73,7 @@ class ToldValue:
 
 def told_by(node: ast.expr) -> list[Told]:
     """List what an expression statement tells, if it prints or logs. Values without a name are left out."""
-    if not isinstance(node, ast.Call) or not _prints(node.func):
+    if not isinstance(node, ast.Call) or not _prints(node.func) or any(one.arg == "file" for one in node.keywords):
         return []
     pieces = list(_of_arguments(node))
     values = [piece for piece in pieces if not isinstance(piece, str)]

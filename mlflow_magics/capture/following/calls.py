@@ -17,26 +17,10 @@ MOST_ROWS = 1_000
 """Turns up to which a table is kept: of more than these a curve tells more."""
 
 _LONGEST = 100
-COUNTERS = frozenset(
-    {
-        "epoch",
-        "epochs",
-        "step",
-        "it",
-        "iter",
-        "iteration",
-        "batch",
-        "i",
-        "j",
-        "k",
-        "n",
-        "t",
-        "_",
-        "época",
-        "passo",
-        "turn",
-    }
-)
+EPOCHS = frozenset({"epoch", "epochs", "step", "iteration", "batch", "época", "passo"})
+"""Loop variables of training: its turns are the points of curves."""
+
+COUNTERS = EPOCHS | {"it", "iter", "i", "j", "k", "n", "t", "_", "turn"}
 """Names of loop variables that say which turn it is, and nothing of what is tried in it."""
 
 _LESS_IS_BETTER = (

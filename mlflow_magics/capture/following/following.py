@@ -224,7 +224,11 @@ class Following:
                 if not reason:
                     return None
                 sink = self._open_sink(name) if self._open_sink is not None else None
-                often = partial(self._weigh_cost, name, owner, time.perf_counter()) if owner is not None else None
+                often = (
+                    partial(self._weigh_cost, name, owner, time.perf_counter())
+                    if owner is not None and not whole
+                    else None
+                )
                 self._tracks[name] = track(
                     name, reason, sink, self._read, every=self.every, whole=whole, seldom_told=often
                 )

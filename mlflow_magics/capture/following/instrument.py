@@ -25,7 +25,7 @@ from typing import TypeVar
 
 from ..code.syntax import bound_names
 from ..code.telling import appended_by, returned_by, told_by
-from .calls import MOST_ROWS
+from .calls import EPOCHS, MOST_ROWS
 from .hook import NAME
 from .plan import Plan, Site
 from .turns import turns_of
@@ -180,7 +180,7 @@ class _Instrumenter:
         """Say that a turn of an innermost loop begins, whose variables may be settings that are tried."""
         if not self.plan.infer or self.plan.is_function or place.in_function or place.depth > DEEPEST:
             return []
-        if not place.is_grid:
+        if not place.is_grid or not EPOCHS.isdisjoint(place.labels):
             return []
         if any(isinstance(one, ast.For | ast.AsyncFor | ast.While) for part in node.body for one in ast.walk(part)):
             return []

@@ -145,7 +145,13 @@ def packages(namespace: Mapping[str, object]) -> set[str]:
         By the names they are imported by.
     """
     names = set()
+    plain: set[int] = set()  # classes, by id, all of whose objects come from the same package
     for value in list(namespace.values()):
+        kind = type(value)
+        if id(kind) in plain:
+            continue  # a notebook may keep ten thousand numbers
+        if not is_a(value, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type):
+            plain.add(id(kind))
         name = fields_of(value).get("__name__") if is_a(value, types.ModuleType) else module_of(value)
         if type(name) is str:
             names.add(name.partition(".")[0])

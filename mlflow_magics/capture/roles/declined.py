@@ -82,11 +82,8 @@ def drawn(name: str, value: object, node: Node, flow: Dataflow, weigher: Weigher
     if is_setting or number_of(value) is None:
         return ("skipped" if in_loop else "param"), DRAWN_SETTING
     if _is_bare(node):
-        # Nothing but the draw: told, it is the outcome of a game; not used at all, a setting for the next cell.
-        told = bool(used) and used <= {"told", "scored"}
-        if in_loop or not used <= {"told", "scored"}:
-            return "skipped", DRAWN
-        return ("metric", "computed here") if told else ("param", DRAWN_SETTING)
+        # Nothing but the draw: where nothing is made of it, it is the outcome of a game.
+        return ("skipped", DRAWN) if in_loop or not used <= {"told", "scored"} else ("metric", "computed here")
     return "metric", "computed here"
 
 

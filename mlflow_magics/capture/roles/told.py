@@ -36,10 +36,15 @@ _FOLDS = frozenset({"cross_val_score"})
 def without_named(told: Sequence[Metric], records: Sequence[Record], flow: Dataflow) -> list[Metric]:
     """Return what is told of which no other record says the same, under its own name or another."""
     known = {one.name for one in records if not isinstance(one, Skipped)}
-    paths = {one.told.name: path_of(one.told.expr) for one in flow.told}
+    values = {one.name: one.value for one in records if isinstance(one, Metric)}
+    exprs = {one.told.name: one.told.expr for one in flow.told}
     kept: dict[str, Metric] = {}
     for one in told:
-        if one.name not in known and paths.get(one.name, "") not in known:
+        expr = exprs.get(one.name)
+        inside = {part.id for part in ast.walk(expr) if isinstance(part, ast.Name)} if expr is not None else set()
+        # ``print("best so far:", min(best, score))``: the value of a variable that it is made of.
+        is_same = any(values.get(name) == one.value for name in inside)
+        if one.name not in known and not is_same and (expr is None or path_of(expr) not in known):
             kept[one.name] = one
     return list(kept.values())
 

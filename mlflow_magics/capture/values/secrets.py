@@ -279,12 +279,11 @@ _secret: set[str] = set()
 
 def _secret_names(names: KeysView[str]) -> set[str]:
     """Pick the names that say they are secret; each name is judged once, as a notebook keeps thousands of them."""
-    texts = {name for name in names if type(name) is str}  # a namespace may hold any key
-    if not texts <= _judged:
-        fresh = texts - _judged
+    if not names <= _judged:
+        fresh = {name for name in names - _judged if type(name) is str}  # a namespace may hold any key
         _secret.update(name for name in fresh if is_secret_name(name))
         _judged.update(fresh)
-    return _secret & texts
+    return {name for name in _secret if name in names}
 
 
 def _masked(text: str, spans: list[tuple[int, int]]) -> str:

@@ -104,10 +104,13 @@ def stage_table(name: str, table: Any, folder: Path) -> list[str]:
     return []
 
 
-def stage_calls(tables: Sequence[CallTable], folder: Path) -> None:
-    """Write what was tried in the turns of loops as ``calls.csv``; the second as ``calls_2.csv``."""
+def stage_calls(tables: Sequence[CallTable], folder: Path, cell: str = "") -> None:
+    """Write what was tried in the turns of loops as ``calls.csv``; the second as ``calls_2.csv``.
+
+    `cell` stands in the name where cells share a run.
+    """
     for number, table in enumerate(tables, 1):
-        with (folder / f"calls{f'_{number}' if number > 1 else ''}.csv").open(
+        with (folder / f"calls{cell}{f'_{number}' if number > 1 else ''}.csv").open(
             "w", encoding="utf-8", newline=""
         ) as file:
             writer = csv.writer(file)
