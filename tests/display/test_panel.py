@@ -192,6 +192,20 @@ def test_a_slow_store_does_not_hold_up_the_closing():
     eventually(lambda: not threads() - already)
 
 
+def test_closing_before_the_store_has_answered_leaves_nothing_behind():
+    gc.collect()
+    before, already = set(widgets.widget._instances), threads()
+    backend, clock = FakeDesk(RUN), Clock()
+    backend.gate.clear()
+    panel = Panel(backend, ticker=clock.ticker)
+    pick(panel, "Runs")
+    clock.advance(0.3)
+    panel.close()
+    backend.gate.set()
+    eventually(lambda: not threads() - already)
+    assert set(widgets.widget._instances) - before == set()
+
+
 def test_two_panels_show_the_same_and_one_closes_alone(open_panel):
     backend = FakeDesk(RUN)
     first, second = open_panel(backend), open_panel(backend, compact=True)

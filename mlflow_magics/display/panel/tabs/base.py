@@ -78,6 +78,7 @@ class ListTab(Tab, Generic[T]):
         free(self.widget)
         for widget in chain.from_iterable(self._rows):
             free(widget)
+        self._cell.close()  # it belongs to the rows, and there may be none yet
 
     def _tick(self, thing: T, on: bool, box: widgets.Checkbox) -> None:
         """Do what the user wants who ticked a box."""
