@@ -255,13 +255,14 @@ def test_a_function_that_is_pickled_meanwhile_runs_elsewhere(told, shell):
         assert done.returncode == 0, done.stderr
 
 
-def test_workers_that_are_forked_meanwhile_leave_the_run_alone(told):
+def test_workers_that_are_forked_meanwhile_leave_the_run_alone(told, shell):
     outcome = told(
-        "from concurrent.futures import ProcessPoolExecutor\nimport multiprocessing\n"
-        "with ProcessPoolExecutor(2, multiprocessing.get_context('fork')) as pool:\n"
-        "    results = [one['final_loss'] for one in pool.map(train, [0.1, 0.2, 0.3])]\n"
-        "result = train(0.1)"
+        "import multiprocessing\nfork = multiprocessing.get_context('fork')\n"
+        "workers = [fork.Process(target=train, args=(0.1,)) for _ in range(2)]\n"
+        "for one in workers: one.start()\nfor one in workers: one.join()\n"
+        "codes = {one.exitcode for one in workers}\nresult = train(0.1)"
     )
+    assert shell.user_ns["codes"] == {0}
     assert [(one.name, one.count) for one in outcome.series] == [("loss", 5)]
 
 

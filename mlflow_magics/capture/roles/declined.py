@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from ..code.dataflow import Dataflow
-from ..code.symbols import Call, Const, Definition, Guarded, Local, Node, Op, Update, alternatives, walk
+from ..code.symbols import Attribute, Call, Const, Definition, Guarded, Local, Node, Op, Update, alternatives, walk
 from ..values.inspection import fields_of, is_a
 from ..values.kinds import is_scalar
 from ..values.writing import number_of, text_of
@@ -82,8 +82,11 @@ def drawn(name: str, value: object, node: Node, flow: Dataflow, weigher: Weigher
     if is_setting or number_of(value) is None:
         return ("skipped" if in_loop else "param"), DRAWN_SETTING
     if _is_bare(node):
-        # Nothing but the draw: where nothing is made of it, it is the outcome of a game.
-        return ("skipped", DRAWN) if in_loop or not used <= {"told", "scored"} else ("metric", "computed here")
+        if in_loop or not used <= {"told", "scored"}:
+            return "skipped", DRAWN
+        # Nothing is made of it here. Drawn from a range or a choice it is a setting for the next cell, else a game's end.
+        chosen = not used and any(map(_is_from_choice, walk(node, _inside)))
+        return ("param", DRAWN_SETTING) if chosen else ("metric", "computed here")
     return "metric", "computed here"
 
 
@@ -94,6 +97,11 @@ def _is_picked(node: Node, weigher: Weigher) -> bool:
         return isinstance(one, Guarded) and any(weigher.weigh(test) is Weight.COMPUTED for test in one.tests)
 
     return any(map(picks, walk(node, alternatives)))
+
+
+def _is_from_choice(node: Node) -> bool:
+    """Tell whether a draw was given what to draw from: ``uniform(-4, -1)``, ``choice(names)``; not ``random()``."""
+    return isinstance(node, Call) and isinstance(node.func, Attribute) and bool(node.args or node.keywords)
 
 
 def _inside(node: Node) -> Iterable[Node]:
