@@ -84,7 +84,7 @@ def drawn(name: str, value: object, node: Node, flow: Dataflow, weigher: Weigher
     if _is_bare(node):
         if in_loop or not used <= {"told", "scored"}:
             return "skipped", DRAWN
-        # Nothing is made of it here. Drawn from a range or a choice it is a setting for the next cell, else a game's end.
+        # Nothing is made of it. Drawn from a range or a choice it is a setting for the next cell, else a game's end.
         chosen = not used and any(map(_is_from_choice, walk(node, _inside)))
         return ("param", DRAWN_SETTING) if chosen else ("metric", "computed here")
     return "metric", "computed here"
