@@ -69,6 +69,19 @@ class Library:
         for i in range(n): callback.on_epoch_end(i, {"acc": i})
 def minimize(function, space): return min(space, key=lambda x: function({"x": x}))
 def objective(params): return math.sqrt(params["x"])
+def aloud(d):
+    acc = math.sqrt(d)
+    print("acc:", acc)
+    return acc
+def either(params):
+    score = math.sqrt(params["x"])
+    if params["x"] > 2:
+        return score
+    return score
+def looped(n):
+    for i in range(n):
+        loss = math.exp(-i)
+    return loss
 """
 
 # What a careful person would have logged: metrics, and series with how many points. `-` before a name: must not.
@@ -146,6 +159,9 @@ CELLS = {
     "a function that prints in its loop": ("train_aloud(4)", "", "val_loss:4"),
     "a method with a loop": ("t = Trainer().fit()", "", "loss:3 losses:3"),
     "a method of an object of an earlier cell": ("trainer.fit()", "", "loss:3 losses:3"),
+    "printed and returned": ("for d in (1, 4, 9): aloud(d)", "", "acc:3"),
+    "returned in two places": ("found = minimize(either, [1, 4, 9])", "found", "score:3"),
+    "a loss of a loop, returned": ("[looped(n) for n in (2, 3)]", "", "loss:5"),
     "a generator": ("kept = list(steps(3))", "", "residual:3"),
     "an async function": ("last = await attend(3)", "last", "delay:3"),
     "a function in a function": ("gap = nested(3)", "gap", "inner.gap:3"),

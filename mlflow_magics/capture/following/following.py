@@ -98,7 +98,9 @@ class Following:
         self._tracks: dict[str, Track] = {}
         self._entries: dict[tuple[str, tuple[str, ...]], Callable[[Any], object] | None] = {}
         self._first_told: dict[str, tuple[float | Deferred, str]] = {}
+        self._ways: dict[str, str] = {}  # how each metric is told: what is told in two ways is not counted twice
         self._keys: dict[str, bool] = {}
+        self._calls: dict[CodeType, Calls] = {}
         self._tables: list[tuple[Calls, Callable[[str], bool], tuple[str, ...]]] = []
         self._owners: dict[str, _Owner] = {}
         self._open_loop: tuple[Calls, Judge, LoopSite] | None = None
@@ -154,7 +156,7 @@ class Following:
             case "printed":
                 return partial(self._told_first, site.key, name, why)
             case "returned" if code is not None:
-                return partial(self._called, site.key, name, why, self._calls_of(name, judge), code)
+                return partial(self._called, site.key, name, why, self._calls_of(name, judge, code), code)
             case "returned":
                 # The cell's own code cannot be exchanged while it runs, but what it calls can do less.
                 self._owners[site.key] = _Owner({site.key}, partial(hook.set_recorder, site.key))
@@ -220,6 +222,7 @@ class Following:
         """Return what records the points of a series, begun now where it is new; None where it is no series."""
         with self._lock:
             if name not in self._tracks:
+                self._ways.setdefault(name, "assigned")
                 reason = why()
                 if not reason:
                     return None
@@ -234,11 +237,11 @@ class Following:
                 )
             return self._tracks[name].record
 
-    def _told_first(self, key: str, name: str, why: Callable[[], str], value: object) -> None:
+    def _told_first(self, key: str, name: str, why: Callable[[], str], value: object, way: str = "printed") -> None:
         """Keep what is told once; told twice it is a series."""
         if self._read(value) is None:
             return
-        record = self._again(key, name, why, value)
+        record = self._again(key, name, why, value, way)
         if record is not None:
             self._set(key, record)
 
@@ -251,9 +254,13 @@ class Following:
                 f"{name}: the first {step + 1} points only; its function is called too often to be followed"
             )
 
-    def _again(self, key: str, name: str, why: Callable[[], str], value: object) -> Callable[[Any], object] | None:
+    def _again(
+        self, key: str, name: str, why: Callable[[], str], value: object, way: str
+    ) -> Callable[[Any], object] | None:
         """Take a number that may be the only one; return what records the next ones, where it is known by now."""
         with self._lock:
+            if self._ways.setdefault(name, way) != way:
+                return None  # ``print("acc:", acc); return acc``
             first = self._first_told.get(name)
             reason = first[1] if first is not None else why()
             if not reason:
@@ -275,11 +282,11 @@ class Following:
     def _returned(self, key: str, name: str, why: Callable[[], str], value: object) -> None:
         """Take what a function of the notebook returns to nobody: a number, or a dict of numbers."""
         if self._read(value) is not None:
-            self._told_first(key, name, why, value)
+            self._told_first(key, name, why, value, "returned")
             return
         for entry, number in list(_items(value))[:MOST_ENTRIES]:
             if self._read(number) is not None:
-                self._again(key, entry, why, number)
+                self._again(key, entry, why, number, "returned")
 
     def _called(self, key: str, name: str, why: Callable[[], str], calls: Calls, code: CodeType, value: object) -> None:
         """Take what one of many calls of a function comes to, and its arguments."""
@@ -291,15 +298,17 @@ class Following:
         inside = frame.f_locals
         calls.begin({one: inside[one] for one in given if one in inside})
         if self._read(value) is not None:
-            self._again(key, name, why, value)
+            self._again(key, name, why, value, "returned")
         else:
             self._returned(key, name, why, value)
         calls.end({one: held for one, held in inside.items() if one not in given})
 
-    def _calls_of(self, name: str, judge: Judge) -> Calls:
-        calls = Calls(name, self._peek)
-        self._tables.append((calls, judge.is_setting, ()))
-        return calls
+    def _calls_of(self, name: str, judge: Judge, code: CodeType) -> Calls:
+        """Return the rows of a function, which may return in many places."""
+        if code not in self._calls:
+            self._calls[code] = Calls(name, self._peek)
+            self._tables.append((self._calls[code], judge.is_setting, ()))
+        return self._calls[code]
 
     def _turn(self, loop: LoopSite, calls: Calls, judge: Judge, *values: object) -> None:
         """Begin a turn of a loop of the cell: the row of the one before it is over."""
