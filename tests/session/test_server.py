@@ -30,7 +30,7 @@ def at_server(shell, mlflow_server):
 
 def ten_and_ten(turn=0):
     params = "\n".join(f"p{i} = {i + turn}" for i in range(10))
-    metrics = "\n".join(f"m{i} = len(data) / {i + 1}" for i in range(10))
+    metrics = "\n".join(f"m{i} = sum(data) / {i + 1}" for i in range(10))
     return f"{params}\n{metrics}\n"
 
 
