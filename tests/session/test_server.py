@@ -9,8 +9,10 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
+from mlflow_magics.tracking.runs import settling
 from tests.rig.runs import artifact, only_run, runs
 from tests.rig.servers import CountingProxy, MlflowServer, _every_method, _forward
+from tests.rig.waiting import eventually
 from tests.session.test_authored import EARLIER, STYLES, history
 
 pytestmark = pytest.mark.slow
@@ -108,6 +110,8 @@ class TestRequests:
     def counted(self, shell, proxy, cell):
         proxy.requests.clear()
         result = shell.run_cell(cell, store_history=True)
+        # On a busy machine the block does not wait for all of it.
+        eventually(lambda: not settling.waiting().total, "what the cell logged is sent")
         return result, list(proxy.requests)
 
     def assert_cheap(self, requests, artifacts):
