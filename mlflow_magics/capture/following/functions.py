@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import copy
-import linecache
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,14 +15,13 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from ..code.syntax import statements
+from ..code.written import Definition, first_line, written
 from ..roles.told import result_name
 from . import hook
 from .instrument import instrument_function, is_compiled_apart
 from .judging import FunctionJudge
 from .owned import reached
 from .plan import Plan
-
-Definition = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 @dataclass
@@ -126,15 +124,12 @@ def _instrumented(
 ) -> _Followed | None:
     """Compile a function's source with the recorders' calls in it; None where there is nothing to follow."""
     own = function.__code__
-    lines = linecache.cache.get(own.co_filename)
-    if lines is None or len(lines) < 3:
-        return None  # its source is not known: made by `exec`, below ``%%time``
+    source = written(own)
+    if source is None:
+        return None
+    tree, definition = source
     try:
-        tree = ast.parse("".join(lines[2]))
-        found = [node for node in ast.walk(tree) if isinstance(node, Definition) and _is_source_of(node, own)]
-        if len(found) != 1:
-            return None
-        bodies = list(_bodies(found[0], plan, own.co_filename, namespace, returns))
+        bodies = list(_bodies(definition, plan, own.co_filename, namespace, returns))
         if not any(body.plan.followed or body.plan.sites for body in bodies):
             return None
         given = _code_in(_compiled(tree, own), own)
@@ -153,19 +148,11 @@ def _bodies(
     arguments = frozenset(one.arg for one in ast.walk(node.args) if isinstance(one, ast.arg))
     clean = copy.deepcopy(node.body)
     own = Plan(plan.watch, plan.metrics, plan.leave, plan.infer, is_function=True, returns=returns)
-    judge = FunctionJudge(clean, arguments, (filename, node.name, _first_line(node)), namespace, own.collected)
+    judge = FunctionJudge(clean, arguments, (filename, node.name, first_line(node)), namespace, own.collected)
     instrument_function(node, own)
     yield _Body(own, judge, node.name)
     for one in inner:
         yield from _bodies(one, plan, filename, namespace)
-
-
-def _is_source_of(node: Definition, code: CodeType) -> bool:
-    return node.name == code.co_name and _first_line(node) == code.co_firstlineno
-
-
-def _first_line(node: Definition) -> int:
-    return min([node.lineno, *(one.lineno for one in node.decorator_list)])
 
 
 def _compiled(tree: ast.Module, like: CodeType) -> CodeType:

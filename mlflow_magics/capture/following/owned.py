@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from types import CodeType, FunctionType
+from types import FunctionType
 from typing import Any
 
+from ..code.written import codes_in
 from ..values.inspection import bases_of, dict_of, is_a, module_of
 
 MOST_FUNCTIONS = 200
@@ -47,22 +48,12 @@ def reached(
         for function in functions_of(waiting.pop()):
             if function.__globals__ is namespace and id(function) not in seen:
                 seen[id(function)] = function  # held, so that the id stays its own
-                waiting += [namespace[name] for name in _names_in(function.__code__) if name in namespace]
+                # In the order of the code: of two functions with a name for the same, the first keeps it.
+                named = [name for code in codes_in(function.__code__) for name in code.co_names]
+                waiting += [namespace[name] for name in named if name in namespace]
                 yield function
 
 
 def assigned_in(function: FunctionType) -> set[str]:
     """List the names that a function, or one defined inside it, binds."""
-    waiting, names = [function.__code__], set[str]()
-    while waiting:
-        code = waiting.pop()
-        names |= {*code.co_varnames, *code.co_cellvars}
-        waiting += [one for one in code.co_consts if type(one) is CodeType]
-    return names
-
-
-def _names_in(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for constant in code.co_consts:
-        if type(constant) is CodeType:
-            yield from _names_in(constant)
+    return {name for code in codes_in(function.__code__) for name in (*code.co_varnames, *code.co_cellvars)}

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from ..code.calls import CallSite
 from ..code.symbols import Attribute, Call, External, Free, Local, Node
+from ..code.written import names_in
 from ..values.inspection import MISSING, bases_of, class_name, dict_of, is_a, module_of
 from ..values.secret_names import each
 from ..values.signatures import Signature, function_behind, signature_of
@@ -167,19 +168,11 @@ def _is_verb(name: str) -> bool:
 
 def _only_shows(function: types.FunctionType) -> bool:
     """Tell whether a function of the notebook draws, prints or logs what it is given, and makes nothing of it."""
-    used = _names(function.__code__)
+    used = names_in(function.__code__)
     if not _gives(function.__code__) and not used.isdisjoint(_PRINTS | _DRAWS | _LOGS):
         return not any(map(_is_verb, used))
     # Also where it gives back the figure.
     return not used.isdisjoint(("plt", "pyplot")) and not any(map(_is_verb, used))
-
-
-def _names(code: types.CodeType) -> set[str]:
-    found = set(code.co_names)
-    for inner in code.co_consts:
-        if type(inner) is types.CodeType:
-            found |= _names(inner)
-    return found
 
 
 def _gives(code: types.CodeType) -> bool:

@@ -12,6 +12,7 @@ from typing import Final
 
 from ..code.dataflow import Dataflow
 from ..code.symbols import Attribute, Call, Const, Definition, Guarded, Local, Node, Op, Update, alternatives, walk
+from ..code.written import names_in
 from ..values.inspection import fields_of, is_a
 from ..values.kinds import is_scalar
 from ..values.writing import number_of, text_of
@@ -188,15 +189,6 @@ def _is_read_by_functions(name: str, flow: Dataflow, namespace: Mapping[str, obj
             return True
         waiting += read
     return False
-
-
-def names_in(code: types.CodeType) -> set[str]:
-    """List the globals and attributes that a function's code names, and the code inside it."""
-    found = set(code.co_names)
-    for inner in code.co_consts:
-        if type(inner) is types.CodeType:
-            found |= names_in(inner)
-    return found
 
 
 def is_output(name: str, value: object, flow: Dataflow) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import linecache
 import re
 from collections.abc import Iterator, Sequence
 from types import FunctionType
@@ -14,6 +13,7 @@ from ..code.dataflow import Dataflow
 from ..code.symbols import Call
 from ..code.syntax import statements
 from ..code.telling import is_formula, name_of, path_of
+from ..code.written import written
 from ..values.flatten import flatten
 from ..values.inspection import class_name, module_of, mro, shape_of
 from ..values.kinds import kind_of
@@ -84,18 +84,12 @@ def result_name(name: str, function: object) -> str:
     """Return what a function of the notebook calls its result, ``return acc``; else the function's own name."""
     if type(function) is not FunctionType:
         return name
-    code = function.__code__
-    lines = linecache.cache.get(code.co_filename, ())
-    try:
-        tree = ast.parse("".join(lines[2]))  # type: ignore[misc]
-    except (SyntaxError, IndexError, ValueError, RecursionError):
+    source = written(function.__code__)
+    if source is None:
         return name
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef) and node.name == code.co_name and node.lineno >= code.co_firstlineno:
-            values = [one.value for one in statements(node.body) if isinstance(one, ast.Return) and one.value]
-            results = {"" if is_formula(one) else name_of(one) for one in values}
-            return results.pop() or name if len(results) == 1 else name
-    return name
+    values = [one.value for one in statements(source[1].body) if isinstance(one, ast.Return) and one.value]
+    results = {"" if is_formula(one) else name_of(one) for one in values}
+    return results.pop() or name if len(results) == 1 else name
 
 
 def _entries(name: str, last: object, is_call: bool) -> Iterator[tuple[str, float]]:
